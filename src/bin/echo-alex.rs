@@ -1,0 +1,109 @@
+//! The daemon: arguments, configuration, log, loop, exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use echo_alex::config::{self, Config};
+use echo_alex::exit::{Exit, Failure};
+use echo_alex::server::Server;
+use echo_alex::{limits, logger, tls};
+
+const HELP: &str = "\
+echo-alex: an echo server for plain TCP and TLS
+
+Usage: echo-alex [OPTIONS]
+
+  -c, --config FILE  Read FILE; without this, /etc/echo-alex/echo-alex.toml, and
+                     without that, serve plain echo on port 5000 and TLS on 5001
+  -t, --check        Check the configuration and its certificates, and end
+  -h, --help         Show this
+  -V, --version      Show the version
+
+Signals: TERM and INT stop (twice: at once), HUP reloads, USR1 writes statistics.
+Exit codes: 0 stopped, 64 usage, 66 no such file, 69 address not available,
+            77 no permission, 78 configuration, 1 anything else
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            // The one line that systemctl status shows, and the one in the log where that is
+            // somewhere else.
+            eprintln!("echo-alex: {failure}");
+            logger::failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let arguments = Arguments::parse()?;
+    match arguments.task {
+        Task::Help => print!("{HELP}"),
+        Task::Version => println!("echo-alex {}", env!("CARGO_PKG_VERSION")),
+        Task::Check => check(&Config::load(arguments.config.as_deref())?)?,
+        Task::Serve => {
+            let config = Config::load(arguments.config.as_deref())?;
+            logger::set(&config.log)?;
+            Server::start(config, arguments.config)?.run()?;
+        }
+    }
+    Ok(())
+}
+
+/// What a start would find, without binding an address.
+fn check(config: &Config) -> Result<(), Failure> {
+    logger::set(&config::Log::default())?;
+    limits::raise_descriptor_limit(config)?;
+    let mut with_tls = 0;
+    for listener in &config.listeners {
+        if let Some(settings) = &listener.tls {
+            tls::server_config(settings).map_err(|failure| failure.of_listener(&listener.name))?;
+            with_tls += 1;
+        }
+    }
+    let all = config.listeners.len();
+    println!(
+        "{}: good, {all} listener{} ({with_tls} TLS)",
+        config.source,
+        if all == 1 { "" } else { "s" }
+    );
+    Ok(())
+}
+
+struct Arguments {
+    config: Option<PathBuf>,
+    task: Task,
+}
+
+enum Task {
+    Serve,
+    Check,
+    Help,
+    Version,
+}
+
+impl Arguments {
+    fn parse() -> Result<Self, Failure> {
+        use lexopt::prelude::{Long, Short};
+
+        let usage = |error: lexopt::Error| Failure::usage(format!("{error}; see echo-alex --help"));
+        let mut arguments = Self { config: None, task: Task::Serve };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next().map_err(usage)? {
+            match argument {
+                Short('c') | Long("config") => {
+                    arguments.config = Some(parser.value().map_err(usage)?.into());
+                }
+                Short('t') | Long("check") => arguments.task = Task::Check,
+                Short('h') | Long("help") => return Ok(Self { task: Task::Help, ..arguments }),
+                Short('V') | Long("version") => {
+                    return Ok(Self { task: Task::Version, ..arguments });
+                }
+                _ => return Err(usage(argument.unexpected())),
+            }
+        }
+        Ok(arguments)
+    }
+}

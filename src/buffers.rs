@@ -1,0 +1,139 @@
+//! The loop's scratch buffers, and what a session keeps of them when the kernel is full.
+
+use std::io::{self, Write};
+
+/// What one read may bring, in bytes.
+///
+/// 64 KiB: a read of 4 KiB costs five times as much in bulk, one of 256 KiB leaves the cache.
+pub const READ_SIZE: usize = 64 * 1024;
+
+/// What a transport may hold back between two reads, in bytes: the longest handshake message
+/// (64 KiB) and the largest record (16 KiB + 2 KiB, RFC 5246 §6.2.3) that surrounds its end.
+pub const HELD_MAX: usize = 96 * 1024;
+
+/// The buffers that all sessions take turns in. An idle session has none of its own.
+#[derive(Debug)]
+pub struct Buffers {
+    /// Bytes from the wire.
+    pub wire: Box<[u8]>,
+    /// Plaintext that a transport took out of them.
+    pub plain: Scratch,
+    /// Bytes for the wire.
+    pub sealed: Scratch,
+}
+
+impl Buffers {
+    /// Buffers for one loop, about 300 KiB in all once TLS has used them.
+    pub fn new() -> Self {
+        Self {
+            wire: vec![0; HELD_MAX + READ_SIZE].into_boxed_slice(),
+            plain: Scratch::default(),
+            sealed: Scratch::default(),
+        }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A buffer that is filled and emptied without being zeroed again each time.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Scratch {
+    /// Forgets what it holds.
+    pub fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    /// What was put in since the last `clear`.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// Puts `bytes` behind the rest.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.spare(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.advance(bytes.len());
+    }
+
+    /// At least `room` bytes to write into, behind the rest.
+    pub fn spare(&mut self, room: usize) -> &mut [u8] {
+        let needed = self.filled + room;
+        if self.bytes.len() < needed {
+            self.bytes.resize(needed, 0);
+        }
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Counts `written` bytes of `spare` as filled.
+    pub fn advance(&mut self, written: usize) {
+        self.filled += written;
+    }
+}
+
+/// Bytes for the wire that the kernel has not taken yet.
+///
+/// Empty, it owns no memory. A session whose outbox is not empty is not read from, so it never
+/// holds more than one read's worth: `READ_SIZE` and what TLS puts round it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outbox {
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Writes `bytes` now if nothing waits before them, and keeps what the kernel does not take.
+    pub fn send(&mut self, wire: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_empty() {
+            self.bytes.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let taken = write_some(wire, bytes)?;
+        self.bytes.extend_from_slice(&bytes[taken..]);
+        Ok(())
+    }
+
+    /// Writes what waits; says whether the kernel took any of it.
+    pub fn flush(&mut self, wire: &mut impl Write) -> io::Result<bool> {
+        let taken = write_some(wire, &self.bytes[self.sent..])?;
+        self.sent += taken;
+        if self.sent == self.bytes.len() {
+            *self = Self::default();
+        }
+        Ok(taken > 0)
+    }
+}
+
+/// As much of `bytes` as goes out without blocking. A short count is an answer: the kernel is full
+/// and will say when it is not, so no second call is spent on hearing `WouldBlock`.
+fn write_some(wire: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    loop {
+        match wire.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => return Ok(taken),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error),
+        }
+    }
+}

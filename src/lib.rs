@@ -1,0 +1,39 @@
+//! echo-alex: an echo server (RFC 862) for plain TCP and TLS.
+//!
+//! The modules stand in the order in which a byte meets them:
+//!
+//! ```text
+//! accept -> Session -> read(2) into the loop's scratch buffer
+//!                        | wire bytes
+//!                        v
+//!                  transport.open  --> plaintext       Plain: the same bytes    Tls: decrypt, handshake
+//!                        v
+//!                      echo        (the one line that makes this an echo server)
+//!                        v
+//!                  transport.seal  --> wire bytes      Plain: the same bytes    Tls: encrypt
+//!                        v
+//!                  write(2) now; what the kernel does not take waits in the session's outbox
+//!                        v
+//!    peer done and outbox empty --> finish (close_notify) --> flush --> shutdown(Write) --> linger --> close
+//! ```
+//!
+//! Dependencies point one way: server to listener, session, deadline, limits and signals; session
+//! to transport; transport to rustls. Only `transport` and `tls` name rustls; only `server`,
+//! `listener`, `session` and `signals` name mio.
+
+pub mod config;
+pub mod server;
+pub mod listener;
+pub mod limits;
+pub mod session;
+pub mod transport;
+pub mod buffers;
+pub mod tls;
+pub mod close;
+pub mod deadline;
+pub mod signals;
+pub mod systemd;
+pub mod logger;
+pub mod repeats;
+pub mod stats;
+pub mod exit;

@@ -1,0 +1,156 @@
+//! How many sessions there may be: counts in all and by address, and the descriptors they need.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::{Config, Limits};
+use crate::exit::Failure;
+
+/// Descriptors that are kept for other things than sessions and listeners: the log, the poll, the
+/// signals, the service manager, and the files of a reload.
+const DESCRIPTOR_MARGIN: usize = 32;
+
+/// The sessions of the whole daemon, or of one listener, counted against its limits.
+#[derive(Debug, Default)]
+pub struct Admission {
+    limits: Limits,
+    sessions: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `max-sessions` is reached.
+    Sessions,
+    /// `max-sessions-per-address` is reached.
+    Address,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sessions => "max-sessions",
+            Self::Address => "max-sessions-per-address",
+        })
+    }
+}
+
+impl Admission {
+    /// Sets new limits; sessions that are there already stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// Whether one more from `address` may come.
+    pub fn check(&self, address: IpAddr) -> Result<(), Refusal> {
+        let there = |most: Option<usize>, count| most.is_some_and(|most| count >= most);
+        if there(self.limits.sessions, self.sessions) {
+            return Err(Refusal::Sessions);
+        }
+        let from_there = self.by_address.get(&network(address)).copied().unwrap_or(0);
+        if there(self.limits.sessions_per_address, from_there) {
+            return Err(Refusal::Address);
+        }
+        Ok(())
+    }
+
+    /// Counts one that has come.
+    pub fn enter(&mut self, address: IpAddr) {
+        self.sessions += 1;
+        *self.by_address.entry(network(address)).or_default() += 1;
+    }
+
+    /// Counts one that has gone.
+    pub fn leave(&mut self, address: IpAddr) {
+        self.sessions -= 1;
+        if let Entry::Occupied(mut count) = self.by_address.entry(network(address)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one address: a host is given a whole IPv6 /64 (RFC 6177 §2), so the rest of the
+/// address is the peer's to choose. IPv4 in IPv6's clothes is IPv4.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+    }
+}
+
+/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) as far as
+/// `config` needs; fails where the hard limit is too low.
+pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
+    let sessions = config.limits.sessions.unwrap_or(0);
+    // A port takes two sockets.
+    let sockets: usize = config.listeners.iter().map(|listener| 2 * listener.endpoints.len()).sum();
+    let needed = (sessions + sockets + DESCRIPTOR_MARGIN) as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
+        return Err(Failure::config(format!(
+            "max-sessions = {sessions} needs {needed} descriptors, and this process may have \
+             {maximum}: lower max-sessions, or raise LimitNOFILE= in the unit (ulimit -Hn in a shell)"
+        )));
+    }
+    if current.is_some_and(|current| current < needed) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum }).map_err(
+            |error| Failure::system("cannot raise the limit on descriptors", &error.into()),
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(sessions: usize, per_address: usize) -> Admission {
+        let mut admission = Admission::default();
+        admission.set_limits(Limits {
+            sessions: Some(sessions),
+            sessions_per_address: Some(per_address),
+        });
+        admission
+    }
+
+    #[test]
+    fn the_limit_in_all_and_by_address_both_hold_and_free_up() {
+        let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let mut admission = admission(3, 2);
+        for _ in 0..2 {
+            assert_eq!(admission.check(a), Ok(()));
+            admission.enter(a);
+        }
+        assert_eq!(admission.check(a), Err(Refusal::Address));
+        assert_eq!(admission.check(b), Ok(()));
+        admission.enter(b);
+        assert_eq!(admission.check(b), Err(Refusal::Sessions));
+        admission.leave(a);
+        assert_eq!(admission.check(a), Ok(()));
+        admission.leave(a);
+        admission.leave(b);
+        assert_eq!((admission.sessions(), admission.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn ipv6_counts_by_64_and_mapped_ipv4_as_ipv4() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:aaaa::1"), of("2001:db8:1:2:bbbb::2"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+}

@@ -1,0 +1,272 @@
+//! Listeners: what to accept, where, and under which limits.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+
+use mio::net::TcpListener;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::close::CloseReason;
+use crate::config;
+use crate::exit::Failure;
+use crate::limits::Admission;
+use crate::repeats::Repeats;
+use crate::session::Timeouts;
+use crate::stats::Stats;
+use crate::systemd::Handed;
+use crate::tls::{self, ServerConfig};
+use crate::transport::Transport;
+
+/// How many connections may wait to be accepted. The kernel's own bound is
+/// `net.core.somaxconn`, 4096 (listen(2)).
+const BACKLOG: i32 = 1024;
+
+/// How often a port that the system chose for IPv4 is tried for IPv6 as well.
+const PORT_TRIES: usize = 16;
+
+/// A listener at work. It outlives its sockets where sessions of it are still there.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name in the log.
+    pub name: String,
+    /// How long its sessions may stay where they are.
+    pub timeouts: Timeouts,
+    /// Its sessions, counted against its own limits.
+    pub admission: Admission,
+    /// What has happened on it.
+    pub stats: Stats,
+    /// Refused connections, for the log.
+    pub refusals: Repeats,
+    /// Keys of its sockets; none once it was taken out of the configuration.
+    pub sockets: Vec<usize>,
+    tls: Option<ServerConfig>,
+}
+
+/// A socket that connections are accepted from.
+#[derive(Debug)]
+pub struct ListenSocket {
+    /// Key of its listener.
+    pub listener: usize,
+    /// Where it is bound.
+    pub address: SocketAddr,
+    /// The socket, non-blocking.
+    pub socket: TcpListener,
+    origin: Origin,
+}
+
+/// Where a socket comes from, to know it again at a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It was bound because the configuration says so; the port may be 0 there.
+    Configured(SocketAddr),
+    /// The service manager handed it over.
+    Handed,
+}
+
+/// What a listener of the configuration comes to, once everything that can fail has been done:
+/// nothing that serves has changed yet.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its settings.
+    pub settings: config::Listener,
+    /// Keys of sockets that it takes over from before.
+    pub kept: Vec<usize>,
+    /// Sockets that were made, or handed over, for it.
+    pub fresh: Vec<Fresh>,
+    tls: Option<ServerConfig>,
+}
+
+/// A socket that is bound and not served yet.
+#[derive(Debug)]
+pub struct Fresh {
+    socket: StdListener,
+    address: SocketAddr,
+    origin: Origin,
+}
+
+impl Plan {
+    /// Loads and binds what `settings` name, where it is not among the sockets `at_work` (with
+    /// their keys and the names of their listeners) or `handed` over.
+    pub fn new(
+        settings: config::Listener,
+        at_work: &[(usize, &str, &ListenSocket)],
+        handed: &mut Vec<Handed>,
+    ) -> Result<Self, Failure> {
+        let tls = settings
+            .tls
+            .as_ref()
+            .map(tls::server_config)
+            .transpose()
+            .map_err(|failure| failure.of_listener(&settings.name))?;
+        let mut plan = Self { settings, kept: Vec::new(), fresh: Vec::new(), tls };
+        plan.take_handed(handed)?;
+        let name = plan.settings.name.as_str();
+        let earlier =
+            at_work.iter().filter(|(_, owner, s)| *owner == name && s.origin == Origin::Handed);
+        plan.kept.extend(earlier.map(|(key, ..)| *key));
+        if plan.fresh.is_empty() && plan.kept.is_empty() {
+            for endpoint in &plan.settings.endpoints {
+                let mut missing = Vec::new();
+                for address in endpoint.addresses() {
+                    let same = |(_, owner, s): &&(usize, &str, &ListenSocket)| {
+                        s.origin == Origin::Configured(address)
+                            && (address.port() != 0 || *owner == name)
+                    };
+                    match at_work.iter().find(same) {
+                        Some((key, ..)) => plan.kept.push(*key),
+                        None => missing.push(address),
+                    }
+                }
+                plan.fresh.extend(
+                    bind_all(&missing)
+                        .map_err(|(address, error)| cannot_listen(name, address, &error))?,
+                );
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Takes the sockets that were handed over for this listener: by its name, or because they are
+    /// bound to a port that it listens on (one socket unit gives one name to all of its sockets).
+    fn take_handed(&mut self, handed: &mut Vec<Handed>) -> Result<(), Failure> {
+        let ports: Vec<u16> = self
+            .settings
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.addresses())
+            .map(|address| address.port())
+            .collect();
+        let is_ours = |handed: &mut Handed| {
+            handed.name == self.settings.name
+                || handed.socket.local_addr().is_ok_and(|address| ports.contains(&address.port()))
+        };
+        for Handed { socket, name } in handed.extract_if(.., is_ours) {
+            let ready = socket2::SockRef::from(&socket)
+                .set_tcp_nodelay(true)
+                .and_then(|()| socket.set_nonblocking(true))
+                .and_then(|()| socket.local_addr());
+            let address = ready.map_err(|error| {
+                Failure::system(format_args!("socket {name:?} from the service manager"), &error)
+            })?;
+            self.fresh.push(Fresh { socket, address, origin: Origin::Handed });
+        }
+        Ok(())
+    }
+}
+
+impl Fresh {
+    /// The socket at work for the listener with the key `listener`.
+    pub fn serve(self, listener: usize) -> ListenSocket {
+        let Self { socket, address, origin } = self;
+        ListenSocket { listener, address, socket: TcpListener::from_std(socket), origin }
+    }
+}
+
+impl Listener {
+    /// A listener with the settings of `plan`; its sockets follow.
+    pub fn new(plan: &Plan) -> Self {
+        let mut listener = Self {
+            name: plan.settings.name.clone(),
+            timeouts: plan.settings.timeouts,
+            admission: Admission::default(),
+            stats: Stats::default(),
+            refusals: Repeats::default(),
+            sockets: Vec::new(),
+            tls: None,
+        };
+        listener.follow(plan);
+        listener
+    }
+
+    /// Takes new settings; sessions that are there go on.
+    pub fn follow(&mut self, plan: &Plan) {
+        self.timeouts = plan.settings.timeouts;
+        self.admission.set_limits(plan.settings.limits);
+        self.tls.clone_from(&plan.tls);
+    }
+
+    /// The wire form of a session that begins.
+    pub fn transport(&self) -> Result<Transport, CloseReason> {
+        match &self.tls {
+            Some(config) => Transport::tls_server(config.clone()),
+            None => Ok(Transport::Plain),
+        }
+    }
+
+    /// "tls" or "plain", for the log.
+    pub fn kind(&self) -> &'static str {
+        if self.tls.is_some() { "tls" } else { "plain" }
+    }
+}
+
+/// Binds all of `addresses`: those of one endpoint that are not served yet. Where the port is 0,
+/// all get the port that the system chooses for the first.
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
+    let mut tries = PORT_TRIES;
+    loop {
+        match bind_each(addresses) {
+            Err((address, error))
+                if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries > 1 =>
+            {
+                tries -= 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn bind_each(addresses: &[SocketAddr]) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
+    let mut bound: Vec<Fresh> = Vec::new();
+    for configured in addresses {
+        let mut address = *configured;
+        if let Some(first) = bound.first().filter(|_| address.port() == 0) {
+            address.set_port(first.address.port());
+        }
+        match bind(address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+            Ok((address, socket)) => {
+                bound.push(Fresh { socket, address, origin: Origin::Configured(*configured) });
+            }
+            // "Every address" is served as far as there are addresses.
+            Err(error) if has_no_ipv6(&error) && addresses.len() > 1 && address.is_ipv6() => {}
+            Err(error) => return Err((*configured, error)),
+        }
+    }
+    Ok(bound)
+}
+
+/// A non-blocking listening socket. What it accepts inherits `TCP_NODELAY`: an echo goes back as soon
+/// as it came.
+fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // IPv4 has a socket of its own, and peers keep their IPv4 addresses in the log.
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The kernel was built or booted without IPv6.
+fn has_no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+fn cannot_listen(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
+    let failure = Failure::system(format_args!("cannot listen on {address}"), error);
+    let port = address.port();
+    let cure = match error.kind() {
+        io::ErrorKind::AddrInUse => format!("see who has it: ss -ltnp 'sport = :{port}'"),
+        io::ErrorKind::AddrNotAvailable => "not an address of this machine: see ip address".into(),
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 needs the capability CAP_NET_BIND_SERVICE".into()
+        }
+        _ => return failure.of_listener(name),
+    };
+    Failure::new(failure.exit, format!("{failure}; {cure}")).of_listener(name)
+}

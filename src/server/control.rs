@@ -1,0 +1,223 @@
+//! What signals ask for: stop, reload, report.
+
+use std::time::Instant;
+
+use log::{error, info, warn};
+use mio::Interest;
+
+use super::{Server, Source, Stopping};
+use crate::close::CloseReason;
+use crate::config::Config;
+use crate::exit::{Exit, Failure, plain};
+use crate::limits::raise_descriptor_limit;
+use crate::listener::{Listener, Plan};
+use crate::logger;
+use crate::session::Stage;
+use crate::signals::Command;
+use crate::systemd::{Handed, Manager};
+
+impl Server {
+    /// Does what the signals of this turn ask for.
+    pub(super) fn obey(&mut self, now: Instant) {
+        for command in self.signals.commands() {
+            match command {
+                Command::Stop => self.stop(now),
+                Command::Reload if self.stopping.is_some() => {}
+                Command::Reload => self.reload(now),
+                Command::Report => self.report(now),
+            }
+        }
+    }
+
+    /// Accepts no more, and ends every session when its echo is out; asked again, at once.
+    fn stop(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            warn!("asked to stop again: {} are cut off", self.figures());
+            return self.cut_off();
+        }
+        info!("stopping, {}", self.figures());
+        Manager::stopping();
+        let until = self.drain_timeout.map(|timeout| now + timeout);
+        self.stopping = Some(Stopping { until });
+        self.sockets.clear();
+        self.end_sessions(&CloseReason::Stopping, |_| true, now);
+    }
+
+    /// Ends what is left when the time to drain is over.
+    pub(super) fn stop_draining(&mut self, now: Instant) {
+        let Some(Stopping { until: Some(until) }) = self.stopping else { return };
+        if now >= until && !self.sessions.is_empty() {
+            warn!("drain-timeout is over: {} are cut off", self.figures());
+            self.cut_off();
+        }
+    }
+
+    fn cut_off(&mut self) {
+        for (key, slot) in &mut self.sessions {
+            if slot.ended.is_none() {
+                slot.ended = Some(CloseReason::Stopping);
+                self.ended.push(key);
+            }
+        }
+    }
+
+    /// Reads the configuration again. What does not pass changes nothing.
+    fn reload(&mut self, now: Instant) {
+        Manager::reloading();
+        let outcome = Config::load(self.config_file.as_deref())
+            .and_then(|config| self.apply(config, Vec::new(), now));
+        match outcome {
+            Ok(()) => info!("reloaded"),
+            Err(failure) => error!("not reloaded, all stays as it was: {failure}"),
+        }
+        self.manager.ready(self.figures(), now);
+    }
+
+    /// Serves what `config` says from here on. Everything that can fail is done before anything
+    /// changes.
+    pub(super) fn apply(
+        &mut self,
+        config: Config,
+        mut handed: Vec<Handed>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        raise_descriptor_limit(&config)?;
+        let Config { log, limits, drain_timeout, listeners, .. } = config;
+        let at_work: Vec<_> = self
+            .sockets
+            .iter()
+            .map(|(key, socket)| (key, self.listeners[socket.listener].name.as_str(), socket))
+            .collect();
+        let plans = listeners
+            .into_iter()
+            .map(|settings| Plan::new(settings, &at_work, &mut handed))
+            .collect::<Result<Vec<_>, _>>()?;
+        for Handed { name, .. } in handed {
+            warn!("no listener has the name or a port of the socket {name:?} that was handed over");
+        }
+        logger::set(&log)?;
+        self.admission.set_limits(limits);
+        self.drain_timeout = drain_timeout;
+        self.follow(plans, now)
+    }
+
+    /// Changes the listeners at work into those of `plans`.
+    fn follow(&mut self, plans: Vec<Plan>, now: Instant) -> Result<(), Failure> {
+        for (_, listener) in &mut self.listeners {
+            listener.sockets.clear();
+        }
+        for plan in plans {
+            let known =
+                self.listeners.iter().find(|(_, listener)| listener.name == plan.settings.name);
+            let listener_key = match known.map(|(key, _)| key) {
+                Some(key) => {
+                    self.listeners[key].follow(&plan);
+                    key
+                }
+                None => self.listeners.insert(Listener::new(&plan)),
+            };
+            for key in plan.kept {
+                self.sockets[key].listener = listener_key;
+                self.listeners[listener_key].sockets.push(key);
+            }
+            for fresh in plan.fresh {
+                let listener = &mut self.listeners[listener_key];
+                let entry = self.sockets.vacant_entry();
+                let mut socket = fresh.serve(listener_key);
+                let token = Source::Socket(entry.key()).into();
+                self.poll
+                    .registry()
+                    .register(&mut socket.socket, token, Interest::READABLE)
+                    .map_err(|error| {
+                        Failure::new(
+                            Exit::Failure,
+                            format!("cannot watch {}: {}", socket.address, plain(&error)),
+                        )
+                    })?;
+                info!(
+                    "listening listener={} address={} transport={}",
+                    listener.name,
+                    socket.address,
+                    listener.kind()
+                );
+                listener.sockets.push(entry.key());
+                entry.insert(socket);
+            }
+        }
+        let listeners = &self.listeners;
+        self.sockets.retain(|key, socket| {
+            let listener = &listeners[socket.listener];
+            let stays = listener.sockets.contains(&key);
+            if !stays {
+                info!("no longer listening listener={} address={}", listener.name, socket.address);
+            }
+            stays
+        });
+        self.retire_listeners(now);
+        self.rearm();
+        Ok(())
+    }
+
+    /// Ends the sessions of listeners that have no socket any more, and forgets those without any.
+    fn retire_listeners(&mut self, now: Instant) {
+        let retired: Vec<usize> = self
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.sockets.is_empty())
+            .map(|(key, _)| key)
+            .collect();
+        self.end_sessions(&CloseReason::ListenerRemoved, |key| retired.contains(&key), now);
+        for key in retired {
+            if self.listeners[key].admission.sessions() == 0 {
+                self.past.add(&self.listeners.remove(key).stats);
+            }
+        }
+    }
+
+    /// Ends the sessions of the listeners whose keys are `chosen`.
+    fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Instant) {
+        let keys: Vec<usize> = self
+            .sessions
+            .iter()
+            .filter(|(_, slot)| chosen(slot.listener))
+            .map(|(key, _)| key)
+            .collect();
+        for key in keys {
+            self.act(key, |session, buffers| session.end(reason.clone(), now, buffers));
+        }
+    }
+
+    /// The timeouts may have changed: every deadline is set anew.
+    fn rearm(&mut self) {
+        for (key, slot) in &mut self.sessions {
+            let due = slot.session.deadline(&self.listeners[slot.listener].timeouts);
+            self.deadlines.set(key, &mut slot.armed, due);
+        }
+    }
+
+    /// Writes the counters to the log, and a line for each listener.
+    fn report(&self, now: Instant) {
+        let mut all = self.past.clone();
+        for (_, listener) in &self.listeners {
+            all.add(&listener.stats);
+        }
+        let handshakes =
+            self.sessions.iter().filter(|(_, slot)| slot.session.stage() == Stage::Handshaking);
+        logger::write(format_args!(
+            "statistics uptime={}s sessions={} tls={} handshaking={} {all} log-lines-lost={}",
+            now.duration_since(self.started).as_secs(),
+            self.sessions.len(),
+            self.tls_sessions,
+            handshakes.count(),
+            logger::lost(),
+        ));
+        for (_, listener) in &self.listeners {
+            logger::write(format_args!(
+                "statistics listener={} sessions={} {}",
+                listener.name,
+                listener.admission.sessions(),
+                listener.stats
+            ));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the service manager is told (`sd_notify(3)`), and the sockets that it hands over
+//! (`sd_listen_fds(3)`). Without one, all of this does nothing.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use listenfd::ListenFd;
+use log::warn;
+use sd_notify::NotifyState;
+
+use crate::exit::plain;
+use crate::stats::Figures;
+
+/// How often STATUS= may change.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The service manager.
+#[derive(Debug)]
+pub struct Manager {
+    /// Whether there is one that listens.
+    listens: bool,
+    /// What it was told last, and when.
+    told: Option<(Figures, Instant)>,
+    /// How often it wants to hear from the loop, twice over, and when it heard last.
+    watchdog: Option<(Duration, Instant)>,
+}
+
+impl Manager {
+    /// The one that started this process, if any.
+    pub fn from_environment(now: Instant) -> Self {
+        let listens = std::env::var_os("NOTIFY_SOCKET").is_some();
+        // Half the time, so that one late wake-up is not the end.
+        let watchdog = sd_notify::watchdog_enabled().map(|every| (every / 2, now));
+        Self { listens, told: None, watchdog: watchdog.filter(|_| listens) }
+    }
+
+    /// Whether there is one that listens.
+    pub fn is_there(&self) -> bool {
+        self.listens
+    }
+
+    /// Every listener is bound.
+    pub fn ready(&mut self, figures: Figures, now: Instant) {
+        let status = figures.to_string();
+        notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.told = Some((figures, now));
+    }
+
+    /// The configuration is read anew; `ready` follows.
+    pub fn reloading() {
+        match NotifyState::monotonic_usec_now() {
+            Ok(time) => notify(&[NotifyState::Reloading, time]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// The daemon stops, as soon as its sessions have ended.
+    pub fn stopping() {
+        notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    }
+
+    /// Says what is due at `now`: that the loop is alive, and the figures where they changed.
+    pub fn tick(&mut self, figures: Figures, now: Instant) {
+        if let Some((every, last)) = &mut self.watchdog
+            && now >= *last + *every
+        {
+            *last = now;
+            notify(&[NotifyState::Watchdog]);
+        }
+        if self.status_due(figures).is_some_and(|due| now >= due) {
+            notify(&[NotifyState::Status(&figures.to_string())]);
+            self.told = Some((figures, now));
+        }
+    }
+
+    /// When `tick` has something to say, if nothing else happens.
+    pub fn next(&self, figures: Figures) -> Option<Instant> {
+        let watchdog = self.watchdog.map(|(every, last)| last + every);
+        watchdog.into_iter().chain(self.status_due(figures)).min()
+    }
+
+    fn status_due(&self, figures: Figures) -> Option<Instant> {
+        let (told, when) = self.told.as_ref()?;
+        (*told != figures).then(|| *when + STATUS_INTERVAL)
+    }
+}
+
+/// Does nothing where nobody listens.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!("cannot tell the service manager: {}", plain(&error));
+    }
+}
+
+/// A listening socket that the service manager opened, and the name that it gave it.
+#[derive(Debug)]
+pub struct Handed {
+    /// `FileDescriptorName=` of the socket unit; by default the unit's name.
+    pub name: String,
+    /// The socket.
+    pub socket: TcpListener,
+}
+
+/// The sockets that were handed over with this process. Only the first call finds any.
+pub fn handed_sockets() -> Vec<Handed> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut descriptors = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for index in 0..descriptors.len() {
+        let name = names.next().unwrap_or_default().to_owned();
+        match descriptors.take_tcp_listener(index) {
+            Ok(Some(socket)) => sockets.push(Handed { name, socket }),
+            Ok(None) => {}
+            Err(error) => warn!("socket {name:?} from the service manager: {error}"),
+        }
+    }
+    sockets
+}

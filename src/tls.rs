@@ -1,0 +1,287 @@
+//! From PEM files to what rustls needs: certificates and keys, the order of cipher suites, and
+//! errors that name the file, the cause and the cure.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use log::warn;
+use rustls::crypto::{CryptoProvider, ring::Ticketer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{Error, InconsistentKeys, RootCertStore, SupportedProtocolVersion};
+
+use crate::config;
+use crate::exit::{Exit, Failure};
+
+/// What a TLS listener gives to each of its sessions.
+///
+/// Each has a session cache and ticket keys of its own. A cache shared between two of them would
+/// let a session that was made without a client certificate be resumed where one is required.
+pub type ServerConfig = Arc<rustls::ServerConfig>;
+
+/// Files above this size are not what they should be, in bytes.
+const PEM_MAX: u64 = 1024 * 1024;
+
+/// Loads what a listener's settings name.
+pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
+    let (chain, key) = match &settings.identity {
+        Some(identity) => load_identity(identity)?,
+        None => temporary_identity()?,
+    };
+    let verifier = match &settings.client_ca {
+        Some(client_ca) => load_client_ca(client_ca)?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
+    let versions: &[&SupportedProtocolVersion] =
+        if settings.only_tls13 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
+    let failed = |error| identity_failure(settings, &error);
+    let mut config = rustls::ServerConfig::builder_with_provider(provider(has_aes()))
+        .with_protocol_versions(versions)
+        .map_err(failed)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(failed)?;
+    // Most clients put AES first, whatever this machine does well.
+    config.ignore_client_order = !has_aes();
+    config.ticketer = Ticketer::new().map_err(failed)?;
+    Ok(Arc::new(config))
+}
+
+/// The algorithms, ChaCha20-Poly1305 before AES where AES has no instructions: there it is several
+/// times slower, and hard to do in constant time.
+fn provider(has_aes: bool) -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    if !has_aes {
+        let is_aes = |name: &str| name.contains("AES");
+        provider.cipher_suites.sort_by_key(|suite| suite.suite().as_str().is_some_and(is_aes));
+    }
+    Arc::new(provider)
+}
+
+/// Whether this processor has instructions for AES. A Raspberry Pi has them from the 5 on.
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    // The auxiliary vector (getauxval(3)), not /proc/cpuinfo, which a hardened unit may hide.
+    // HWCAP2_AES is bit 0 on 32-bit ARM (the kernel's arch/arm/include/uapi/asm/hwcap.h).
+    #[cfg(target_arch = "arm")]
+    return rustix::param::linux_hwcap().1 & 1 != 0;
+    #[cfg(not(any(
+        target_arch = "x86",
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "arm"
+    )))]
+    return false;
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+fn load_identity(identity: &config::Identity) -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
+    let chain = load_certificates(&identity.certificate)?;
+    let key = load_key(&identity.key)?;
+    Ok((chain, key))
+}
+
+/// The certificates in a PEM file; at least one.
+fn load_certificates(path: &Path) -> Result<Chain, Failure> {
+    let pem = read("certificate", path)?;
+    let certificates = rustls_pemfile::certs(&mut pem.as_slice())
+        .collect::<Result<Chain, _>>()
+        .map_err(|error| damaged(path, &error))?;
+    if certificates.is_empty() {
+        let hint = if contains(&pem, "PRIVATE KEY") {
+            "; it holds a key: are the two swapped?"
+        } else {
+            ""
+        };
+        return Err(Failure::config(format!(
+            "{}: there is no certificate (-----BEGIN CERTIFICATE-----) in it{hint}",
+            path.display()
+        )));
+    }
+    Ok(certificates)
+}
+
+/// The private key in a PEM file: PKCS#8, PKCS#1 or SEC1.
+fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    let pem = read("key", path)?;
+    if contains(&pem, "ENCRYPTED") {
+        return Err(Failure::config(format!(
+            "{0}: the key is encrypted, and there is nobody to ask for its passphrase at start; \
+             take the passphrase off: openssl pkey -in {0} -out plain.key",
+            path.display()
+        )));
+    }
+    let key =
+        rustls_pemfile::private_key(&mut pem.as_slice()).map_err(|error| damaged(path, &error))?;
+    let Some(key) = key else {
+        let hint = if contains(&pem, "CERTIFICATE") {
+            "; it holds a certificate: are the two swapped?"
+        } else {
+            ""
+        };
+        return Err(Failure::config(format!(
+            "{}: there is no private key (-----BEGIN PRIVATE KEY-----) in it{hint}",
+            path.display()
+        )));
+    };
+    if fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0) {
+        warn!("{0}: everybody on this machine can read the key: chmod o-rwx {0}", path.display());
+    }
+    Ok(key)
+}
+
+fn load_client_ca(client_ca: &config::ClientCa) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
+    let path = &client_ca.file;
+    let mut roots = RootCertStore::empty();
+    for certificate in load_certificates(path)? {
+        roots.add(certificate).map_err(|error| damaged(path, &error))?;
+    }
+    warn_of_an_old_clock(path);
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(has_aes()));
+    let builder = if client_ca.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| damaged(path, &error))
+}
+
+/// A Pi has no clock chip: until the network brings the time, its clock may stand before the day
+/// that certificates begin to be valid, and every client certificate is refused.
+fn warn_of_an_old_clock(ca: &Path) {
+    let made = fs::metadata(ca).and_then(|file| file.modified());
+    let now = SystemTime::now();
+    if made.is_ok_and(|made| now + Duration::from_secs(1) < made) {
+        warn!(
+            "this machine's clock says {}, and {} is younger than that: client certificates may \
+             be refused as not yet valid until the clock is set",
+            humantime::format_rfc3339_seconds(now),
+            ca.display()
+        );
+    }
+}
+
+/// Reads a PEM file whole; where that is forbidden, says who we are and how to mend it.
+fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let failed = |error: &io::Error| {
+        let failure = Failure::system(format_args!("cannot read the {what} {shown}"), error);
+        if failure.exit != Exit::NoPermission {
+            return failure;
+        }
+        let (user, group) =
+            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Failure::new(
+            failure.exit,
+            format!(
+                "{failure} for user {user} (id -nu {user}); let its group read it: \
+                 chgrp {group} {shown} && chmod 640 {shown}, and look at the folders above"
+            ),
+        )
+    };
+    let size = fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if size > PEM_MAX {
+        return Err(Failure::config(format!("{shown}: {size} bytes are too many for a PEM file")));
+    }
+    fs::read(path).map_err(|error| failed(&error))
+}
+
+fn contains(pem: &[u8], text: &str) -> bool {
+    pem.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::config(format!("{}: damaged: {error}", path.display()))
+}
+
+/// What rustls has against a certificate and its key.
+fn identity_failure(settings: &config::Tls, error: &Error) -> Failure {
+    let Some(config::Identity { certificate, key }) = &settings.identity else {
+        return Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
+    };
+    let (certificate, key) = (certificate.display(), key.display());
+    match error {
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Failure::config(format!(
+            "{key} is not the key of {certificate}: compare openssl pkey -in {key} -pubout with \
+             openssl x509 -in {certificate} -noout -pubkey, and make them anew if they differ"
+        )),
+        Error::InvalidCertificate(_) => {
+            Failure::config(format!("{certificate}: not a certificate that can be used: {error}"))
+        }
+        _ => Failure::config(format!(
+            "{key}: not a key that can be used ({error}): take an RSA key of 2048 to 4096 bits, an \
+             ECDSA key on P-256 or P-384, or an Ed25519 key"
+        )),
+    }
+}
+
+/// An identity for as long as this process runs, for listeners that name none; the same one after
+/// a reload. Nothing vouches for it but the fingerprint in the log.
+fn temporary_identity() -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
+    type Made = Result<(Vec<u8>, Vec<u8>), String>;
+    static IDENTITY: OnceLock<Made> = OnceLock::new();
+
+    let made = IDENTITY.get_or_init(|| make_temporary_identity().map_err(|e| e.to_string()));
+    let (certificate, key) = made.as_ref().map_err(|error| {
+        Failure::new(Exit::Failure, format!("cannot make a temporary identity: {error}"))
+    })?;
+    warn!(
+        "TLS with a temporary self-signed certificate, SHA-256 fingerprint {}; \
+         name a certificate and key for a lasting one",
+        fingerprint(certificate)
+    );
+    let key = PrivateKeyDer::try_from(key.clone())
+        .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+    Ok((vec![certificate.clone().into()], key))
+}
+
+fn make_temporary_identity() -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let names = [
+        host.to_string(),
+        format!("{host}.local"),
+        "localhost".into(),
+        "127.0.0.1".into(),
+        "::1".into(),
+    ];
+    let mut params = rcgen::CertificateParams::new(names)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, "echo-alex, temporary");
+    let now = SystemTime::now();
+    params.not_before = (now - DAY).into();
+    params.not_after = (now + 365 * DAY).into();
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.der().to_vec(), key.serialize_der()))
+}
+
+/// SHA-256 of a certificate, as openssl prints it: pairs of hexadecimal digits and colons.
+pub fn fingerprint(der: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    let pairs: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chacha20_comes_first_where_aes_has_no_instructions() {
+        let first = |has_aes| provider(has_aes).cipher_suites[0].suite();
+        assert_eq!(first(false), rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+        assert_eq!(first(true), rustls::CipherSuite::TLS13_AES_256_GCM_SHA384);
+        let suites = provider(false);
+        let last_chacha =
+            suites.cipher_suites.iter().rposition(|s| !format!("{s:?}").contains("AES"));
+        let first_aes = suites.cipher_suites.iter().position(|s| format!("{s:?}").contains("AES"));
+        assert!(last_chacha < first_aes, "TLS 1.2's ChaCha20 also stands before AES");
+    }
+}

@@ -1,0 +1,401 @@
+//! How bytes of the wire and bytes of the echo become each other: the one place where plain TCP
+//! and TLS differ. It does no I/O; the daemon and its peers' side of a session share it.
+//!
+//! # The contract
+//!
+//! - [`Transport::open`] takes wire bytes and gives plaintext. What the protocol itself has to say
+//!   (handshake, alerts, key updates) it leaves in `sealed`, also where it fails: send that first,
+//!   then act on the error.
+//! - [`Transport::seal`] takes plaintext and gives wire bytes, `sealed` included, in order.
+//! - Between calls, a TLS transport holds nothing but the beginning of a record that is not whole
+//!   yet. [`Transport::restore`] puts that in front of the next read.
+//! - Plain bytes are not copied: what `open` and `seal` give is what they were given.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, CommonState, Error, HandshakeKind,
+    InvalidMessage, ProtocolVersion, ServerConfig,
+};
+
+use crate::buffers::{HELD_MAX, Scratch};
+use crate::close::CloseReason;
+
+/// The most plaintext that one record carries, in bytes (RFC 8446 §5.1).
+const RECORD_MAX: usize = 16 * 1024;
+
+/// What a record puts round its plaintext, in bytes, and a little more: the header, the explicit
+/// nonce of TLS 1.2, the content type of TLS 1.3, the tag.
+const RECORD_ROOM: usize = 64;
+
+/// The wire form of a session.
+pub enum Transport {
+    /// RFC 862 as it stands: the wire carries the bytes themselves.
+    Plain,
+    /// TLS 1.2 (RFC 5246) or 1.3 (RFC 8446) round them.
+    Tls(Box<Tls>),
+}
+
+/// What [`Transport::open`] found in the bytes that it was given.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    /// Plaintext, to be echoed.
+    pub plaintext: &'a [u8],
+    /// The peer has said that no more will come (`close_notify`).
+    pub peer_done: bool,
+}
+
+/// What was agreed in a TLS handshake, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// "1.2" or "1.3".
+    pub version: &'static str,
+    /// The cipher suite by its IANA name, without the prefix `TLS_`.
+    pub cipher_suite: &'static str,
+    /// The keys come from an earlier session.
+    pub resumed: bool,
+}
+
+impl fmt::Display for Agreed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, cipher_suite, resumed } = self;
+        let resumed = if *resumed { "yes" } else { "no" };
+        write!(f, "tls={version} cipher={cipher_suite} resumed={resumed}")
+    }
+}
+
+impl Transport {
+    /// The server's side of a TLS session.
+    pub fn tls_server(config: Arc<ServerConfig>) -> Result<Self, CloseReason> {
+        let connection = UnbufferedServerConnection::new(config).map_err(|e| explain(&e, true))?;
+        Ok(Self::tls(Side::Server(connection)))
+    }
+
+    /// The client's side of a TLS session with the server called `name`.
+    pub fn tls_client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, CloseReason> {
+        let connection =
+            UnbufferedClientConnection::new(config, name).map_err(|e| explain(&e, true))?;
+        Ok(Self::tls(Side::Client(connection)))
+    }
+
+    fn tls(side: Side) -> Self {
+        Self::Tls(Box::new(Tls { side, held: Vec::new() }))
+    }
+
+    /// Puts what was held back at the front of `wire` and says how long it is; the next bytes
+    /// belong behind it.
+    pub fn restore(&self, wire: &mut [u8]) -> usize {
+        match self {
+            Self::Plain => 0,
+            Self::Tls(tls) => {
+                wire[..tls.held.len()].copy_from_slice(&tls.held);
+                tls.held.len()
+            }
+        }
+    }
+
+    /// Takes bytes of the wire, with what `restore` put before them, and gives the plaintext.
+    pub fn open<'a>(
+        &mut self,
+        wire: &'a mut [u8],
+        plain: &'a mut Scratch,
+        sealed: &mut Scratch,
+    ) -> Result<Opened<'a>, CloseReason> {
+        match self {
+            Self::Plain => Ok(Opened { plaintext: wire, peer_done: false }),
+            Self::Tls(tls) => {
+                let peer_done = tls.open(wire, plain, sealed)?;
+                Ok(Opened { plaintext: plain.filled(), peer_done })
+            }
+        }
+    }
+
+    /// Gives the wire form of `plaintext`, behind what `sealed` already holds.
+    pub fn seal<'a>(
+        &mut self,
+        plaintext: &'a [u8],
+        sealed: &'a mut Scratch,
+    ) -> Result<&'a [u8], CloseReason> {
+        match self {
+            Self::Plain => Ok(plaintext),
+            Self::Tls(tls) => {
+                if !plaintext.is_empty() {
+                    tls.write(Say::Plaintext(plaintext), sealed)?;
+                }
+                Ok(sealed.filled())
+            }
+        }
+    }
+
+    /// Says into `sealed` that no more will come from us: `close_notify` for TLS, nothing for
+    /// plain, whose end is the FIN.
+    pub fn finish(&mut self, sealed: &mut Scratch) -> Result<(), CloseReason> {
+        match self {
+            Self::Plain => Ok(()),
+            Self::Tls(tls) => tls.write(Say::CloseNotify, sealed),
+        }
+    }
+
+    /// Whether there is a handshake and it is not over.
+    pub fn is_handshaking(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => tls.side.common().is_handshaking(),
+        }
+    }
+
+    /// What the end of the wire (FIN) means for a peer that has not said `close_notify`.
+    pub fn end_of_wire(&self) -> CloseReason {
+        match self {
+            Self::Plain => CloseReason::PeerDone,
+            Self::Tls(_) if self.is_handshaking() => CloseReason::HandshakeAbandoned,
+            Self::Tls(_) => CloseReason::PeerTruncated,
+        }
+    }
+
+    /// What was agreed, once the handshake is over; nothing for plain.
+    pub fn agreed(&self) -> Option<Agreed> {
+        let Self::Tls(tls) = self else { return None };
+        let common = tls.side.common();
+        let suite = common.negotiated_cipher_suite()?.suite().as_str()?;
+        Some(Agreed {
+            version: match common.protocol_version()? {
+                ProtocolVersion::TLSv1_3 => "1.3",
+                _ => "1.2",
+            },
+            cipher_suite: suite.trim_start_matches("TLS13_").trim_start_matches("TLS_"),
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+        })
+    }
+}
+
+/// One side of a TLS session.
+pub struct Tls {
+    side: Side,
+    /// The beginning of a record, or of a handshake message in several, that is not whole yet.
+    held: Vec<u8>,
+}
+
+enum Side {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+}
+
+/// What is to be written as soon as TLS allows it.
+#[derive(Clone, Copy)]
+enum Say<'a> {
+    Nothing,
+    Plaintext(&'a [u8]),
+    CloseNotify,
+}
+
+/// What one step through the records came to.
+enum Step {
+    /// There may be more in the bytes at hand.
+    Again,
+    /// The peer has sent `close_notify`.
+    PeerDone,
+    /// The bytes at hand are used up, and what was to be written is written.
+    Done,
+}
+
+impl Tls {
+    /// Opens all whole records of `wire` and holds the rest; says whether the peer is done.
+    fn open(
+        &mut self,
+        wire: &mut [u8],
+        plain: &mut Scratch,
+        sealed: &mut Scratch,
+    ) -> Result<bool, CloseReason> {
+        let (mut used, mut peer_done, mut failure) = (0, false, None);
+        loop {
+            let (discard, result) = self.side.step(&mut wire[used..], Say::Nothing, plain, sealed);
+            used += discard;
+            match result {
+                Ok(Step::Again) => {}
+                Ok(Step::PeerDone) => peer_done = true,
+                // The alert that tells the peer comes out in the steps after the error.
+                Err(error) if failure.is_none() => failure = Some(error),
+                Ok(Step::Done) | Err(_) => break,
+            }
+        }
+        if let Some(error) = failure {
+            return Err(explain(&error, self.side.common().is_handshaking()));
+        }
+        let rest = if peer_done { &[] } else { &wire[used..] };
+        if rest.len() > HELD_MAX {
+            return Err(CloseReason::TlsPeer("handshake message too long".into()));
+        }
+        self.held = rest.to_vec();
+        Ok(peer_done)
+    }
+
+    /// Puts one thing of ours behind what `sealed` holds; in a handshake, nothing may be said.
+    fn write(&mut self, say: Say<'_>, sealed: &mut Scratch) -> Result<(), CloseReason> {
+        // rustls gives the right to write as its answer to "what is in these bytes?", and wants
+        // to be shown the same bytes as before.
+        let mut nothing = Scratch::default();
+        loop {
+            match self.side.step(&mut self.held, say, &mut nothing, sealed).1 {
+                Ok(Step::Done) => return Ok(()),
+                Ok(Step::Again | Step::PeerDone) => {}
+                Err(error) => return Err(explain(&error, false)),
+            }
+        }
+    }
+}
+
+impl Side {
+    fn common(&self) -> &CommonState {
+        match self {
+            Self::Server(connection) => connection,
+            Self::Client(connection) => connection,
+        }
+    }
+
+    /// One step through `wire`; says how much of its front is done with.
+    fn step(
+        &mut self,
+        wire: &mut [u8],
+        say: Say<'_>,
+        plain: &mut Scratch,
+        sealed: &mut Scratch,
+    ) -> (usize, Result<Step, Error>) {
+        match self {
+            Self::Server(c) => take(c.process_tls_records(wire), say, plain, sealed),
+            Self::Client(c) => take(c.process_tls_records(wire), say, plain, sealed),
+        }
+    }
+}
+
+/// Takes what rustls found, whichever side it speaks for.
+fn take<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    say: Say<'_>,
+    plain: &mut Scratch,
+    sealed: &mut Scratch,
+) -> (usize, Result<Step, Error>) {
+    let mut discard = status.discard;
+    let result = status.state.and_then(|state| match state {
+        ConnectionState::ReadTraffic(mut traffic) => {
+            while let Some(record) = traffic.next_record() {
+                let record = record?;
+                plain.push(record.payload);
+                discard += record.discard;
+            }
+            Ok(Step::Again)
+        }
+        ConnectionState::EncodeTlsData(mut message) => {
+            fill(sealed, RECORD_ROOM, |room| message.encode(room))?;
+            Ok(Step::Again)
+        }
+        ConnectionState::TransmitTlsData(transmit) => {
+            transmit.done();
+            Ok(Step::Again)
+        }
+        ConnectionState::PeerClosed => Ok(Step::PeerDone),
+        ConnectionState::WriteTraffic(mut traffic) => {
+            match say {
+                Say::Nothing => {}
+                Say::Plaintext(bytes) => {
+                    let room = bytes.len() + RECORD_ROOM * (1 + bytes.len() / RECORD_MAX);
+                    fill(sealed, room, |room| traffic.encrypt(bytes, room))?;
+                }
+                Say::CloseNotify => {
+                    fill(sealed, RECORD_ROOM, |room| traffic.queue_close_notify(room))?;
+                }
+            }
+            Ok(Step::Done)
+        }
+        ConnectionState::BlockedHandshake | ConnectionState::Closed => Ok(Step::Done),
+        // Early data is never offered (`max_early_data_size` stays 0: what is replayed would be
+        // echoed), and no other state is known.
+        _ => Err(Error::General("TLS is in a state that was not asked for".into())),
+    });
+    (discard, result)
+}
+
+/// Lets `put` write behind what `sealed` holds, with more room if it asks for more.
+fn fill<E: Into<Refused>>(
+    sealed: &mut Scratch,
+    mut room: usize,
+    mut put: impl FnMut(&mut [u8]) -> Result<usize, E>,
+) -> Result<(), Error> {
+    loop {
+        match put(sealed.spare(room)).map_err(Into::into) {
+            Ok(written) => {
+                sealed.advance(written);
+                return Ok(());
+            }
+            Err(Refused::Wants(more)) => room = more,
+            Err(Refused::For(error)) => return Err(error),
+        }
+    }
+}
+
+/// Why rustls did not write.
+enum Refused {
+    /// It wants this many bytes of room.
+    Wants(usize),
+    /// It must not, or cannot.
+    For(Error),
+}
+
+impl From<EncodeError> for Refused {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::InsufficientSize(size) => Self::Wants(size.required_size),
+            EncodeError::AlreadyEncoded => Self::For(Error::General(error.to_string())),
+        }
+    }
+}
+
+impl From<EncryptError> for Refused {
+    fn from(error: EncryptError) -> Self {
+        match error {
+            EncryptError::InsufficientSize(size) => Self::Wants(size.required_size),
+            EncryptError::EncryptExhausted => Self::For(Error::EncryptError),
+        }
+    }
+}
+
+/// What an error of rustls means for the session, in words for the log.
+fn explain(error: &Error, handshaking: bool) -> CloseReason {
+    let peer = |text: &str| CloseReason::TlsPeer(text.into());
+    match error {
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) if handshaking => CloseReason::NotTls,
+        Error::AlertReceived(AlertDescription::UnknownCA) => {
+            peer("the peer does not know the CA that signed our certificate")
+        }
+        Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        ) => peer(&format!("the peer does not accept our certificate: {error}")),
+        Error::NoCertificatesPresented => {
+            peer("the peer sent no certificate, and client-auth is \"required\"")
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            peer("the peer's certificate is not signed by a CA that we know")
+        }
+        Error::EncryptError
+        | Error::General(_)
+        | Error::FailedToGetCurrentTime
+        | Error::FailedToGetRandomBytes
+        | Error::HandshakeNotComplete
+        | Error::BadMaxFragmentSize
+        | Error::InconsistentKeys(_)
+        | Error::Other(_) => CloseReason::TlsLocal(error.to_string().into()),
+        error => peer(&error.to_string()),
+    }
+}
