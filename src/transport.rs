@@ -215,20 +215,27 @@ impl Tls {
         plain: &mut Scratch,
         sealed: &mut Scratch,
     ) -> Result<bool, CloseReason> {
-        let (mut used, mut peer_done, mut failure) = (0, false, None);
+        let (mut used, mut peer_done) = (0, false);
         loop {
             let (discard, result) = self.side.step(&mut wire[used..], Say::Nothing, plain, sealed);
             used += discard;
             match result {
                 Ok(Step::Again) => {}
                 Ok(Step::PeerDone) => peer_done = true,
-                // The alert that tells the peer comes out in the steps after the error.
-                Err(error) if failure.is_none() => failure = Some(error),
-                Ok(Step::Done) | Err(_) => break,
+                Ok(Step::Done) => break,
+                Err(error) => {
+                    let handshaking = self.side.common().is_handshaking();
+                    // The alert that tells the peer is among what is still to be said. As long as
+                    // there is something to say, the bytes that failed are not looked at again.
+                    while self.side.common().wants_write() {
+                        if self.side.step(&mut wire[used..], Say::Nothing, plain, sealed).1.is_err()
+                        {
+                            break;
+                        }
+                    }
+                    return Err(explain(&error, handshaking));
+                }
             }
-        }
-        if let Some(error) = failure {
-            return Err(explain(&error, self.side.common().is_handshaking()));
         }
         let rest = if peer_done { &[] } else { &wire[used..] };
         if rest.len() > HELD_MAX {

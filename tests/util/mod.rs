@@ -1,0 +1,503 @@
+//! What the tests of the real binary share: a daemon on ports of its own, certificates made for
+//! the run, a TLS client, programs from outside.
+//!
+//! Nothing here sleeps to wait for something: the daemon is ready when it says so, and a log line
+//! has come when it was read. Every wait has an end ([`PATIENCE`]), so a fault fails a test instead
+//! of hanging it.
+#![allow(dead_code, unreachable_pub)] // Each test file uses its part.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SignatureAlgorithm,
+};
+use rustix::process::{Pid, Signal};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// How long anything may take before a test fails. Generous: the machine may be busy, or emulated.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A plain listener on a port that the system chooses.
+pub const PLAIN: &str = "
+[[listener]]
+name = \"plain\"
+listen = \"127.0.0.1:0\"
+";
+
+/// The path of the daemon under test.
+pub fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_echo-alex")
+}
+
+/// A running daemon in a folder of its own. It is killed when this is dropped.
+pub struct Daemon {
+    pub folder: tempfile::TempDir,
+    pub child: Child,
+    lines: Receiver<String>,
+    /// Every log line that was read so far.
+    seen: Arc<Mutex<Vec<String>>>,
+    notify: UnixDatagram,
+}
+
+impl Daemon {
+    /// Starts one with this configuration and waits for READY=1.
+    pub fn start(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(folder, config, |_| {})
+    }
+
+    /// The same in a folder that holds certificates already, with changes to the command.
+    pub fn start_in(
+        folder: tempfile::TempDir,
+        config: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
+        let daemon = Self::launch_in(folder, config, change);
+        let ready = daemon.wait_for_notification(|text| text.contains("READY=1"));
+        assert!(ready.contains("STATUS="), "{ready}");
+        daemon
+    }
+
+    /// Starts one and waits for nothing.
+    pub fn launch_in(
+        folder: tempfile::TempDir,
+        config: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
+        let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        notify.set_read_timeout(Some(PATIENCE)).unwrap();
+        fs::write(folder.path().join("echo-alex.toml"), config).unwrap();
+        let mut command = Command::new(program());
+        command
+            .arg("--config")
+            .arg(folder.path().join("echo-alex.toml"))
+            .env("NOTIFY_SOCKET", folder.path().join("notify"))
+            .env_remove("JOURNAL_STREAM")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { folder, child, lines, seen: Arc::default(), notify }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The path of a file in the daemon's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Overwrites the configuration file; SIGHUP makes it count.
+    pub fn rewrite_config(&self, config: &str) {
+        fs::write(self.path("echo-alex.toml"), config).unwrap();
+    }
+
+    /// Where the listener called `name` listens, as the log says.
+    pub fn address(&self, name: &str) -> SocketAddr {
+        let line = self.wait_for_line(|line| {
+            line.contains(" listening ") && line.contains(&format!("listener={name} "))
+        });
+        field(&line, "address").parse().unwrap()
+    }
+
+    /// A plain connection to the listener called `name`.
+    pub fn connect(&self, name: &str) -> TcpStream {
+        connect(self.address(name))
+    }
+
+    /// The first log line, of all so far and those to come, that fits.
+    pub fn wait_for_line(&self, fits: impl Fn(&str) -> bool) -> String {
+        if let Some(line) = self.seen.lock().unwrap().iter().find(|line| fits(line)) {
+            return line.clone();
+        }
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.lock().unwrap().push(line.clone());
+                    if fits(&line) {
+                        return line;
+                    }
+                }
+                Err(error) => {
+                    panic!("no such log line ({error}); the log so far: {:#?}", self.seen())
+                }
+            }
+        }
+    }
+
+    /// Every log line so far; all of them once the daemon has ended.
+    pub fn seen(&self) -> Vec<String> {
+        let mut seen = self.seen.lock().unwrap();
+        while let Ok(line) = self.lines.try_recv() {
+            seen.push(line);
+        }
+        seen.clone()
+    }
+
+    /// The log to its end; the daemon must have been told to stop.
+    pub fn whole_log(&self) -> Vec<String> {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.lock().unwrap().push(line),
+                Err(RecvTimeoutError::Disconnected) => return self.seen(),
+                Err(RecvTimeoutError::Timeout) => panic!("the daemon does not end"),
+            }
+        }
+    }
+
+    /// The line that the log has for the end of a session from `peer`.
+    pub fn session_line(&self, peer: SocketAddr) -> String {
+        self.wait_for_line(|line| {
+            line.contains(" session ") && line.contains(&format!("peer={peer} "))
+        })
+    }
+
+    /// The next message to the service manager.
+    pub fn notification(&self) -> String {
+        let mut buffer = [0; 4096];
+        let length = self.notify.recv(&mut buffer).expect("no message to the service manager");
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    /// The next message to the service manager that fits; others are passed over.
+    pub fn wait_for_notification(&self, fits: impl Fn(&str) -> bool) -> String {
+        loop {
+            let text = self.notification();
+            if fits(&text) {
+                return text;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// SIGHUP, and waits until the reload is over; says how the log puts it.
+    pub fn reload(&self) -> String {
+        let before = self.seen().iter().filter(|line| is_reload(line)).count();
+        self.signal(Signal::HUP);
+        loop {
+            self.wait_for_notification(|text| text.contains("READY=1"));
+            let end = Instant::now() + PATIENCE;
+            while Instant::now() < end {
+                let reloads: Vec<String> =
+                    self.seen().into_iter().filter(|line| is_reload(line)).collect();
+                if let Some(line) = reloads.get(before) {
+                    return line.clone();
+                }
+                if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
+                    self.seen.lock().unwrap().push(line);
+                }
+            }
+            panic!("no word of the reload in the log: {:#?}", self.seen());
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// How many descriptors the daemon has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// The daemon's resident memory in KiB, from /proc/PID/status.
+    pub fn resident_kib(&self) -> usize {
+        self.status_field("VmRSS:")
+    }
+
+    /// A number from /proc/PID/status.
+    pub fn status_field(&self, key: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Processor time that the daemon has used, in clock ticks (1/100 s), from /proc/PID/stat.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let after_name = stat.rsplit_once(')').unwrap().1;
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_reload(line: &str) -> bool {
+    line.contains(" reloaded") || line.contains(" not reloaded")
+}
+
+/// Waits for a child's end, but not for ever.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < end, "the process does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs the daemon's program to its end: exit code, stdout, stderr.
+pub fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(program()).args(arguments).output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// The value of `key=value` in a log line.
+pub fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    let start = format!(" {key}=");
+    let value = line.split_once(&start).unwrap_or_else(|| panic!("no {key}= in {line:?}")).1;
+    value.split(' ').next().unwrap()
+}
+
+/// A connection with a time limit on each read and write.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Sends `bytes` and reads as many back, which must be the same.
+pub fn assert_echo(stream: &mut (impl Read + Write), bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+    stream.flush().unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert!(back == bytes, "the echo differs");
+}
+
+/// Sends all of `bytes` from a thread of its own, ends the writing half, and reads to the end:
+/// what came back.
+pub fn echo_all(stream: &TcpStream, bytes: &[u8]) -> Vec<u8> {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (&*stream).write_all(bytes).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        });
+        let mut back = Vec::new();
+        (&*stream).read_to_end(&mut back).unwrap();
+        back
+    })
+}
+
+/// Bytes that look random and are the same in each run.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // xorshift64*, Marsaglia 2003.
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        bytes.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A certificate authority, and the identities that it signs.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Writes the CA's certificate to `folder`/`name`.
+    pub fn write(&self, folder: &Path, name: &str) {
+        fs::write(folder.join(name), self.0.pem()).unwrap();
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// Certificate and key in PEM, for a server at localhost, or a client.
+    pub fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+        self.sign_with(name, usage, &rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    pub fn sign_with(
+        &self,
+        name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        algorithm: &'static SignatureAlgorithm,
+    ) -> (String, String) {
+        let names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).to_vec();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// Writes `name`.crt and `name`.key for a server to `folder`.
+    pub fn write_server(&self, folder: &Path, name: &str) {
+        let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ServerAuth);
+        write_identity(folder, name, &certificate, &key);
+    }
+
+    /// Writes `name`.crt and `name`.key for a client to `folder`.
+    pub fn write_client(&self, folder: &Path, name: &str) {
+        let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ClientAuth);
+        write_identity(folder, name, &certificate, &key);
+    }
+}
+
+/// Writes `name`.crt, and `name`.key with the mode that a key should have.
+pub fn write_identity(folder: &Path, name: &str, certificate: &str, key: &str) {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::write(folder.join(format!("{name}.crt")), certificate).unwrap();
+    let path = folder.join(format!("{name}.key"));
+    fs::write(&path, key).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A TLS listener that serves alex.crt and alex.key of the daemon's folder.
+pub const TLS: &str = "
+[[listener]]
+name = \"tls\"
+listen = \"127.0.0.1:0\"
+[listener.tls]
+certificate = \"alex.crt\"
+key = \"alex.key\"
+";
+
+/// A folder with signing.pem, alex.crt and alex.key, laptop.crt and laptop.key.
+pub fn folder_with_certificates() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("test CA");
+    authority.write(folder.path(), "signing.pem");
+    authority.write_server(folder.path(), "alex");
+    authority.write_client(folder.path(), "laptop");
+    folder
+}
+
+/// A daemon with a plain and a TLS listener.
+pub fn plain_and_tls() -> Daemon {
+    Daemon::start_in(folder_with_certificates(), &format!("{PLAIN}{TLS}"), |_| {})
+}
+
+/// What a TLS client is to do.
+#[derive(Clone, Default)]
+pub struct TlsClient {
+    /// Only this version.
+    pub only: Option<&'static rustls::SupportedProtocolVersion>,
+    /// Present `NAME.crt` and `NAME.key` of the folder.
+    pub identity: Option<&'static str>,
+    /// Only this cipher suite.
+    pub suite: Option<rustls::CipherSuite>,
+}
+
+impl TlsClient {
+    /// A configuration that trusts signing.pem of `folder`. Connections that share one can resume
+    /// each other's sessions.
+    pub fn config(&self, folder: &Path) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(folder.join("signing.pem")).unwrap();
+        roots.add(ca).unwrap();
+        let mut provider = rustls::crypto::ring::default_provider();
+        if let Some(only) = self.suite {
+            provider.cipher_suites.retain(|suite| suite.suite() == only);
+        }
+        let versions = self.only.map_or_else(|| rustls::ALL_VERSIONS.to_vec(), |only| vec![only]);
+        let builder = ClientConfig::builder_with_provider(provider.into())
+            .with_protocol_versions(&versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let chain = CertificateDer::pem_file_iter(folder.join(format!("{name}.crt")))
+                    .unwrap()
+                    .map(Result::unwrap)
+                    .collect();
+                let key = PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key"))).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        Arc::new(config)
+    }
+
+    /// A session with the listener called `tls`, its handshake still to be done (the first read or
+    /// write does it).
+    pub fn connect(&self, daemon: &Daemon) -> StreamOwned<ClientConnection, TcpStream> {
+        connect_tls(&self.config(daemon.folder.path()), daemon.address("tls"))
+    }
+}
+
+/// A TLS session over a new connection, its handshake still to be done.
+pub fn connect_tls(
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(config.clone(), name).unwrap();
+    StreamOwned::new(connection, connect(address))
+}
+
+/// A program from outside, if it is installed. Where it is not, that is said and the test is left
+/// out, unless `ECHO_ALEX_REQUIRE_TOOLS` is set, as in CI.
+pub fn tool(name: &str) -> Option<Command> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(|p| p.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("ECHO_ALEX_REQUIRE_TOOLS").is_none(), "{name} is not installed");
+        eprintln!("left out: {name} is not installed");
+    }
+    found.map(Command::new)
+}
