@@ -406,3 +406,6 @@ fn explain(error: &Error, handshaking: bool) -> CloseReason {
         error => peer(&error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! Both sides of a session, without a socket: what the one seals, the other opens.
+
+use std::sync::OnceLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rustls::pki_types::PrivateKeyDer;
+
+use super::*;
+
+const NAME: &str = "alex.local";
+
+/// A server and a client that trusts it, for one TLS version.
+type Pair = (Arc<ServerConfig>, Arc<ClientConfig>);
+
+fn pair(version: &'static rustls::SupportedProtocolVersion) -> Pair {
+    static IDENTITY: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    let (certificate, key) = IDENTITY.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(vec![NAME.into()]).unwrap();
+        (made.cert.der().to_vec(), made.signing_key.serialize_der())
+    });
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.clone().into()],
+            PrivateKeyDer::try_from(key.clone()).unwrap(),
+        )
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.clone().into()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (Arc::new(server), Arc::new(client))
+}
+
+/// One side, with buffers of its own and what it has read.
+struct End {
+    transport: Transport,
+    wire: Vec<u8>,
+    plain: Scratch,
+    sealed: Scratch,
+    read: Vec<u8>,
+    peer_done: bool,
+    /// Sends back what it reads.
+    echoes: bool,
+}
+
+impl End {
+    fn new(transport: Transport, echoes: bool) -> Self {
+        Self {
+            transport,
+            wire: vec![0; HELD_MAX + 64 * 1024],
+            plain: Scratch::default(),
+            sealed: Scratch::default(),
+            read: Vec::new(),
+            peer_done: false,
+            echoes,
+        }
+    }
+
+    /// Takes bytes of the wire, gives those that answer them.
+    fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CloseReason> {
+        let held = self.transport.restore(&mut self.wire);
+        self.wire[held..held + bytes.len()].copy_from_slice(bytes);
+        self.plain.clear();
+        self.sealed.clear();
+        let wire = &mut self.wire[..held + bytes.len()];
+        let opened = self.transport.open(wire, &mut self.plain, &mut self.sealed)?;
+        self.peer_done |= opened.peer_done;
+        self.read.extend_from_slice(opened.plaintext);
+        let echo = if self.echoes { opened.plaintext } else { &[] };
+        Ok(self.transport.seal(echo, &mut self.sealed)?.to_vec())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.sealed.clear();
+        self.transport.seal(bytes, &mut self.sealed).unwrap().to_vec()
+    }
+
+    fn finish(&mut self) -> Vec<u8> {
+        self.sealed.clear();
+        self.transport.finish(&mut self.sealed).unwrap();
+        self.sealed.filled().to_vec()
+    }
+}
+
+fn tls(version: &'static rustls::SupportedProtocolVersion) -> (End, End) {
+    let (server, client) = pair(version);
+    let name = ServerName::try_from(NAME).unwrap();
+    (
+        End::new(Transport::tls_client(client, name).unwrap(), false),
+        End::new(Transport::tls_server(server).unwrap(), true),
+    )
+}
+
+/// Sends `bytes` to the server in pieces of these sizes (and then whole), its answers back to the
+/// client likewise, and so on until neither has anything to say.
+fn exchange(
+    client: &mut End,
+    server: &mut End,
+    bytes: Vec<u8>,
+    pieces: &mut impl Iterator<Item = usize>,
+) {
+    let (mut to_server, mut to_client) = (bytes, Vec::new());
+    while !to_server.is_empty() || !to_client.is_empty() {
+        to_client.extend(take_in_pieces(server, std::mem::take(&mut to_server), pieces));
+        to_server.extend(take_in_pieces(client, std::mem::take(&mut to_client), pieces));
+    }
+}
+
+fn take_in_pieces(
+    side: &mut End,
+    bytes: Vec<u8>,
+    pieces: &mut impl Iterator<Item = usize>,
+) -> Vec<u8> {
+    let mut answers = Vec::new();
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let (piece, behind) =
+            rest.split_at(pieces.next().unwrap_or(usize::MAX).clamp(1, rest.len().min(64 * 1024)));
+        answers.extend(side.take(piece).unwrap());
+        rest = behind;
+    }
+    answers
+}
+
+fn shake_hands(client: &mut End, server: &mut End, pieces: &mut impl Iterator<Item = usize>) {
+    let hello = client.take(&[]).unwrap();
+    exchange(client, server, hello, pieces);
+    assert!(!client.transport.is_handshaking() && !server.transport.is_handshaking());
+}
+
+fn versions() -> [&'static rustls::SupportedProtocolVersion; 2] {
+    [&rustls::version::TLS12, &rustls::version::TLS13]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_of_any_bytes_comes_back_the_same(
+        messages in vec(vec(any::<u8>(), 0..40_000), 0..5),
+        pieces in vec(1_usize..3_000, 0..200),
+        tls13 in any::<bool>(),
+    ) {
+        let (mut client, mut server) = tls(versions()[usize::from(tls13)]);
+        let mut pieces = pieces.into_iter();
+        shake_hands(&mut client, &mut server, &mut pieces);
+        for message in &messages {
+            let wire = client.write(message);
+            exchange(&mut client, &mut server, wire, &mut pieces);
+        }
+        prop_assert!(server.read == messages.concat());
+        prop_assert!(client.read == messages.concat());
+        prop_assert!(!server.peer_done);
+        let wire = client.finish();
+        exchange(&mut client, &mut server, wire, &mut pieces);
+        prop_assert!(server.peer_done);
+    }
+
+    #[test]
+    fn plain_bytes_are_not_touched(bytes in vec(any::<u8>(), 0..10_000)) {
+        let mut side = End::new(Transport::Plain, true);
+        prop_assert_eq!(side.take(&bytes).unwrap(), bytes.clone());
+        prop_assert_eq!(side.write(&bytes), bytes);
+        prop_assert!(side.finish().is_empty());
+    }
+
+    #[test]
+    fn garbage_never_panics_and_what_is_held_is_bounded(
+        pieces in vec(vec(any::<u8>(), 1..2_000), 1..20),
+        after_handshake in any::<bool>(),
+        looks_like_tls in any::<bool>(),
+    ) {
+        let (mut client, mut server) = tls(&rustls::version::TLS13);
+        if after_handshake {
+            shake_hands(&mut client, &mut server, &mut std::iter::empty());
+        }
+        for mut piece in pieces {
+            if looks_like_tls {
+                let length = u16::try_from(piece.len()).unwrap().to_be_bytes();
+                piece.splice(0..0, [20 + piece[0] % 4, 3, 3, length[0], length[1]]);
+            }
+            if server.take(&piece).is_err() {
+                break;
+            }
+            let Transport::Tls(tls) = &server.transport else { unreachable!() };
+            prop_assert!(tls.held.len() <= HELD_MAX);
+        }
+    }
+}
+
+#[test]
+fn an_idle_session_holds_nothing() {
+    for version in versions() {
+        let (mut client, mut server) = tls(version);
+        shake_hands(&mut client, &mut server, &mut std::iter::repeat(7));
+        let wire = client.write(b"hello");
+        exchange(&mut client, &mut server, wire, &mut std::iter::repeat(3));
+        let Transport::Tls(tls) = &server.transport else { unreachable!() };
+        assert_eq!(tls.held.capacity(), 0);
+    }
+}
+
+#[test]
+fn the_server_can_echo_after_the_client_said_close_notify() {
+    for version in versions() {
+        let (mut client, mut server) = tls(version);
+        shake_hands(&mut client, &mut server, &mut std::iter::empty());
+        let mut wire = client.write(b"last words");
+        wire.extend(client.finish());
+        let echo = server.take(&wire).unwrap();
+        assert!(server.peer_done);
+        client.take(&echo).unwrap();
+        assert_eq!(client.read, b"last words");
+        let end = server.finish();
+        client.take(&end).unwrap();
+        assert!(client.peer_done);
+    }
+}
+
+#[test]
+fn data_behind_the_end_of_the_handshake_is_opened_with_it() {
+    let (mut client, mut server) = tls(&rustls::version::TLS13);
+    let hello = client.take(&[]).unwrap();
+    let answer = server.take(&hello).unwrap();
+    let mut finished = client.take(&answer).unwrap();
+    assert!(server.transport.is_handshaking());
+    finished.extend(client.write(b"at once"));
+    server.take(&finished).unwrap();
+    assert_eq!(server.read, b"at once");
+}
+
+#[test]
+fn plaintext_is_told_from_tls_and_answered_with_an_alert() {
+    let (_, mut server) = tls(&rustls::version::TLS13);
+    let mut wire = *b"GET / HTTP/1.1\r\n\r\n";
+    let (mut plain, mut sealed) = (Scratch::default(), Scratch::default());
+    let error = server.transport.open(&mut wire, &mut plain, &mut sealed).unwrap_err();
+    assert_eq!(error, CloseReason::NotTls);
+    assert_eq!(sealed.filled()[0], 21, "the content type of an alert, RFC 8446 B.1");
+}
+
+#[test]
+fn the_end_of_the_wire_means_what_went_before() {
+    let (mut client, mut server) = tls(&rustls::version::TLS13);
+    assert_eq!(Transport::Plain.end_of_wire(), CloseReason::PeerDone);
+    assert_eq!(server.transport.end_of_wire(), CloseReason::HandshakeAbandoned);
+    shake_hands(&mut client, &mut server, &mut std::iter::empty());
+    assert_eq!(server.transport.end_of_wire(), CloseReason::PeerTruncated);
+}
+
+#[test]
+fn what_was_agreed_is_known_after_the_handshake() {
+    let (mut client, mut server) = tls(&rustls::version::TLS12);
+    assert_eq!(server.transport.agreed(), None);
+    shake_hands(&mut client, &mut server, &mut std::iter::empty());
+    let agreed = server.transport.agreed().unwrap();
+    assert_eq!((agreed.version, agreed.resumed), ("1.2", false));
+    assert_eq!(agreed.cipher_suite, "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384");
+}
+
+#[test]
+fn a_key_update_is_answered_with_the_next_echo() {
+    let (mut client, mut server) = tls(&rustls::version::TLS13);
+    shake_hands(&mut client, &mut server, &mut std::iter::empty());
+    for _ in 0..3 {
+        let Transport::Tls(tls) = &mut client.transport else { unreachable!() };
+        let super::Side::Client(connection) = &mut tls.side else { unreachable!() };
+        let status = connection.process_tls_records(&mut []);
+        let Ok(ConnectionState::WriteTraffic(traffic)) = status.state else { unreachable!() };
+        traffic.refresh_traffic_keys().unwrap();
+        let mut wire = client.take(&[]).unwrap();
+        wire.extend(client.write(b"new keys"));
+        exchange(&mut client, &mut server, wire, &mut std::iter::empty());
+    }
+    assert_eq!(client.read, b"new keysnew keysnew keys");
+}
