@@ -137,3 +137,50 @@ fn write_some(wire: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that has room for this many bytes.
+    struct Room(usize);
+
+    impl Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.0.min(bytes.len());
+            self.0 -= count;
+            if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_outbox_owns_memory_only_while_bytes_wait() {
+        let mut outbox = Outbox::default();
+        outbox.send(&mut Room(5), b"hello").unwrap();
+        assert_eq!(outbox.bytes.capacity(), 0);
+        outbox.send(&mut Room(2), b"hello").unwrap();
+        assert_eq!((outbox.is_empty(), outbox.len()), (false, 3));
+        outbox.send(&mut Room(9), b" world").unwrap();
+        assert_eq!(outbox.len(), 9, "nothing overtakes what waits");
+        assert!(!outbox.flush(&mut Room(0)).unwrap());
+        assert!(outbox.flush(&mut Room(4)).unwrap());
+        assert_eq!(outbox.len(), 5);
+        assert!(outbox.flush(&mut Room(5)).unwrap());
+        assert_eq!((outbox.is_empty(), outbox.bytes.capacity()), (true, 0));
+    }
+
+    #[test]
+    fn scratch_gives_back_what_was_put_in_since_it_was_cleared() {
+        let mut scratch = Scratch::default();
+        scratch.push(b"hello");
+        scratch.clear();
+        scratch.push(b"a");
+        scratch.spare(3)[..2].copy_from_slice(b"bc");
+        scratch.advance(2);
+        assert_eq!(scratch.filled(), b"abc");
+    }
+}

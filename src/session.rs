@@ -402,3 +402,6 @@ struct Bytes {
     held: usize,
     count: usize,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,401 @@
+//! A session's life over a socket that is made up, on a clock that is made up.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+const TIMEOUTS: Timeouts = Timeouts {
+    handshake: Some(Duration::from_secs(10)),
+    idle: Some(Duration::from_secs(60)),
+    write: Some(Duration::from_secs(30)),
+    linger: Some(Duration::from_secs(2)),
+};
+
+/// What the peer and the kernel do.
+#[derive(Default)]
+struct Kernel {
+    /// What has come from the peer and was not read.
+    incoming: Vec<u8>,
+    /// The peer's FIN is behind that.
+    fin: bool,
+    /// The peer has reset the connection.
+    reset: bool,
+    /// How much more the kernel takes from us.
+    room: usize,
+    /// What it took.
+    outgoing: Vec<u8>,
+    /// Our FIN was sent.
+    ended: bool,
+    /// Calls of read and of write.
+    calls: (usize, usize),
+}
+
+/// One end of it; the test keeps the other.
+#[derive(Clone)]
+struct FakeWire(Rc<RefCell<Kernel>>);
+
+impl Read for FakeWire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut kernel = self.0.borrow_mut();
+        kernel.calls.0 += 1;
+        if kernel.reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if kernel.incoming.is_empty() && !kernel.fin {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = kernel.incoming.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&kernel.incoming[..count]);
+        kernel.incoming.drain(..count);
+        Ok(count)
+    }
+}
+
+impl Write for FakeWire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kernel = self.0.borrow_mut();
+        kernel.calls.1 += 1;
+        assert!(!kernel.ended, "bytes after the FIN");
+        if kernel.reset {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if kernel.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = kernel.room.min(bytes.len());
+        kernel.room -= count;
+        kernel.outgoing.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Wire for FakeWire {
+    fn end_writing(&self) -> io::Result<()> {
+        self.0.borrow_mut().ended = true;
+        Ok(())
+    }
+}
+
+/// A plain session, its kernel, a clock, and the loop's buffers.
+struct Scene {
+    session: Session<FakeWire>,
+    kernel: Rc<RefCell<Kernel>>,
+    now: Instant,
+    buffers: Buffers,
+}
+
+impl Scene {
+    fn new(transport: Transport) -> Self {
+        let kernel = Rc::new(RefCell::new(Kernel { room: usize::MAX, ..Kernel::default() }));
+        let now = Instant::now();
+        let peer = "192.0.2.1:7".parse().unwrap();
+        let session = Session::new(FakeWire(kernel.clone()), peer, transport, now);
+        Self { session, kernel, now, buffers: Buffers::new() }
+    }
+
+    fn plain() -> Self {
+        Self::new(Transport::Plain)
+    }
+
+    /// The peer sends.
+    fn send(&self, bytes: &[u8]) {
+        self.kernel.borrow_mut().incoming.extend(bytes);
+    }
+
+    fn kernel(&self, change: impl FnOnce(&mut Kernel)) {
+        change(&mut self.kernel.borrow_mut());
+    }
+
+    /// An event; `fin` as epoll says it.
+    fn event(&mut self) -> Turn {
+        let fin = self.kernel.borrow().fin || self.kernel.borrow().reset;
+        self.session.advance(fin, self.now, &mut self.buffers)
+    }
+
+    fn later(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// Seconds from now to the deadline.
+    fn seconds_left(&self) -> u64 {
+        self.session.deadline(&TIMEOUTS).unwrap().duration_since(self.now).as_secs()
+    }
+
+    fn outgoing(&self) -> Vec<u8> {
+        self.kernel.borrow().outgoing.clone()
+    }
+}
+
+#[test]
+fn one_message_costs_one_read_and_one_write() {
+    let mut scene = Scene::plain();
+    for _ in 0..100 {
+        scene.send(b"hello");
+        assert_eq!(scene.event(), Turn::Wait);
+    }
+    assert_eq!(scene.outgoing(), b"hello".repeat(100));
+    assert_eq!(scene.kernel.borrow().calls, (100, 100));
+}
+
+#[test]
+fn data_that_came_with_the_fin_is_echoed_before_ours() {
+    let mut scene = Scene::plain();
+    scene.send(b"last words");
+    scene.kernel(|kernel| kernel.fin = true);
+    assert_eq!(scene.event(), Turn::Closed(CloseReason::PeerDone));
+    assert_eq!(scene.outgoing(), b"last words");
+}
+
+#[test]
+fn a_session_whose_echo_is_stuck_is_not_read_and_goes_on_where_it_was() {
+    let mut scene = Scene::plain();
+    scene.kernel(|kernel| kernel.room = 3);
+    scene.send(b"hello");
+    assert_eq!(scene.event(), Turn::Wait);
+    scene.send(b" world");
+    let reads = scene.kernel.borrow().calls.0;
+    for _ in 0..10 {
+        assert_eq!(scene.event(), Turn::Wait);
+    }
+    assert_eq!(scene.kernel.borrow().calls.0, reads, "it was read though its outbox is not empty");
+    // The kernel has room again. What came meanwhile has no event of its own any more.
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    assert_eq!(scene.event(), Turn::Wait);
+    assert_eq!(scene.outgoing(), b"hello world");
+}
+
+#[test]
+fn a_fin_that_came_while_the_echo_was_stuck_is_found() {
+    let mut scene = Scene::plain();
+    scene.kernel(|kernel| kernel.room = 1);
+    scene.send(b"hello");
+    scene.event();
+    scene.kernel(|kernel| kernel.fin = true);
+    assert_eq!(scene.event(), Turn::Wait);
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    let turn = scene.session.advance(false, scene.now, &mut scene.buffers);
+    assert_eq!(turn, Turn::Closed(CloseReason::PeerDone));
+    assert_eq!(scene.outgoing(), b"hello");
+}
+
+#[test]
+fn a_fast_sender_has_a_bounded_turn() {
+    let mut scene = Scene::plain();
+    let sent = vec![b'x'; 2 * READS_A_TURN * READ_SIZE];
+    scene.send(&sent);
+    assert_eq!(scene.event(), Turn::Again);
+    assert_eq!(scene.outgoing().len(), READS_A_TURN * READ_SIZE);
+    assert_eq!(scene.session.advance(true, scene.now, &mut scene.buffers), Turn::Again);
+    assert_eq!(scene.session.advance(true, scene.now, &mut scene.buffers), Turn::Wait);
+    assert_eq!(scene.outgoing().len(), sent.len());
+}
+
+#[test]
+fn what_a_peer_that_does_not_read_can_cost_is_one_read() {
+    let mut scene = Scene::plain();
+    scene.kernel(|kernel| kernel.room = 0);
+    for _ in 0..100 {
+        scene.send(&[0; 10_000]);
+        scene.event();
+    }
+    assert!(scene.session.outbox.len() <= READ_SIZE);
+}
+
+#[test]
+fn a_session_is_small() {
+    let size = size_of::<Session<mio::net::TcpStream>>();
+    assert!(size <= 192, "{size} bytes");
+}
+
+#[test]
+fn each_state_has_its_own_timeout() {
+    let mut scene = Scene::plain();
+    assert_eq!(scene.seconds_left(), 60);
+    scene.later(50);
+    assert_eq!(scene.seconds_left(), 10);
+    scene.send(b"hello");
+    scene.event();
+    assert_eq!(scene.seconds_left(), 60, "a byte puts the idle timeout off");
+
+    scene.kernel(|kernel| kernel.room = 2);
+    scene.send(b"hello");
+    scene.event();
+    assert_eq!(scene.seconds_left(), 30);
+    scene.later(20);
+    scene.kernel(|kernel| kernel.room = 1);
+    scene.event();
+    assert_eq!(scene.seconds_left(), 30, "a peer that takes a byte is alive");
+    scene.later(10);
+    scene.event();
+    assert_eq!(scene.seconds_left(), 20, "an event that moved nothing is no life");
+
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    scene.event();
+    let turn = scene.session.end(CloseReason::IdleTimeout, scene.now, &mut scene.buffers);
+    assert_eq!((turn, scene.seconds_left()), (Turn::Wait, 2));
+    scene.later(1);
+    scene.send(b"more");
+    assert_eq!(scene.event(), Turn::Wait);
+    assert_eq!(scene.seconds_left(), 1, "lingering ends, whatever the peer sends");
+}
+
+#[test]
+fn an_idle_session_ends_with_our_fin_and_then_the_peers() {
+    let mut scene = Scene::plain();
+    scene.later(60);
+    assert_eq!(scene.session.expire(scene.now, &mut scene.buffers), Turn::Wait);
+    assert!(scene.kernel.borrow().ended);
+    scene.kernel(|kernel| kernel.fin = true);
+    assert_eq!(scene.event(), Turn::Closed(CloseReason::IdleTimeout));
+}
+
+#[test]
+fn a_session_that_is_ended_echoes_what_has_come_already() {
+    let mut scene = Scene::plain();
+    scene.send(b"just in time");
+    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+    assert_eq!(scene.outgoing(), b"just in time");
+    assert!(scene.kernel.borrow().ended);
+    scene.send(b"too late");
+    assert_eq!(scene.event(), Turn::Wait);
+    assert_eq!(scene.outgoing(), b"just in time");
+    scene.later(2);
+    let turn = scene.session.expire(scene.now, &mut scene.buffers);
+    assert_eq!(turn, Turn::Closed(CloseReason::Stopping));
+}
+
+#[test]
+fn a_reset_ends_the_session_in_each_state() {
+    for stage in 0..3 {
+        let mut scene = Scene::plain();
+        scene.kernel(|kernel| kernel.room = 1);
+        if stage > 0 {
+            scene.send(b"hello");
+            scene.event();
+        }
+        if stage > 1 {
+            scene.kernel(|kernel| kernel.fin = true);
+            scene.event();
+        }
+        scene.kernel(|kernel| kernel.reset = true);
+        assert_eq!(scene.event(), Turn::Closed(CloseReason::PeerReset));
+        assert_eq!(scene.session.outbox.len() > 0, stage > 0, "the log says what was lost");
+    }
+}
+
+#[test]
+fn a_handshake_that_is_not_over_in_time_ends_the_session_and_bytes_do_not_put_it_off() {
+    let settings = crate::config::Tls { identity: None, client_ca: None, only_tls13: false };
+    let config = crate::tls::server_config(&settings).unwrap();
+    let mut scene = Scene::new(Transport::tls_server(config).unwrap());
+    assert_eq!(scene.session.stage(), Stage::Handshaking);
+    // The beginning of a ClientHello of 512 bytes, a byte a second.
+    for byte in [22, 3, 1, 2, 0, 1, 0, 1, 252] {
+        scene.later(1);
+        scene.send(&[byte]);
+        assert_eq!(scene.event(), Turn::Wait);
+    }
+    assert_eq!(scene.seconds_left(), 1);
+    scene.later(1);
+    let turn = scene.session.expire(scene.now, &mut scene.buffers);
+    assert_eq!(turn, Turn::Closed(CloseReason::HandshakeTimeout));
+}
+
+/// What can happen next.
+#[derive(Clone, Debug)]
+enum Happening {
+    Send(usize),
+    Room(usize),
+    Fin,
+    Later(u64),
+    Stop,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (0_usize..5_000).prop_map(Happening::Send),
+        1 => (60_000_usize..140_000).prop_map(Happening::Send),
+        4 => (0_usize..100_000).prop_map(Happening::Room),
+        1 => Just(Happening::Fin),
+        1 => (0_u64..20).prop_map(Happening::Later),
+        1 => Just(Happening::Stop),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens in whatever order: what goes out is the beginning of what came in; a
+    /// session that ends well has sent all of it; nothing is sent after the FIN; and a session
+    /// never waits while it could go on.
+    #[test]
+    fn no_byte_is_lost_changed_or_out_of_order(happenings in vec(happening(), 1..40)) {
+        let mut scene = Scene::plain();
+        scene.kernel(|kernel| kernel.room = 0);
+        let (mut sent, mut count) = (Vec::new(), 0);
+        let (mut fin, mut stopped, mut closed) = (false, false, None);
+        for happening in happenings {
+            let mut turn = match happening {
+                Happening::Send(length) if !fin => {
+                    // No two places look alike, so that nothing can be swapped unnoticed.
+                    let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).skip(count).take(length).collect();
+                    count += length;
+                    scene.send(&bytes);
+                    if !stopped {
+                        sent.extend(bytes);
+                    }
+                    scene.event()
+                }
+                Happening::Send(_) => continue,
+                Happening::Room(room) => {
+                    scene.kernel(|kernel| kernel.room += room);
+                    scene.event()
+                }
+                Happening::Fin => {
+                    fin = true;
+                    scene.kernel(|kernel| kernel.fin = true);
+                    scene.event()
+                }
+                Happening::Later(seconds) => {
+                    scene.later(seconds);
+                    match scene.session.deadline(&TIMEOUTS) {
+                        Some(due) if due <= scene.now => {
+                            stopped = true;
+                            scene.session.expire(scene.now, &mut scene.buffers)
+                        }
+                        _ => continue,
+                    }
+                }
+                Happening::Stop => {
+                    stopped = true;
+                    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers)
+                }
+            };
+            while turn == Turn::Again {
+                turn = scene.session.advance(true, scene.now, &mut scene.buffers);
+            }
+            let stuck = !scene.session.outbox.is_empty();
+            if let Turn::Closed(reason) = turn {
+                closed = Some((reason, stuck));
+                break;
+            }
+            let kernel = scene.kernel.borrow();
+            prop_assert!(!stuck || kernel.room == 0, "it waits though the kernel has room");
+            prop_assert!(stuck || kernel.incoming.is_empty(), "it waits though there is something to read");
+        }
+        let outgoing = scene.outgoing();
+        prop_assert!(sent.starts_with(&outgoing));
+        if let Some((CloseReason::PeerDone, stuck)) = closed {
+            prop_assert!(!stuck);
+            prop_assert!(outgoing == sent, "{} of {} bytes", outgoing.len(), sent.len());
+        }
+    }
+}
