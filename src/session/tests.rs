@@ -287,7 +287,7 @@ fn a_reset_ends_the_session_in_each_state() {
         }
         scene.kernel(|kernel| kernel.reset = true);
         assert_eq!(scene.event(), Turn::Closed(CloseReason::PeerReset));
-        assert_eq!(scene.session.outbox.len() > 0, stage > 0, "the log says what was lost");
+        assert_eq!(!scene.session.outbox.is_empty(), stage > 0, "the log says what was lost");
     }
 }
 

@@ -109,18 +109,18 @@ fn exchange(
 ) {
     let (mut to_server, mut to_client) = (bytes, Vec::new());
     while !to_server.is_empty() || !to_client.is_empty() {
-        to_client.extend(take_in_pieces(server, std::mem::take(&mut to_server), pieces));
-        to_server.extend(take_in_pieces(client, std::mem::take(&mut to_client), pieces));
+        to_client.extend(take_in_pieces(server, &std::mem::take(&mut to_server), pieces));
+        to_server.extend(take_in_pieces(client, &std::mem::take(&mut to_client), pieces));
     }
 }
 
 fn take_in_pieces(
     side: &mut End,
-    bytes: Vec<u8>,
+    bytes: &[u8],
     pieces: &mut impl Iterator<Item = usize>,
 ) -> Vec<u8> {
     let mut answers = Vec::new();
-    let mut rest = bytes.as_slice();
+    let mut rest = bytes;
     while !rest.is_empty() {
         let (piece, behind) =
             rest.split_at(pieces.next().unwrap_or(usize::MAX).clamp(1, rest.len().min(64 * 1024)));

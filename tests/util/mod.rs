@@ -202,21 +202,18 @@ impl Daemon {
     pub fn reload(&self) -> String {
         let before = self.seen().iter().filter(|line| is_reload(line)).count();
         self.signal(Signal::HUP);
-        loop {
-            self.wait_for_notification(|text| text.contains("READY=1"));
-            let end = Instant::now() + PATIENCE;
-            while Instant::now() < end {
-                let reloads: Vec<String> =
-                    self.seen().into_iter().filter(|line| is_reload(line)).collect();
-                if let Some(line) = reloads.get(before) {
-                    return line.clone();
-                }
-                if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
-                    self.seen.lock().unwrap().push(line);
-                }
+        self.wait_for_notification(|text| text.contains("READY=1"));
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let mut reloads = self.seen().into_iter().filter(|line| is_reload(line));
+            if let Some(line) = reloads.nth(before) {
+                return line;
             }
-            panic!("no word of the reload in the log: {:#?}", self.seen());
+            if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
+                self.seen.lock().unwrap().push(line);
+            }
         }
+        panic!("no word of the reload in the log: {:#?}", self.seen());
     }
 
     /// SIGTERM, and waits for the end.
