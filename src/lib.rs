@@ -18,14 +18,15 @@
 //! ```
 //!
 //! Dependencies point one way: server to listener, session, deadline, limits and signals; session
-//! to transport; transport to rustls. Only `transport` and `tls` name rustls; only `server`,
-//! `listener`, `session` and `signals` name mio.
+//! to link, link to transport; transport to rustls. Only `transport` and `tls` name rustls; only `server`,
+//! `listener`, `link` and `signals` name mio.
 
 pub mod config;
 pub mod server;
 pub mod listener;
 pub mod limits;
 pub mod session;
+pub mod link;
 pub mod transport;
 pub mod buffers;
 pub mod tls;

@@ -29,7 +29,7 @@
 //! # Backpressure
 //!
 //! A session whose outbox is not empty is not read from. That is the whole rule, and the bound on
-//! what a peer that does not read can cost: one read's worth, [`READ_SIZE`] and the rims of its
+//! what a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::buffers::READ_SIZE) and the rims of its
 //! records.
 //!
 //! # No byte vanishes
@@ -37,28 +37,16 @@
 //! A byte that was read is in the kernel again, in the outbox, or counted as `unsent` in the line
 //! that the log has for the session's end.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::buffers::{Buffers, Outbox, READ_SIZE};
+use crate::buffers::Buffers;
 use crate::close::CloseReason;
+use crate::link::{Bytes, Link, Reading, Wire};
 use crate::transport::Transport;
 
 /// How many reads a session may make before the others have their turn.
 const READS_A_TURN: usize = 4;
-
-/// The socket of a session: non-blocking, and able to end its writing half.
-pub trait Wire: Read + Write {
-    /// Sends the FIN; reading goes on (shutdown(2), `SHUT_WR`).
-    fn end_writing(&self) -> io::Result<()>;
-}
-
-impl Wire for mio::net::TcpStream {
-    fn end_writing(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
 
 /// How long a session may stay where it is; `None` is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +101,7 @@ pub enum Turn {
 
 /// One accepted connection.
 pub struct Session<W> {
-    wire: W,
-    transport: Transport,
-    outbox: Outbox,
+    link: Link<W>,
     state: State,
     /// Since when the state's timeout runs: the state's beginning, and where bytes count as
     /// life (echoing, draining, finishing) the last of them.
@@ -132,18 +118,8 @@ impl<W: Wire> Session<W> {
     /// A session over `wire`, at `now`.
     pub fn new(wire: W, peer: SocketAddr, transport: Transport, now: Instant) -> Self {
         let state = if transport.is_handshaking() { State::Handshaking } else { State::Echoing };
-        let outbox = Outbox::default();
-        Self {
-            wire,
-            transport,
-            outbox,
-            state,
-            since: now,
-            opened: now,
-            received: 0,
-            wire_ended: false,
-            peer,
-        }
+        let link = Link::new(wire, transport);
+        Self { link, state, since: now, opened: now, received: 0, wire_ended: false, peer }
     }
 
     /// Goes as far as the kernel and a turn allow. `to_the_end`: the event said that the peer has
@@ -163,11 +139,11 @@ impl<W: Wire> Session<W> {
     ) -> Result<Turn, CloseReason> {
         let mut reads_left = READS_A_TURN;
         loop {
-            if !self.outbox.is_empty() {
-                if self.outbox.flush(&mut self.wire)? {
+            if !self.link.is_flushed() {
+                if self.link.flush()? {
                     self.touch(now);
                 }
-                if !self.outbox.is_empty() {
+                if !self.link.is_flushed() {
                     return Ok(Turn::Wait);
                 }
                 to_the_end = true;
@@ -178,13 +154,13 @@ impl<W: Wire> Session<W> {
                 }
                 State::Handshaking | State::Echoing => {
                     reads_left -= 1;
-                    match self.read(buffers)? {
+                    match self.link.read(buffers)? {
                         Reading::Nothing => return Ok(Turn::Wait),
                         Reading::Ended => self.end_of_wire(now)?,
                         Reading::Bytes(bytes) => {
-                            let short = bytes.count < READ_SIZE;
-                            self.receive(bytes, now, buffers)?;
-                            if !self.outbox.is_empty() || short && !to_the_end && self.is_open() {
+                            self.receive(bytes, now, buffers);
+                            let enough = bytes.is_short() && !to_the_end && self.is_open();
+                            if !self.link.is_flushed() || enough {
                                 return Ok(Turn::Wait);
                             }
                         }
@@ -192,17 +168,15 @@ impl<W: Wire> Session<W> {
                 }
                 State::Draining(reason) => {
                     let reason = reason.clone();
-                    buffers.sealed.clear();
-                    self.transport.finish(&mut buffers.sealed)?;
-                    self.outbox.send(&mut self.wire, buffers.sealed.filled())?;
+                    self.link.finish(buffers)?;
                     self.enter(State::Finishing(reason), now);
-                    if !self.outbox.is_empty() {
+                    if !self.link.is_flushed() {
                         return Ok(Turn::Wait);
                     }
                 }
                 State::Finishing(reason) => {
                     let reason = reason.clone();
-                    if self.wire_ended || self.wire.end_writing().is_err() {
+                    if self.wire_ended || self.link.end_writing().is_err() {
                         return Ok(Turn::Closed(reason));
                     }
                     self.enter(State::Lingering(reason), now);
@@ -210,7 +184,7 @@ impl<W: Wire> Session<W> {
                 State::Lingering(reason) => {
                     let reason = reason.clone();
                     reads_left -= 1;
-                    match self.read(buffers) {
+                    match self.link.read(buffers) {
                         Ok(Reading::Nothing) => return Ok(Turn::Wait),
                         Ok(Reading::Bytes(_)) => {}
                         Ok(Reading::Ended) | Err(_) => return Ok(Turn::Closed(reason)),
@@ -220,61 +194,31 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Reads once into the loop's buffer, behind what the transport holds.
-    fn read(&mut self, buffers: &mut Buffers) -> io::Result<Reading> {
-        let held = self.transport.restore(&mut buffers.wire);
-        loop {
-            match self.wire.read(&mut buffers.wire[held..held + READ_SIZE]) {
-                Ok(0) => return Ok(Reading::Ended),
-                Ok(count) => return Ok(Reading::Bytes(Bytes { held, count })),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Reading::Nothing);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Takes what was read through open, echo and seal, and sends it.
-    fn receive(
-        &mut self,
-        bytes: Bytes,
-        now: Instant,
-        buffers: &mut Buffers,
-    ) -> Result<(), CloseReason> {
-        let Buffers { wire, plain, sealed } = buffers;
-        plain.clear();
-        sealed.clear();
-        match self.transport.open(&mut wire[..bytes.held + bytes.count], plain, sealed) {
+    /// Takes what was read through open, echo and seal.
+    fn receive(&mut self, bytes: Bytes, now: Instant, buffers: &mut Buffers) {
+        // This is the echo (RFC 862): what came is what goes.
+        match self.link.receive(bytes, buffers, |came| came) {
             Ok(opened) => {
                 self.received += opened.plaintext.len() as u64;
-                let echo = opened.plaintext;
-                let bytes = self.transport.seal(echo, sealed)?;
-                self.outbox.send(&mut self.wire, bytes)?;
                 if opened.peer_done {
                     self.enter(State::Draining(CloseReason::PeerDone), now);
                 } else if matches!(self.state, State::Handshaking) {
-                    if !self.transport.is_handshaking() {
+                    if !self.link.transport().is_handshaking() {
                         self.enter(State::Echoing, now);
                     }
                 } else {
                     self.touch(now);
                 }
             }
-            Err(reason) => {
-                // What is sealed is the alert that tells the peer.
-                self.outbox.send(&mut self.wire, sealed.filled())?;
-                self.enter(State::Finishing(reason), now);
-            }
+            // Where TLS failed, the peer is owed the alert, and then the end.
+            Err(reason) => self.enter(State::Finishing(reason), now),
         }
-        Ok(())
     }
 
     /// The peer's FIN was read.
     fn end_of_wire(&mut self, now: Instant) -> Result<(), CloseReason> {
         self.wire_ended = true;
-        match self.transport.end_of_wire() {
+        match self.link.transport().end_of_wire() {
             reason @ CloseReason::HandshakeAbandoned => Err(reason),
             reason => {
                 self.enter(State::Draining(reason), now);
@@ -301,7 +245,7 @@ impl<W: Wire> Session<W> {
     pub fn expire(&mut self, now: Instant, buffers: &mut Buffers) -> Turn {
         match &self.state {
             State::Handshaking => Turn::Closed(CloseReason::HandshakeTimeout),
-            State::Echoing if self.outbox.is_empty() => {
+            State::Echoing if self.link.is_flushed() => {
                 self.end(CloseReason::IdleTimeout, now, buffers)
             }
             State::Echoing | State::Draining(_) | State::Finishing(_) => {
@@ -315,7 +259,7 @@ impl<W: Wire> Session<W> {
     pub fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let timeout = match &self.state {
             State::Handshaking => timeouts.handshake,
-            State::Echoing if self.outbox.is_empty() => timeouts.idle,
+            State::Echoing if self.link.is_flushed() => timeouts.idle,
             State::Echoing | State::Draining(_) | State::Finishing(_) => timeouts.write,
             State::Lingering(_) => timeouts.linger,
         };
@@ -351,12 +295,12 @@ impl<W: Wire> Session<W> {
 
     /// Whether it speaks TLS.
     pub fn is_tls(&self) -> bool {
-        matches!(self.transport, Transport::Tls(_))
+        matches!(self.link.transport(), Transport::Tls(_))
     }
 
     /// The socket, to be registered.
     pub fn wire(&mut self) -> &mut W {
-        &mut self.wire
+        self.link.wire()
     }
 
     /// Where the session came from.
@@ -374,10 +318,10 @@ impl<W: Wire> Session<W> {
     /// `in` and `out` are bytes of the echo. `unsent` are bytes of the wire that the kernel had not
     /// taken; with TLS their rims count too, so `out` may then be a little too small.
     pub fn summary(&self, now: Instant) -> String {
-        let (received, unsent) = (self.received, self.outbox.len() as u64);
+        let (received, unsent) = (self.received, self.link.unsent() as u64);
         let echoed = received.saturating_sub(unsent);
         let duration = now.duration_since(self.opened).as_secs_f64();
-        let agreed = self.transport.agreed();
+        let agreed = self.link.transport().agreed();
         let optional = [
             (unsent > 0).then(|| format!(" unsent={unsent}")),
             agreed.map(|agreed| format!(" {agreed}")),
@@ -385,22 +329,6 @@ impl<W: Wire> Session<W> {
         let optional: String = optional.into_iter().flatten().collect();
         format!("in={received} out={echoed} duration={duration:.3}s{optional}")
     }
-}
-
-/// What one read came to.
-enum Reading {
-    Bytes(Bytes),
-    /// The peer's FIN.
-    Ended,
-    /// Nothing, for now.
-    Nothing,
-}
-
-/// What lies in the loop's buffer after a read: first what was held, then what came.
-#[derive(Clone, Copy)]
-struct Bytes {
-    held: usize,
-    count: usize,
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! A session's life over a socket that is made up, on a clock that is made up.
 
 use std::cell::RefCell;
+use std::io::{self, Read, Write};
 use std::rc::Rc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::buffers::READ_SIZE;
 
 const TIMEOUTS: Timeouts = Timeouts {
     handshake: Some(Duration::from_secs(10)),
@@ -206,7 +208,7 @@ fn what_a_peer_that_does_not_read_can_cost_is_one_read() {
         scene.send(&[0; 10_000]);
         scene.event();
     }
-    assert!(scene.session.outbox.len() <= READ_SIZE);
+    assert!(scene.session.link.unsent() <= READ_SIZE);
 }
 
 #[test]
@@ -287,7 +289,7 @@ fn a_reset_ends_the_session_in_each_state() {
         }
         scene.kernel(|kernel| kernel.reset = true);
         assert_eq!(scene.event(), Turn::Closed(CloseReason::PeerReset));
-        assert_eq!(!scene.session.outbox.is_empty(), stage > 0, "the log says what was lost");
+        assert_eq!(!scene.session.link.is_flushed(), stage > 0, "the log says what was lost");
     }
 }
 
@@ -382,7 +384,7 @@ proptest! {
             while turn == Turn::Again {
                 turn = scene.session.advance(true, scene.now, &mut scene.buffers);
             }
-            let stuck = !scene.session.outbox.is_empty();
+            let stuck = !scene.session.link.is_flushed();
             if let Turn::Closed(reason) = turn {
                 closed = Some((reason, stuck));
                 break;

@@ -1,0 +1,151 @@
+//! A socket, its transport and what it has not sent yet: what both sides of a session share. How
+//! the bytes are used, and when the session ends, is the business of those who hold a link.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use crate::buffers::{Buffers, Outbox, READ_SIZE};
+use crate::close::CloseReason;
+use crate::transport::{Opened, Transport};
+
+/// A connected socket: non-blocking, and able to end its writing half.
+pub trait Wire: Read + Write {
+    /// Sends the FIN; reading goes on (shutdown(2), `SHUT_WR`).
+    fn end_writing(&self) -> io::Result<()>;
+}
+
+impl Wire for mio::net::TcpStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// A socket with its transport.
+pub struct Link<W> {
+    wire: W,
+    transport: Transport,
+    outbox: Outbox,
+}
+
+/// What one read came to.
+#[derive(Debug)]
+pub enum Reading {
+    /// Bytes, in the loop's buffer, to be opened.
+    Bytes(Bytes),
+    /// The peer's FIN.
+    Ended,
+    /// Nothing, for now.
+    Nothing,
+}
+
+/// What lies in the loop's buffer after a read: first what was held, then what came.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    held: usize,
+    count: usize,
+}
+
+impl Bytes {
+    /// The kernel gave less than it was asked for, so it has no more.
+    pub fn is_short(&self) -> bool {
+        self.count < READ_SIZE
+    }
+}
+
+impl<W: Wire> Link<W> {
+    /// A link over `wire`.
+    pub fn new(wire: W, transport: Transport) -> Self {
+        Self { wire, transport, outbox: Outbox::default() }
+    }
+
+    /// Reads once into the loop's buffer, behind what the transport holds.
+    pub fn read(&mut self, buffers: &mut Buffers) -> io::Result<Reading> {
+        let held = self.transport.restore(&mut buffers.wire);
+        loop {
+            match self.wire.read(&mut buffers.wire[held..held + READ_SIZE]) {
+                Ok(0) => return Ok(Reading::Ended),
+                Ok(count) => return Ok(Reading::Bytes(Bytes { held, count })),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Reading::Nothing);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Opens what was read, and sends what `answer` makes of the plaintext behind what the
+    /// protocol itself has to say; where that fails, the alert that tells the peer is sent.
+    pub fn receive<'a>(
+        &mut self,
+        bytes: Bytes,
+        buffers: &'a mut Buffers,
+        answer: impl Fn(&[u8]) -> &[u8],
+    ) -> Result<Opened<'a>, CloseReason> {
+        let Buffers { wire, plain, sealed } = buffers;
+        plain.clear();
+        sealed.clear();
+        let came = &mut wire[..bytes.held + bytes.count];
+        match self.transport.open(came, plain, sealed) {
+            Ok(opened) => {
+                let bytes = self.transport.seal(answer(opened.plaintext), sealed)?;
+                self.outbox.send(&mut self.wire, bytes)?;
+                Ok(opened)
+            }
+            Err(reason) => {
+                self.outbox.send(&mut self.wire, sealed.filled())?;
+                Err(reason)
+            }
+        }
+    }
+
+    /// Seals and sends `plaintext`; what the kernel does not take waits in the outbox.
+    pub fn send(&mut self, plaintext: &[u8], buffers: &mut Buffers) -> Result<(), CloseReason> {
+        buffers.sealed.clear();
+        let bytes = self.transport.seal(plaintext, &mut buffers.sealed)?;
+        Ok(self.outbox.send(&mut self.wire, bytes)?)
+    }
+
+    /// Starts the handshake, on the side that speaks first; nothing for plain.
+    pub fn greet(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        self.receive(Bytes { held: 0, count: 0 }, buffers, |_| &[]).map(drop)
+    }
+
+    /// Says that no more will come from us (`close_notify`); nothing for plain, whose end is the
+    /// FIN.
+    pub fn finish(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        buffers.sealed.clear();
+        self.transport.finish(&mut buffers.sealed)?;
+        Ok(self.outbox.send(&mut self.wire, buffers.sealed.filled())?)
+    }
+
+    /// Sends what waits; says whether the kernel took any of it.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        self.outbox.flush(&mut self.wire)
+    }
+
+    /// Sends the FIN.
+    pub fn end_writing(&self) -> io::Result<()> {
+        self.wire.end_writing()
+    }
+
+    /// Whether everything was sent.
+    pub fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// How many bytes of the wire wait in the outbox.
+    pub fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Its transport.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// The socket, to be registered.
+    pub fn wire(&mut self) -> &mut W {
+        &mut self.wire
+    }
+}
