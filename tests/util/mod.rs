@@ -20,6 +20,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SignatureAlgorithm,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -497,4 +498,192 @@ pub fn tool(name: &str) -> Option<Command> {
         eprintln!("left out: {name} is not installed");
     }
     found.map(Command::new)
+}
+
+impl Authority {
+    /// An authority whose own certificate this one has signed.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap())
+    }
+
+    /// A server's certificate in PEM for a key that was made elsewhere (PEM, PKCS#8).
+    pub fn certify(&self, key: &str) -> String {
+        let names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).to_vec();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::from_pem(key).unwrap();
+        params.signed_by(&key, &self.0).unwrap().pem()
+    }
+}
+
+/// A TLS session of a test.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Sends all of `bytes` over a TLS session and reads at the same time, says `close_notify`, and
+/// reads up to the peer's: what came back. The socket stays open, and blocking.
+pub fn echo_all_tls(stream: &mut TlsStream, bytes: &[u8]) -> Vec<u8> {
+    let StreamOwned { conn, sock } = stream;
+    sock.set_nonblocking(true).unwrap();
+    let (mut unsent, mut said_all, mut back) = (bytes, false, Vec::new());
+    loop {
+        if !unsent.is_empty() {
+            let taken = conn.writer().write(unsent).unwrap();
+            unsent = &unsent[taken..];
+        } else if !said_all {
+            conn.send_close_notify();
+            said_all = true;
+        }
+        let interest =
+            if conn.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let ready = wait_for(sock, interest);
+        if ready.contains(PollFlags::OUT) {
+            conn.write_tls(sock).unwrap();
+        }
+        if !ready.contains(PollFlags::IN) {
+            continue;
+        }
+        conn.read_tls(sock).unwrap();
+        conn.process_new_packets().unwrap();
+        match conn.reader().read_to_end(&mut back) {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}"),
+        }
+    }
+    sock.set_nonblocking(false).unwrap();
+    back
+}
+
+/// Ends a TLS session as it should end: `close_notify` from both sides.
+pub fn end_tls(stream: &mut TlsStream) {
+    stream.conn.send_close_notify();
+    stream.flush().unwrap();
+    assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+}
+
+/// Waits until the socket is ready for any of `interest`: what for.
+pub fn wait_for(socket: &TcpStream, interest: PollFlags) -> PollFlags {
+    let mut wanted = [PollFd::new(socket, interest)];
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    assert!(poll(&mut wanted, Some(&patience)).unwrap() > 0, "the socket does not get ready");
+    wanted[0].revents()
+}
+
+/// Sends the bytes of `source` until a write has blocked for [`STUCK`]: how many were taken.
+pub fn send_until_stuck(stream: &TcpStream, mut source: impl Iterator<Item = Vec<u8>>) -> usize {
+    stream.set_write_timeout(Some(STUCK)).unwrap();
+    let mut sent = 0;
+    'sending: while let Some(piece) = source.next() {
+        let mut unsent = piece.as_slice();
+        while !unsent.is_empty() {
+            match (&*stream).write(unsent) {
+                Ok(taken) => {
+                    sent += taken;
+                    unsent = &unsent[taken..];
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
+                    break 'sending;
+                }
+            }
+        }
+    }
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    sent
+}
+
+/// How long a write must block until nobody seems to read.
+pub const STUCK: Duration = Duration::from_millis(300);
+
+/// A program from outside at work, its standard input and output in pipes. It is killed when this
+/// is dropped.
+pub struct Running {
+    pub child: Child,
+    output: Receiver<Vec<u8>>,
+    unread: Vec<u8>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(count @ 1..) = stdout.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, output, unread: Vec::new() }
+    }
+
+    /// Writes to its standard input, from a thread of its own: it may not read before its output
+    /// is read.
+    pub fn feed(&mut self, bytes: Vec<u8>) {
+        let mut stdin = self.child.stdin.take().expect("it is fed already");
+        std::thread::spawn(move || {
+            // It may have ended; then its output tells.
+            let _ = stdin.write_all(&bytes);
+        });
+    }
+
+    /// Writes to its standard input, which stays open.
+    pub fn say(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(bytes).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// Reads its standard output up to this length.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        self.read_until(|read| (read.len() >= length).then_some(length))
+    }
+
+    /// Reads its standard output up to and with `end`.
+    pub fn read_to(&mut self, end: &str) -> String {
+        let bytes = self.read_until(|read| {
+            let found = read.windows(end.len()).position(|window| window == end.as_bytes());
+            found.map(|start| start + end.len())
+        });
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn read_until(&mut self, enough: impl Fn(&[u8]) -> Option<usize>) -> Vec<u8> {
+        loop {
+            if let Some(length) = enough(&self.unread) {
+                return self.unread.drain(..length).collect();
+            }
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.unread.extend(bytes),
+                Err(error) => {
+                    let so_far = &self.unread[..self.unread.len().min(4096)];
+                    panic!("{error}; so far: {:?}", String::from_utf8_lossy(so_far));
+                }
+            }
+        }
+    }
+
+    /// Ends its standard input, and waits for its end.
+    pub fn finish(&mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
