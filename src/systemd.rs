@@ -1,7 +1,15 @@
 //! What the service manager is told (`sd_notify(3)`), and the sockets that it hands over
 //! (`sd_listen_fds(3)`). Without one, all of this does nothing.
+//!
+//! # A service manager that does not listen stops nobody
+//!
+//! Its queue is short, and may be full of what other services have to say. What it cannot take at
+//! once is dropped. READY=1 is said again, since a reload would never be over without it; all else
+//! is out of date soon.
 
+use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
@@ -21,6 +29,8 @@ pub struct Manager {
     listens: bool,
     /// What it was told last, and when.
     told: Option<(Figures, Instant)>,
+    /// READY=1 was dropped.
+    ready_again: bool,
     /// How often it wants to hear from the loop, twice over, and when it heard last.
     watchdog: Option<(Duration, Instant)>,
 }
@@ -31,7 +41,7 @@ impl Manager {
         let listens = std::env::var_os("NOTIFY_SOCKET").is_some();
         // Half the time, so that one late wake-up is not the end.
         let watchdog = sd_notify::watchdog_enabled().map(|every| (every / 2, now));
-        Self { listens, told: None, watchdog: watchdog.filter(|_| listens) }
+        Self { listens, told: None, ready_again: false, watchdog: watchdog.filter(|_| listens) }
     }
 
     /// Whether there is one that listens.
@@ -42,7 +52,8 @@ impl Manager {
     /// Every listener is bound.
     pub fn ready(&mut self, figures: Figures, now: Instant) {
         let status = figures.to_string();
-        notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        let taken = notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.ready_again = !taken;
         self.told = Some((figures, now));
     }
 
@@ -51,7 +62,7 @@ impl Manager {
         match NotifyState::monotonic_usec_now() {
             Ok(time) => notify(&[NotifyState::Reloading, time]),
             Err(_) => notify(&[NotifyState::Reloading]),
-        }
+        };
     }
 
     /// The daemon stops, as soon as its sessions have ended.
@@ -67,7 +78,12 @@ impl Manager {
             *last = now;
             notify(&[NotifyState::Watchdog]);
         }
-        if self.status_due(figures).is_some_and(|due| now >= due) {
+        if self.status_due(figures).is_none_or(|due| now < due) {
+            return;
+        }
+        if self.ready_again {
+            self.ready(figures, now);
+        } else {
             notify(&[NotifyState::Status(&figures.to_string())]);
             self.told = Some((figures, now));
         }
@@ -81,15 +97,25 @@ impl Manager {
 
     fn status_due(&self, figures: Figures) -> Option<Instant> {
         let (told, when) = self.told.as_ref()?;
-        (*told != figures).then(|| *when + STATUS_INTERVAL)
+        (self.ready_again || *told != figures).then(|| *when + STATUS_INTERVAL)
     }
 }
 
-/// Does nothing where nobody listens.
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        warn!("cannot tell the service manager: {}", plain(&error));
+/// Says it at once or not at all; nothing where nobody listens. False if the queue was full.
+fn notify(state: &[NotifyState<'_>]) -> bool {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return true };
+    let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
+    let message = lines.join("\n");
+    let sent = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(message.as_bytes(), &path)
+    });
+    match sent {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+        Err(error) => warn!("cannot tell the service manager: {}", plain(&error)),
+        Ok(_) => {}
     }
+    true
 }
 
 /// A listening socket that the service manager opened, and the name that it gave it.

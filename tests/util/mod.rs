@@ -48,7 +48,8 @@ pub struct Daemon {
     lines: Receiver<String>,
     /// Every log line that was read so far.
     seen: Arc<Mutex<Vec<String>>>,
-    notify: UnixDatagram,
+    /// Messages to the service manager, read as they come: their queue is short (unix(7)).
+    notifications: Receiver<String>,
 }
 
 impl Daemon {
@@ -77,7 +78,6 @@ impl Daemon {
         change: impl FnOnce(&mut Command),
     ) -> Self {
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        notify.set_read_timeout(Some(PATIENCE)).unwrap();
         fs::write(folder.path().join("echo-alex.toml"), config).unwrap();
         let mut command = Command::new(program());
         command
@@ -99,7 +99,7 @@ impl Daemon {
                 }
             }
         });
-        Self { folder, child, lines, seen: Arc::default(), notify }
+        Self { folder, child, lines, seen: Arc::default(), notifications: messages(notify) }
     }
 
     pub fn pid(&self) -> u32 {
@@ -179,9 +179,7 @@ impl Daemon {
 
     /// The next message to the service manager.
     pub fn notification(&self) -> String {
-        let mut buffer = [0; 4096];
-        let length = self.notify.recv(&mut buffer).expect("no message to the service manager");
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
+        self.notifications.recv_timeout(PATIENCE).expect("no message to the service manager")
     }
 
     /// The next message to the service manager that fits; others are passed over.
@@ -252,6 +250,22 @@ impl Daemon {
         let fields: Vec<&str> = after_name.split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
+}
+
+/// The messages that come to a socket, from a thread that reads them as they come and ends when
+/// nobody wants them any more.
+fn messages(socket: UnixDatagram) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            if sender.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 impl Drop for Daemon {
