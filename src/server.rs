@@ -92,6 +92,8 @@ struct Slot {
     listener: usize,
     /// Where its entry among the deadlines is.
     armed: Option<Instant>,
+    /// It is among those that want another turn.
+    again: bool,
     /// Why it has ended, from then until the turn is over.
     ended: Option<CloseReason>,
 }
@@ -194,12 +196,17 @@ impl Server {
             match event.token().into() {
                 Source::Signals => signalled = true,
                 Source::Socket(key) => self.accept(key, now),
+                // Its turn comes below, and is one: then it goes as far as its event could tell.
+                Source::Session(key) if self.sessions.get(key).is_some_and(|slot| slot.again) => {}
                 Source::Session(key) => {
                     self.advance(key, event.is_read_closed() || event.is_error(), now);
                 }
             }
         }
         for key in again {
+            if let Some(slot) = self.sessions.get_mut(key) {
+                slot.again = false;
+            }
             self.advance(key, true, now);
         }
         if self.exhausted.is_some_and(|until| now >= until) {
@@ -242,7 +249,7 @@ impl Server {
     /// Accepts what waits at a socket, as far as a turn and the descriptors go.
     fn accept(&mut self, key: usize, now: Instant) {
         if self.exhausted.is_some() {
-            self.pending.push(key);
+            self.put_off(key);
             return;
         }
         for _ in 0..ACCEPTS_A_TURN {
@@ -262,13 +269,20 @@ impl Server {
                             );
                         }
                         self.exhausted = Some(now + EXHAUSTED_PAUSE);
-                        self.pending.push(key);
+                        self.put_off(key);
                         return;
                     }
                 },
             }
         }
-        self.pending.push(key);
+        self.put_off(key);
+    }
+
+    /// Accepts from this socket later; it is enough to be told once.
+    fn put_off(&mut self, key: usize) {
+        if !self.pending.contains(&key) {
+            self.pending.push(key);
+        }
     }
 
     /// Makes a session of a connection, if the limits allow one more.
@@ -302,7 +316,7 @@ impl Server {
         self.tls_sessions += usize::from(session.is_tls());
         let mut armed = None;
         self.deadlines.set(key, &mut armed, session.deadline(&listener.timeouts));
-        entry.insert(Slot { session, listener: listener_key, armed, ended: None });
+        entry.insert(Slot { session, listener: listener_key, armed, again: false, ended: None });
     }
 
     /// Lets a session go as far as it can.
@@ -337,7 +351,11 @@ impl Server {
                 self.ended.push(key);
                 return;
             }
-            Turn::Again => self.again.push(key),
+            Turn::Again if slot.again => {}
+            Turn::Again => {
+                slot.again = true;
+                self.again.push(key);
+            }
             Turn::Wait => {}
         }
         let due = slot.session.deadline(&listener.timeouts);
