@@ -1,0 +1,498 @@
+//! TLS round the echo: versions, keys, certificates, resumption, who is let in, and what others
+//! speak.
+
+mod util;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use rustix::process::Signal;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error,
+    SignatureScheme, SupportedProtocolVersion,
+};
+use util::{
+    Authority, Daemon, Running, TLS, TlsClient, TlsStream, assert_echo, connect_tls, echo_all_tls,
+    end_tls, field, folder_with_certificates, noise, plain_and_tls, tool, write_identity,
+};
+
+const VERSIONS: [(&SupportedProtocolVersion, &str); 2] = [(&TLS12, "1.2"), (&TLS13, "1.3")];
+
+/// A client that speaks this version alone.
+fn only(version: &'static SupportedProtocolVersion) -> TlsClient {
+    TlsClient { only: Some(version), ..TlsClient::default() }
+}
+
+/// A daemon with the TLS listener and these lines more in its table.
+fn tls_with(more: &str) -> Daemon {
+    Daemon::start_in(folder_with_certificates(), &format!("{TLS}{more}"), |_| {})
+}
+
+/// Ends the session, and gives the log's line for it.
+fn end(daemon: &Daemon, mut stream: TlsStream) -> String {
+    end_tls(&mut stream);
+    stream.sock.shutdown(Shutdown::Write).unwrap();
+    daemon.session_line(stream.sock.local_addr().unwrap())
+}
+
+/// One session with an echo: the log's line for it.
+fn one_session(daemon: &Daemon, config: &Arc<ClientConfig>) -> String {
+    let mut stream = connect_tls(config, daemon.address("tls"));
+    assert_echo(&mut stream, b"anybody there?");
+    end(daemon, stream)
+}
+
+/// A session that the daemon refuses: the alert that it sends, and the log's line.
+fn refused(daemon: &Daemon, config: &Arc<ClientConfig>) -> (AlertDescription, String) {
+    let mut stream = connect_tls(config, daemon.address("tls"));
+    // In TLS 1.3 the client's side of the handshake is over before it is refused.
+    let error = match stream.conn.complete_io(&mut stream.sock) {
+        Ok(_) => stream.read(&mut [0; 1]).unwrap_err(),
+        Err(error) => error,
+    };
+    let alert = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(alert)) => *alert,
+        _ => panic!("no alert: {error}"),
+    };
+    // The daemon waits for our FIN.
+    stream.sock.shutdown(Shutdown::Write).unwrap();
+    (alert, daemon.session_line(stream.sock.local_addr().unwrap()))
+}
+
+/// What the client has to say now, as it goes on the wire.
+fn flight(conn: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while conn.wants_write() {
+        conn.write_tls(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+fn new_connection(config: &Arc<ClientConfig>) -> ClientConnection {
+    ClientConnection::new(config.clone(), ServerName::try_from("localhost").unwrap()).unwrap()
+}
+
+/// Reads once, and takes it.
+fn take(conn: &mut ClientConnection, sock: &mut TcpStream) {
+    assert_ne!(conn.read_tls(sock).unwrap(), 0, "the daemon has closed");
+    conn.process_new_packets().unwrap();
+}
+
+/// A handshake up to the client's last flight, which is sent together with `data` in one write.
+fn handshake_with_data(config: &Arc<ClientConfig>, address: SocketAddr, data: &[u8]) -> TlsStream {
+    let mut conn = new_connection(config);
+    let mut sock = util::connect(address);
+    while conn.is_handshaking() {
+        sock.write_all(&flight(&mut conn)).unwrap();
+        take(&mut conn, &mut sock);
+    }
+    assert!(conn.wants_write(), "the client's Finished has gone out alone");
+    conn.writer().write_all(data).unwrap();
+    sock.write_all(&flight(&mut conn)).unwrap();
+    TlsStream::new(conn, sock)
+}
+
+#[test]
+fn the_echo_is_byte_exact_in_both_versions() {
+    let daemon = plain_and_tls();
+    for (version, name) in VERSIONS {
+        let mut stream = only(version).connect(&daemon);
+        assert_echo(&mut stream, b"hi\0there");
+        assert_echo(&mut stream, b"\n\0\0\r\n");
+        for length in 0..=256 {
+            assert_echo(&mut stream, &noise(length, 1));
+        }
+        let every_byte: Vec<u8> = (0..=255).collect();
+        assert_echo(&mut stream, &every_byte);
+        let sent = noise(10 << 20, 2);
+        assert!(echo_all_tls(&mut stream, &sent) == sent);
+        stream.sock.shutdown(Shutdown::Write).unwrap();
+        let line = daemon.session_line(stream.sock.local_addr().unwrap());
+        assert_eq!(field(&line, "tls"), name, "{line}");
+        assert_eq!(field(&line, "reason"), "peer-done", "{line}");
+    }
+}
+
+#[test]
+fn data_right_behind_the_handshake_is_echoed() {
+    let daemon = plain_and_tls();
+    let config = only(&TLS13).config(daemon.folder.path());
+    let mut stream = handshake_with_data(&config, daemon.address("tls"), b"early bird");
+    let mut back = [0; 10];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"early bird");
+    assert_echo(&mut stream, b"and later");
+    end(&daemon, stream);
+
+    // In TLS 1.2 the client's Finished is the last one only where a session is resumed.
+    let config = only(&TLS12).config(daemon.folder.path());
+    one_session(&daemon, &config);
+    let mut stream = handshake_with_data(&config, daemon.address("tls"), b"early bird");
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"early bird");
+    assert_eq!(field(&end(&daemon, stream), "resumed"), "yes");
+}
+
+#[test]
+fn a_session_that_comes_one_byte_of_wire_at_a_time_is_echoed() {
+    let daemon = plain_and_tls();
+    for (version, _) in VERSIONS {
+        let mut conn = new_connection(&only(version).config(daemon.folder.path()));
+        let mut sock = daemon.connect("tls");
+        let dribble = |conn: &mut ClientConnection, sock: &mut TcpStream| {
+            for byte in flight(conn) {
+                sock.write_all(&[byte]).unwrap();
+            }
+        };
+        while conn.is_handshaking() {
+            dribble(&mut conn, &mut sock);
+            // There may be nothing left to wait for once the last flight is written.
+            if conn.is_handshaking() {
+                take(&mut conn, &mut sock);
+            }
+        }
+        let sent = noise(300, 3);
+        conn.writer().write_all(&sent).unwrap();
+        conn.send_close_notify();
+        dribble(&mut conn, &mut sock);
+        let mut back = Vec::new();
+        TlsStream::new(conn, sock).read_to_end(&mut back).unwrap();
+        assert!(back == sent, "the echo differs");
+    }
+}
+
+#[test]
+fn the_second_session_of_a_client_is_resumed() {
+    let daemon = plain_and_tls();
+    for (version, _) in VERSIONS {
+        let config = only(version).config(daemon.folder.path());
+        let first = one_session(&daemon, &config);
+        assert_eq!(field(&first, "resumed"), "no", "{first}");
+        let second = one_session(&daemon, &config);
+        assert_eq!(field(&second, "resumed"), "yes", "{second}");
+    }
+}
+
+#[test]
+fn a_minimum_of_1_3_refuses_1_2() {
+    let daemon = tls_with("min-version = \"1.3\"");
+    let (alert, line) = refused(&daemon, &only(&TLS12).config(daemon.folder.path()));
+    assert_eq!(alert, AlertDescription::ProtocolVersion);
+    assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+    let line = one_session(&daemon, &TlsClient::default().config(daemon.folder.path()));
+    assert_eq!(field(&line, "tls"), "1.3", "{line}");
+}
+
+/// Serves with this certificate and key, and expects an echo in both versions.
+fn assert_serves(authority: &Authority, certificate: &str, key: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    authority.write(folder.path(), "signing.pem");
+    write_identity(folder.path(), "alex", certificate, key);
+    let daemon = Daemon::start_in(folder, TLS, |_| {});
+    for (version, _) in VERSIONS {
+        one_session(&daemon, &only(version).config(daemon.folder.path()));
+    }
+}
+
+#[test]
+fn keys_of_ecdsa_and_ed25519_serve() {
+    let authority = Authority::new("test CA");
+    for algorithm in
+        [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519]
+    {
+        let (certificate, key) = authority.sign_with("alex", ServerAuth, algorithm);
+        assert_serves(&authority, &certificate, &key);
+    }
+}
+
+/// What openssl writes when it is given `input`.
+fn openssl(arguments: &[&str], input: &str) -> String {
+    let mut command = tool("openssl").unwrap();
+    command.args(arguments);
+    let mut openssl = Running::start(command);
+    openssl.feed(input.as_bytes().to_vec());
+    openssl.read_to("-----END ") + &openssl.read_to("\n")
+}
+
+#[test]
+fn rsa_keys_serve_as_pkcs8_and_as_pkcs1() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let authority = Authority::new("test CA");
+    for bits in [2048, 4096] {
+        let bits = format!("rsa_keygen_bits:{bits}");
+        let key = openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", &bits], "");
+        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"), "not PKCS#8");
+        let certificate = authority.certify(&key);
+        assert_serves(&authority, &certificate, &key);
+        let key = openssl(&["pkey", "-traditional"], &key);
+        assert!(key.starts_with("-----BEGIN RSA PRIVATE KEY-----"), "not PKCS#1");
+        assert_serves(&authority, &certificate, &key);
+    }
+}
+
+#[test]
+fn ecdsa_keys_serve_as_sec1() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let authority = Authority::new("test CA");
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
+        let (certificate, key) = authority.sign_with("alex", ServerAuth, algorithm);
+        let key = openssl(&["pkey", "-traditional"], &key);
+        assert!(key.starts_with("-----BEGIN EC PRIVATE KEY-----"), "not SEC1");
+        assert_serves(&authority, &certificate, &key);
+    }
+}
+
+#[test]
+fn the_intermediate_certificate_of_a_chain_is_served_too() {
+    let root = Authority::new("test root");
+    let intermediate = root.intermediate("test intermediate");
+    let (certificate, key) = intermediate.sign("alex", ServerAuth);
+    assert_serves(&root, &format!("{certificate}{}", intermediate.pem()), &key);
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_certificate_is_named_in_the_log() {
+    let daemon = tls_with("");
+    Authority::new("another CA").write(daemon.folder.path(), "signing.pem");
+    let mut stream = TlsClient::default().connect(&daemon);
+    stream.write_all(b"hi").unwrap_err();
+    let line = daemon.session_line(stream.sock.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+    assert!(line.contains("the peer does not know the CA that signed our certificate"), "{line}");
+}
+
+/// The folder of `folder_with_certificates`, with an identity that another CA has signed, and one
+/// that another CA of the same name has.
+fn folder_with_strangers() -> tempfile::TempDir {
+    let folder = folder_with_certificates();
+    for (name, ca) in [("stranger", "another CA"), ("impostor", "test CA")] {
+        let (certificate, key) = Authority::new(ca).sign(name, ClientAuth);
+        write_identity(folder.path(), name, &certificate, &key);
+    }
+    folder
+}
+
+fn mutual_tls(auth: &str) -> String {
+    format!("{TLS}client-ca = \"signing.pem\"\nclient-auth = \"{auth}\"\n")
+}
+
+/// Clients that show a certificate that was not signed by the CA are refused.
+fn assert_strangers_are_refused(daemon: &Daemon) {
+    for (version, _) in VERSIONS {
+        for (name, why) in [
+            ("stranger", "detail=\"the peer's certificate is not signed by a CA that we know\""),
+            ("impostor", "detail="),
+        ] {
+            let client = TlsClient { identity: Some(name), ..only(version) };
+            let (_, line) = refused(daemon, &client.config(daemon.folder.path()));
+            assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+            assert!(line.contains(why), "{line}");
+            assert_eq!(field(&line, "in"), "0", "{line}");
+        }
+    }
+}
+
+#[test]
+fn required_client_certificates_let_in_those_who_have_one() {
+    let daemon = Daemon::start_in(folder_with_strangers(), &mutual_tls("required"), |_| {});
+    for (version, _) in VERSIONS {
+        let client = TlsClient { identity: Some("laptop"), ..only(version) };
+        one_session(&daemon, &client.config(daemon.folder.path()));
+        let (_, line) = refused(&daemon, &only(version).config(daemon.folder.path()));
+        assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+        assert!(
+            line.contains("the peer sent no certificate, and client-auth is \\\"required\\\""),
+            "{line}"
+        );
+    }
+    assert_strangers_are_refused(&daemon);
+}
+
+#[test]
+fn optional_client_certificates_let_in_those_who_show_none() {
+    let daemon = Daemon::start_in(folder_with_strangers(), &mutual_tls("optional"), |_| {});
+    for (version, _) in VERSIONS {
+        one_session(&daemon, &only(version).config(daemon.folder.path()));
+        let client = TlsClient { identity: Some("laptop"), ..only(version) };
+        one_session(&daemon, &client.config(daemon.folder.path()));
+    }
+    assert_strangers_are_refused(&daemon);
+}
+
+#[test]
+fn a_session_without_a_certificate_is_not_resumed_where_one_is_required_now() {
+    for (version, _) in VERSIONS {
+        let folder = folder_with_certificates();
+        let daemon = Daemon::start_in(folder, &mutual_tls("optional"), |_| {});
+        let config = only(version).config(daemon.folder.path());
+        one_session(&daemon, &config);
+        // The client can resume, and tries to.
+        let line = one_session(&daemon, &config);
+        assert_eq!(field(&line, "resumed"), "yes", "{line}");
+
+        daemon.rewrite_config(&mutual_tls("required"));
+        let line = daemon.reload();
+        assert!(line.ends_with(" reloaded"), "{line}");
+        let (_, line) = refused(&daemon, &config);
+        assert!(line.contains("the peer sent no certificate"), "{line}");
+    }
+}
+
+#[test]
+fn plain_bytes_on_the_tls_port_get_an_alert_and_a_line_in_the_log() {
+    let daemon = plain_and_tls();
+    for sent in ["GET / HTTP/1.1\r\n\r\n", "hello alex\n", "\0\0\0\0\0\0\0\0"] {
+        let mut stream = daemon.connect("tls");
+        stream.write_all(sent.as_bytes()).unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        // An alert record of two bytes, the first of them "fatal" (RFC 8446 §6).
+        assert_eq!(back.len(), 7, "{back:?}");
+        assert_eq!((back[0], &back[3..6]), (21, &[0, 2, 2][..]), "{back:?}");
+        stream.shutdown(Shutdown::Write).unwrap();
+        let line = daemon.session_line(stream.local_addr().unwrap());
+        assert_eq!(field(&line, "reason"), "not-tls", "{line}");
+        assert!(!line.contains(sent.trim_end()), "{line}");
+    }
+}
+
+/// Accepts any certificate: the tests that use it look at it themselves.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The certificate that is served, as the client's side of a new session sees it.
+fn served_certificate(daemon: &Daemon) -> CertificateDer<'static> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let mut stream = connect_tls(&Arc::new(config), daemon.address("tls"));
+    assert_echo(&mut stream, b"who are you?");
+    let chain = stream.conn.peer_certificates().unwrap();
+    assert_eq!(chain.len(), 1);
+    let certificate = chain[0].clone().into_owned();
+    end(daemon, stream);
+    certificate
+}
+
+#[test]
+fn a_temporary_identity_has_its_fingerprint_in_the_log_and_outlives_a_reload() {
+    let daemon =
+        Daemon::start("[[listener]]\nname = \"tls\"\nlisten = \"127.0.0.1:0\"\n[listener.tls]\n");
+    let certificate = served_certificate(&daemon);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+    let hex: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let fingerprint = hex.join(":");
+    let warning = daemon.wait_for_line(|line| line.contains("temporary self-signed certificate"));
+    assert!(warning.contains(" WARN "), "{warning}");
+    assert!(warning.contains(&format!("SHA-256 fingerprint {fingerprint}")), "{warning}");
+
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_line(|line| line.ends_with(" reloaded"));
+    assert_eq!(served_certificate(&daemon), certificate);
+}
+
+#[test]
+fn openssl_echoes_a_line_in_both_versions() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let daemon = Daemon::start_in(folder_with_certificates(), &mutual_tls("required"), |_| {});
+    for (version, name) in [("-tls1_2", "1.2"), ("-tls1_3", "1.3")] {
+        let mut command = tool("openssl").unwrap();
+        command.args(["s_client", "-quiet", "-verify_return_error", version, "-connect"]);
+        command.arg(daemon.address("tls").to_string());
+        files(&mut command, &daemon, ["-CAfile", "-cert", "-key"]);
+        let mut openssl = Running::start(command);
+        openssl.say(b"a line\n");
+        assert_eq!(openssl.read_to("\n"), "a line\n");
+        drop(openssl);
+        daemon.wait_for_line(|line| {
+            line.contains(" session ") && line.contains(&format!(" tls={name} "))
+        });
+    }
+}
+
+#[test]
+fn gnutls_echoes_a_line_in_both_versions() {
+    if tool("gnutls-cli").is_none() {
+        return;
+    }
+    let daemon = Daemon::start_in(folder_with_certificates(), &mutual_tls("required"), |_| {});
+    for name in ["1.2", "1.3"] {
+        let mut command = tool("gnutls-cli").unwrap();
+        let address = daemon.address("tls");
+        command.arg("--port").arg(address.port().to_string());
+        command.arg("--priority").arg(format!("NORMAL:-VERS-ALL:+VERS-TLS{name}"));
+        files(&mut command, &daemon, ["--x509cafile", "--x509certfile", "--x509keyfile"]);
+        // What it has to say of the handshake goes there; the echo alone to its output.
+        command.arg("--logfile").arg(daemon.path("gnutls.log"));
+        command.arg(address.ip().to_string());
+        let mut gnutls = Running::start(command);
+        gnutls.say(b"a line\n");
+        assert_eq!(gnutls.read_to("\n"), "a line\n");
+        assert!(gnutls.finish().success());
+        let line = daemon.wait_for_line(|line| {
+            line.contains(" session ") && line.contains(&format!(" tls={name} "))
+        });
+        assert_eq!(field(&line, "reason"), "peer-done", "{line}");
+    }
+}
+
+/// Gives a program the CA, and the laptop's certificate and key.
+fn files(command: &mut Command, daemon: &Daemon, options: [&str; 3]) {
+    for (option, file) in options.iter().zip(["signing.pem", "laptop.crt", "laptop.key"]) {
+        command.arg(option).arg(daemon.path(file));
+    }
+}
