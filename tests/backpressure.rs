@@ -1,0 +1,177 @@
+//! A peer that does not read is not read from: it costs a bounded number of bytes, the others do
+//! not notice, and once it reads it gets everything.
+
+mod util;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use rustls::ClientConnection;
+use util::{
+    Daemon, PLAIN, STUCK, TLS, TlsClient, assert_echo, folder_with_certificates, noise,
+    send_until_stuck,
+};
+
+/// Peers that are stuck at the same time.
+const STUCK_PEERS: usize = 20;
+
+/// What one of them may cost the daemon in KiB: one read (64) and the rims of its records in the
+/// outbox, the beginning of a record (18) that is not whole yet, and what the allocator adds.
+const COST_KIB: usize = 128;
+
+/// What the daemon as a whole may grow by beside that, in KiB: code that runs for the first time,
+/// and the allocator's arenas.
+const SLACK_KIB: usize = 1024;
+
+/// Peers send this over and over. The length is prime, so that a piece that is lost or comes twice
+/// shows.
+const PATTERN: usize = 1_000_003;
+
+/// No peer is cut off because it does not read, however slow the machine.
+const PATIENT: &str = "[limits]\nwrite-timeout = \"none\"\n";
+
+/// Everything that the kernel may hold for one connection, there and back, in bytes: what
+/// `tcp_rmem` and `tcp_wmem` allow each side (tcp(7)).
+fn kernel_buffers() -> usize {
+    let most = |name: &str| -> usize {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+        text.split_whitespace().nth(2).unwrap().parse().unwrap()
+    };
+    2 * (most("tcp_rmem") + most("tcp_wmem"))
+}
+
+/// Pieces of the pattern, as many as it takes to fill every buffer on the way, and one MiB more.
+fn pieces(pattern: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let most = kernel_buffers() + (1 << 20);
+    (0..=most / pattern.len()).map(|_| pattern.to_vec())
+}
+
+/// A peer that has sent until nothing more was taken, and has read nothing.
+struct Peer {
+    stream: TcpStream,
+    tls: Option<ClientConnection>,
+    /// Bytes of the pattern that it has sent; for TLS, those in whole records.
+    sent: usize,
+}
+
+impl Peer {
+    fn plain(daemon: &Daemon, pattern: &[u8]) -> Self {
+        let stream = daemon.connect("plain");
+        let sent = send_until_stuck(&stream, pieces(pattern));
+        Self { stream, tls: None, sent }
+    }
+
+    fn tls(daemon: &Daemon, pattern: &[u8]) -> Self {
+        let mut stream = TlsClient::default().connect(daemon);
+        assert_echo(&mut stream, &[]);
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        let (mut conn, sock) = stream.into_parts();
+        sock.set_write_timeout(Some(STUCK)).unwrap();
+        let mut sent = 0;
+        'sending: for piece in pieces(pattern) {
+            for record in piece.chunks(16 << 10) {
+                conn.writer().write_all(record).unwrap();
+                while conn.wants_write() {
+                    if let Err(error) = conn.write_tls(&mut &sock) {
+                        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                        break 'sending;
+                    }
+                }
+                sent += record.len();
+            }
+        }
+        sock.set_write_timeout(Some(util::PATIENCE)).unwrap();
+        Self { stream: sock, tls: Some(conn), sent }
+    }
+
+    /// Reads at last, says that it has no more, and compares.
+    fn read_all(self, pattern: &[u8]) {
+        let Self { mut stream, tls, sent } = self;
+        let Some(mut conn) = tls else {
+            stream.shutdown(Shutdown::Write).unwrap();
+            let mut compare = Compare { pattern, read: 0 };
+            std::io::copy(&mut stream, &mut compare).unwrap();
+            assert_eq!(compare.read, sent);
+            return;
+        };
+        let mut compare = Compare { pattern, read: 0 };
+        // The rest of the record that was being written finds room once all before it is read.
+        let mut whole = vec![0; 16 << 10];
+        while compare.read < sent {
+            conn.read_tls(&mut stream).unwrap();
+            conn.process_new_packets().unwrap();
+            while let Ok(read @ 1..) = conn.reader().read(&mut whole) {
+                compare.write_all(&whole[..read]).unwrap();
+            }
+        }
+        assert_eq!(compare.read, sent);
+        conn.send_close_notify();
+        let mut stream = rustls::StreamOwned::new(conn, stream);
+        stream.flush().unwrap();
+        std::io::copy(&mut stream, &mut compare).unwrap();
+        assert!(compare.read > sent, "the record that was cut off is missing");
+    }
+}
+
+/// Takes what comes back, and compares it with the pattern over and over.
+struct Compare<'a> {
+    pattern: &'a [u8],
+    read: usize,
+}
+
+impl Write for Compare<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let start = self.read % self.pattern.len();
+        let count = bytes.len().min(self.pattern.len() - start);
+        assert!(bytes[..count] == self.pattern[start..start + count], "the echo differs");
+        self.read += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Peers get stuck one after the other; the daemon does not grow with what they send, others are
+/// served, and in the end all is there.
+fn check(connect: impl Fn(&Daemon, &[u8]) -> Peer) {
+    let config = format!("{PATIENT}{PLAIN}{TLS}");
+    let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
+    let pattern = noise(PATTERN, 1);
+    let (mut plain, mut tls) = (daemon.connect("plain"), TlsClient::default().connect(&daemon));
+    // The loop's buffers have their full size after these.
+    assert_echo(&mut plain, &pattern[..64 << 10]);
+    assert_echo(&mut tls, &pattern[..64 << 10]);
+    let before = daemon.resident_kib();
+
+    let mut peers = Vec::new();
+    for _ in 0..STUCK_PEERS {
+        let peer = connect(&daemon, &pattern);
+        assert!(peer.sent < kernel_buffers(), "{} bytes were taken", peer.sent);
+        peers.push(peer);
+        assert_echo(&mut plain, &pattern[..1000]);
+        assert_echo(&mut tls, &pattern[..1000]);
+    }
+    let grown = daemon.resident_kib().saturating_sub(before);
+    let most = STUCK_PEERS * COST_KIB + SLACK_KIB;
+    let sent: usize = peers.iter().map(|peer| peer.sent).sum();
+    println!("grown by {grown} KiB of {most}, {} KiB sent", sent >> 10);
+    assert!(sent >> 10 > 2 * most, "too little was sent for the bound to mean anything");
+    assert!(grown < most, "grown by {grown} KiB, more than {most}");
+
+    for peer in peers {
+        peer.read_all(&pattern);
+    }
+}
+
+#[test]
+fn plain_peers_that_do_not_read_cost_little_and_lose_nothing() {
+    check(Peer::plain);
+}
+
+#[test]
+fn tls_peers_that_do_not_read_cost_little_and_lose_nothing() {
+    check(Peer::tls);
+}
