@@ -1,0 +1,134 @@
+//! A thousand plain and a thousand TLS sessions at once lose and change nothing.
+
+mod util;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use util::{
+    Daemon, PLAIN, TLS, TlsClient, TlsStream, connect, connect_tls, end_tls, field,
+    folder_with_certificates, noise,
+};
+
+/// Of each kind.
+const SESSIONS: usize = 1000;
+
+const MESSAGES: usize = 100;
+
+/// Each drives as many sessions of each kind as the others.
+const THREADS: usize = 4;
+
+const LIMITS: &str = "
+[limits]
+max-sessions = 2000
+max-sessions-per-address = 2000
+";
+
+/// Lets this process open a descriptor for each session, and some more.
+fn raise_descriptor_limit() {
+    let needed = 2 * SESSIONS as u64 + 100;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < needed) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
+            .expect("this test needs 2,100 descriptors: raise the hard limit (ulimit -Hn)");
+    }
+}
+
+enum Client {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Client {
+    fn stream(&mut self) -> &mut dyn Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.as_mut(),
+        }
+    }
+
+    fn send(&mut self, message: &[u8]) {
+        self.stream().write_all(message).unwrap();
+        self.stream().flush().unwrap();
+    }
+
+    fn expect(&mut self, message: &[u8]) {
+        let mut back = vec![0; message.len()];
+        self.stream().read_exact(&mut back).unwrap();
+        assert!(back == message, "the echo differs");
+    }
+
+    /// Ends in peace, and checks that nothing more comes.
+    fn end(mut self) {
+        match &mut self {
+            Self::Plain(stream) => {
+                stream.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "more came than was sent");
+            }
+            Self::Tls(stream) => end_tls(stream),
+        }
+    }
+}
+
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+/// A message of 1 to 2000 bytes that no other session has in this round.
+fn message(session: usize, round: usize) -> Vec<u8> {
+    let seed = (session * MESSAGES + round) as u64;
+    let size = noise(2, seed ^ 0x5eed);
+    noise(1 + usize::from(u16::from_le_bytes([size[0], size[1]])) % 2000, seed)
+}
+
+#[test]
+fn two_thousand_sessions_at_once_lose_and_change_nothing() {
+    let config = format!("{LIMITS}{PLAIN}{TLS}");
+    // With the limit as it was: the daemon raises its own.
+    let mut daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
+    raise_descriptor_limit();
+    let tls = TlsClient::default().config(daemon.folder.path());
+    let addresses = (daemon.address("plain"), daemon.address("tls"));
+
+    let mut shares: Vec<Vec<Client>> = thread::scope(|scope| {
+        let open = || {
+            (0..SESSIONS / THREADS).flat_map(|_| {
+                let mut stream = Box::new(connect_tls(&tls, addresses.1));
+                stream.conn.complete_io(&mut stream.sock).unwrap();
+                [Client::Plain(connect(addresses.0)), Client::Tls(stream)]
+            })
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(move || open().collect())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    daemon.wait_for_notification(|text| text.contains("STATUS=2000 sessions (1000 TLS)"));
+
+    thread::scope(|scope| {
+        for (number, clients) in shares.iter_mut().enumerate() {
+            scope.spawn(move || {
+                let first = number * clients.len();
+                for round in 0..MESSAGES {
+                    // All of this thread's messages are on their way before one is read.
+                    for (index, client) in clients.iter_mut().enumerate() {
+                        client.send(&message(first + index, round));
+                    }
+                    for (index, client) in clients.iter_mut().enumerate() {
+                        client.expect(&message(first + index, round));
+                    }
+                }
+            });
+        }
+    });
+    shares.into_iter().flatten().for_each(Client::end);
+
+    assert!(daemon.stop().success());
+    let log = daemon.whole_log();
+    let ends: Vec<&String> = log.iter().filter(|line| line.contains(" session ")).collect();
+    assert_eq!(ends.len(), 2 * SESSIONS);
+    for line in ends {
+        assert_eq!(field(line, "reason"), "peer-done", "{line}");
+        assert_eq!(field(line, "in"), field(line, "out"), "{line}");
+    }
+}
