@@ -588,10 +588,10 @@ pub fn wait_for(socket: &TcpStream, interest: PollFlags) -> PollFlags {
 }
 
 /// Sends the bytes of `source` until a write has blocked for [`STUCK`]: how many were taken.
-pub fn send_until_stuck(stream: &TcpStream, mut source: impl Iterator<Item = Vec<u8>>) -> usize {
+pub fn send_until_stuck(stream: &TcpStream, source: impl Iterator<Item = Vec<u8>>) -> usize {
     stream.set_write_timeout(Some(STUCK)).unwrap();
     let mut sent = 0;
-    'sending: while let Some(piece) = source.next() {
+    'sending: for piece in source {
         let mut unsent = piece.as_slice();
         while !unsent.is_empty() {
             match (&*stream).write(unsent) {
