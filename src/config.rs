@@ -15,7 +15,7 @@ use log::LevelFilter;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::session::Timeouts;
 
 /// Where the configuration is read from if no other file is named.
@@ -181,6 +181,9 @@ impl Config {
             Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 Self::parse(BUILT_IN, &Source::BuiltIn)
             }
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(Failure::config(format!("{}: this is not text in UTF-8", file.display())))
+            }
             Err(error) => {
                 Err(Failure::system(format_args!("cannot read {}", file.display()), &error))
             }
@@ -225,7 +228,11 @@ impl Problem {
         let column = before[start_of_line..].chars().count() + 1;
         let content = text[start_of_line..].lines().next().unwrap_or_default().trim();
         let message = self.message.trim().replace('\n', ", ");
-        Failure::new(Exit::Config, format!("{source}:{line}:{column}: {message}: {content}"))
+        let mut what = format!("{source}:{line}:{column}: {message}");
+        if !content.is_empty() {
+            what = format!("{what}: {content}");
+        }
+        Failure::config(what)
     }
 }
 
@@ -243,7 +250,7 @@ struct File {
 }
 
 #[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table: [log]")]
 struct LogTable {
     #[serde(default)]
     target: TargetName,
@@ -270,7 +277,11 @@ enum Level {
 }
 
 #[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table: [limits] or [listener.limits]"
+)]
 struct LimitsTable {
     max_sessions: Option<Spanned<usize>>,
     max_sessions_per_address: Option<Spanned<usize>>,
@@ -282,7 +293,7 @@ struct LimitsTable {
 }
 
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table: [[listener]]")]
 struct ListenerTable {
     name: Spanned<String>,
     listen: Spanned<Listen>,
@@ -292,7 +303,7 @@ struct ListenerTable {
 }
 
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table: [listener.tls]")]
 struct TlsTable {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
