@@ -97,7 +97,7 @@ pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
     let sessions = config.limits.sessions.unwrap_or(0);
     // A port takes two sockets.
     let sockets: usize = config.listeners.iter().map(|listener| 2 * listener.endpoints.len()).sum();
-    let needed = (sessions + sockets + DESCRIPTOR_MARGIN) as u64;
+    let needed = sessions.saturating_add(sockets + DESCRIPTOR_MARGIN) as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
         return Err(Failure::config(format!(

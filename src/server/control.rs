@@ -37,7 +37,7 @@ impl Server {
         }
         info!("stopping, {}", self.figures());
         Manager::stopping();
-        let until = self.drain_timeout.map(|timeout| now + timeout);
+        let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
         self.stopping = Some(Stopping { until });
         self.sockets.clear();
         self.end_sessions(&CloseReason::Stopping, |_| true, now);
