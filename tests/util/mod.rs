@@ -700,4 +700,44 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+
+impl Daemon {
+    /// SIGUSR1, and the statistics line for the daemon as a whole that it asks for.
+    pub fn statistics(&self) -> String {
+        let is_it = |line: &str| line.contains(" statistics uptime=");
+        let before = self.seen().iter().filter(|line| is_it(line)).count();
+        self.signal(Signal::USR1);
+        self.wait_for_nth_line(before, is_it)
+    }
+
+    /// The log line that fits and has `before` others that fit ahead of it.
+    pub fn wait_for_nth_line(&self, before: usize, fits: impl Fn(&str) -> bool) -> String {
+        let all = || self.seen().into_iter().filter(|line| fits(line)).collect::<Vec<_>>();
+        wait_until("another such log line", || all().len() > before);
+        all().swap_remove(before)
+    }
+}
+
+/// Looks again and again until something outside is so that gives no word of it by itself.
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "it did not come to {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Everything up to a clean end (plain: FIN; TLS: close_notify, its absence is an error).
+pub fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("no clean end");
+    bytes
+}
+
+/// What `openssl` and the like make of their arguments; a failure of theirs fails the test.
+pub fn outcome(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {words}");
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -1,0 +1,384 @@
+//! What is wrong with a command line, a configuration file, an address, a certificate or a key is
+//! said in one line that names the place, the cause and the cure, with the exit code for it.
+
+mod util;
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rcgen::ExtendedKeyUsagePurpose;
+use util::{
+    Authority, Daemon, PATIENCE, PLAIN, TLS, TlsClient, assert_echo, connect, field,
+    folder_with_certificates, outcome, program, run, tool,
+};
+
+/// So that a file that is not found fails the test as well as one that was forgotten.
+const VALID: usize = 10;
+const INVALID: usize = 58;
+
+const USAGE: i32 = 64;
+const NO_INPUT: i32 = 66;
+const UNAVAILABLE: i32 = 69;
+const NO_PERMISSION: i32 = 77;
+const CONFIG: i32 = 78;
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The one line on standard error, without the program's name. Nothing else may be said.
+fn one_line(stderr: &str) -> &str {
+    let line = stderr.strip_suffix('\n').unwrap_or_else(|| panic!("no whole line: {stderr:?}"));
+    assert!(!line.contains('\n'), "more than one line: {stderr}");
+    // What the standard library's Debug output would look like.
+    for debug in ["Err(", "Some(", "Error {", "kind:", "os error", "panicked"] {
+        assert!(!line.contains(debug), "{line}");
+    }
+    line.strip_prefix("echo-alex: ").unwrap_or_else(|| panic!("not our line: {line}"))
+}
+
+/// Runs to the end, which must be a failure with `code`, and gives the one line that says why.
+fn fails(code: i32, arguments: &[&str]) -> String {
+    let (exit, stdout, stderr) = run(arguments);
+    let line = one_line(&stderr).to_owned();
+    assert_eq!((exit, stdout.as_str()), (code, ""), "{line}");
+    line
+}
+
+/// The same for a check and for a start of `config` in `folder`: both must say the same.
+fn both_fail(code: i32, folder: &Path, config: &str) -> String {
+    let file = folder.join("echo-alex.toml");
+    fs::write(&file, config).unwrap();
+    let file = file.to_str().unwrap();
+    let checked = fails(code, &["--check", "-c", file]);
+    let (exit, stdout, stderr) = run(&["-c", file]);
+    // A start has a log, on standard error too.
+    let last = stderr.lines().last().unwrap_or_default();
+    assert_eq!((exit, stdout.as_str()), (code, ""), "{stderr}");
+    assert_eq!(one_line(&format!("{last}\n")), checked);
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("echo-alex: ")).count(), 1);
+    checked
+}
+
+fn contains_all(line: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(line.contains(part), "no {part:?} in {line:?}");
+    }
+}
+
+#[test]
+fn valid_files_pass_and_that_is_said_in_one_line() {
+    let files = files("valid");
+    assert_eq!(files.len(), VALID);
+    for file in files {
+        let (code, stdout, stderr) = run(&["--check", "-c", file.to_str().unwrap()]);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.starts_with(&format!("{}: good, ", file.display())), "{stdout}");
+        assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    }
+}
+
+#[test]
+fn invalid_files_are_refused_with_line_column_cause_and_text() {
+    let files = files("invalid");
+    assert_eq!(files.len(), INVALID);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let expected = text.lines().next().unwrap().strip_prefix("# expect: ").unwrap();
+        let line = fails(CONFIG, &["--check", "-c", file.to_str().unwrap()]);
+        let whole = format!("{}{expected}", file.display());
+        assert!(line.starts_with(&whole), "\n     got {line}\nexpected {whole}");
+    }
+}
+
+#[test]
+fn the_packaged_file_passes_but_for_its_certificates() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/echo-alex.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let source = echo_alex::config::Source::File(file);
+    let config = echo_alex::config::Config::parse(&text, &source).unwrap();
+    assert!(!config.listeners.is_empty());
+}
+
+#[test]
+fn an_empty_file_serves_nothing_and_a_binary_one_is_not_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = both_fail(CONFIG, folder.path(), "");
+    assert!(line.ends_with("echo-alex.toml:1:1: there is nothing to serve: add a [[listener]]"));
+
+    let file = folder.path().join("binary.toml");
+    fs::write(&file, b"\xff\xfe").unwrap();
+    let line = fails(CONFIG, &["-c", file.to_str().unwrap()]);
+    assert_eq!(line, format!("{}: this is not text in UTF-8", file.display()));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("no-such.toml");
+    let file = file.to_str().unwrap();
+    for arguments in [&["-c", file][..], &["--config", file, "--check"]] {
+        let line = fails(NO_INPUT, arguments);
+        assert_eq!(line, format!("cannot read {file}: no such file or directory"));
+    }
+}
+
+/// Runs as a user who may read only what everybody may; `None` where that cannot be done.
+fn run_as_nobody(arguments: &[&str]) -> Option<(i32, String)> {
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut setpriv = tool("setpriv")?;
+        setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        // The program where everybody can get at it, whatever the folders above the real one.
+        setpriv
+    } else {
+        Command::new("env")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.path().join("echo-alex");
+    fs::copy(program(), &copy).unwrap();
+    let output = command.arg(copy).args(arguments).output().unwrap();
+    Some((output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap()))
+}
+
+#[test]
+fn an_unreadable_file_is_a_matter_of_permission() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("echo-alex.toml");
+    fs::write(&file, PLAIN).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    let file = file.to_str().unwrap();
+    let Some((code, stderr)) = run_as_nobody(&["-c", file]) else { return };
+    assert_eq!(one_line(&stderr), format!("cannot read {file}: permission denied"));
+    assert_eq!(code, NO_PERMISSION);
+}
+
+#[test]
+fn an_unreadable_key_is_named_with_the_user_and_the_cure() {
+    let folder = folder_with_certificates();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (file, key) = (folder.path().join("echo-alex.toml"), folder.path().join("alex.key"));
+    fs::write(&file, TLS).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(folder.path().join("alex.crt"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [&["--check", "-c", file][..], &["-c", file]] {
+        let Some((code, stderr)) = run_as_nobody(arguments) else { return };
+        let line = stderr.lines().last().unwrap();
+        let cause = format!("cannot read the key {}: permission denied for user ", key.display());
+        contains_all(line, &["listener \"tls\"", &cause, "chgrp ", "chmod 640"]);
+        assert_eq!(code, NO_PERMISSION);
+    }
+}
+
+#[test]
+fn usage_errors_are_64_and_point_to_the_help() {
+    for arguments in
+        [&["--loud"][..], &["-x"], &["--config"], &["-c"], &["extra"], &["--check=yes"]]
+    {
+        let line = fails(USAGE, arguments);
+        assert!(line.ends_with("; see echo-alex --help"), "{line}");
+    }
+    contains_all(&fails(USAGE, &["--loud"]), &["--loud"]);
+    contains_all(&fails(USAGE, &["-c"]), &["-c"]);
+}
+
+#[test]
+fn the_help_fits_a_screen_and_names_every_option() {
+    for option in ["-h", "--help"] {
+        let (code, stdout, stderr) = run(&[option]);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.lines().count() <= 24, "{stdout}");
+        assert!(stdout.lines().all(|line| line.chars().count() <= 80), "{stdout}");
+        contains_all(&stdout, &["--config", "--check", "--help", "--version"]);
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    for option in ["-V", "--version"] {
+        let expected = format!("echo-alex {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(run(&[option]), (0, expected, String::new()));
+    }
+}
+
+#[test]
+fn an_address_in_use_is_69_and_the_cure_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("echo-alex.toml");
+    fs::write(
+        &file,
+        format!("[log]\nlevel = \"error\"\n[[listener]]\nname = \"a\"\nlisten = \"{address}\"\n"),
+    )
+    .unwrap();
+    let line = fails(UNAVAILABLE, &["-c", file.to_str().unwrap()]);
+    let who = format!("ss -ltnp 'sport = :{}'", address.port());
+    contains_all(
+        &line,
+        &["listener \"a\"", &format!("cannot listen on {address}: address already in use"), &who],
+    );
+    // A check binds nothing.
+    assert_eq!(run(&["--check", "-c", file.to_str().unwrap()]).0, 0);
+}
+
+#[test]
+fn an_address_of_another_machine_is_69_and_the_cure_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("echo-alex.toml");
+    // TEST-NET-1 (RFC 5737) is nobody's.
+    let config =
+        "[log]\nlevel = \"error\"\n[[listener]]\nname = \"a\"\nlisten = \"192.0.2.1:5000\"\n";
+    fs::write(&file, config).unwrap();
+    let line = fails(UNAVAILABLE, &["-c", file.to_str().unwrap()]);
+    contains_all(&line, &["cannot listen on 192.0.2.1:5000", "not an address of this machine"]);
+}
+
+#[test]
+fn a_missing_certificate_or_key_is_66() {
+    for (name, what) in [("alex.crt", "the certificate"), ("alex.key", "the key")] {
+        let folder = folder_with_certificates();
+        fs::remove_file(folder.path().join(name)).unwrap();
+        let line = both_fail(NO_INPUT, folder.path(), TLS);
+        let path = folder.path().join(name);
+        contains_all(
+            &line,
+            &[&format!("cannot read {what} {}: no such file or directory", path.display())],
+        );
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate_is_named_with_the_way_to_see_it() {
+    let folder = folder_with_certificates();
+    fs::copy(folder.path().join("laptop.key"), folder.path().join("alex.key")).unwrap();
+    let line = both_fail(CONFIG, folder.path(), TLS);
+    contains_all(
+        &line,
+        &["listener \"tls\"", "alex.key is not the key of ", "alex.crt", "openssl pkey"],
+    );
+}
+
+#[test]
+fn a_swapped_certificate_and_key_are_seen_as_swapped() {
+    let folder = folder_with_certificates();
+    let swapped =
+        TLS.replace("alex.crt", "x").replace("alex.key", "alex.crt").replace('x', "alex.key");
+    // The word "x" stands nowhere else.
+    assert!(swapped.contains("certificate = \"alex.key\"\nkey = \"alex.crt\""), "{swapped}");
+    let line = both_fail(CONFIG, folder.path(), &swapped);
+    contains_all(&line, &["alex.key: there is no certificate", "are the two swapped?"]);
+
+    let certificate_twice = TLS.replace("alex.key", "alex.crt");
+    let line = both_fail(CONFIG, folder.path(), &certificate_twice);
+    contains_all(&line, &["alex.crt: there is no private key", "are the two swapped?"]);
+}
+
+#[test]
+fn an_encrypted_key_is_named_with_the_command_that_decrypts_it() {
+    for encrypt in [
+        &["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", "alex.key", "-out", "locked.key"][..],
+        &["ec", "-aes-256-cbc", "-in", "alex.key", "-out", "locked.key"],
+    ] {
+        let folder = folder_with_certificates();
+        let Some(mut openssl) = tool("openssl") else { return };
+        outcome(openssl.current_dir(folder.path()).args(encrypt).args(["-passout", "pass:secret"]));
+        let line = both_fail(CONFIG, folder.path(), &TLS.replace("alex.key", "locked.key"));
+        let locked = folder.path().join("locked.key");
+        contains_all(
+            &line,
+            &[
+                &format!("{}: the key is encrypted", locked.display()),
+                &format!("openssl pkey -in {}", locked.display()),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_client_ca_must_hold_certificates() {
+    let folder = folder_with_certificates();
+    let mutual = format!("{TLS}client-ca = \"ca.pem\"\n");
+    let ca = folder.path().join("ca.pem");
+    let path = ca.display().to_string();
+
+    contains_all(&both_fail(NO_INPUT, folder.path(), &mutual), &[&path]);
+    fs::write(&ca, "nothing here\n").unwrap();
+    let line = both_fail(CONFIG, folder.path(), &mutual);
+    contains_all(&line, &[&format!("{path}: there is no certificate (-----BEGIN CERTIFICATE")]);
+    fs::copy(folder.path().join("alex.key"), &ca).unwrap();
+    let line = both_fail(CONFIG, folder.path(), &mutual);
+    contains_all(&line, &[&path, "it holds a key"]);
+}
+
+#[test]
+fn damaged_pem_is_named() {
+    let authority = Authority::new("test CA");
+    let (certificate, key) = authority.sign("alex", ExtendedKeyUsagePurpose::ServerAuth);
+    let cut = |pem: &str| pem[..pem.len() / 2].to_owned();
+    let no_base64 = |pem: &str| pem.replace("\nM", "\n*");
+    let no_der = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+    for (name, pem) in [
+        ("alex.crt", cut(&certificate)),
+        ("alex.crt", no_base64(&certificate)),
+        ("alex.crt", no_der("CERTIFICATE")),
+        ("alex.crt", String::new()),
+        ("alex.crt", "x".repeat(2 << 20)),
+        ("alex.key", cut(&key)),
+        ("alex.key", no_base64(&key)),
+        ("alex.key", no_der("PRIVATE KEY")),
+        ("alex.key", String::new()),
+    ] {
+        let folder = folder_with_certificates();
+        util::write_identity(folder.path(), "alex", &certificate, &key);
+        let path = folder.path().join(name);
+        fs::write(&path, pem).unwrap();
+        let line = both_fail(CONFIG, folder.path(), TLS);
+        contains_all(&line, &["listener \"tls\": ", &format!("{}: ", path.display())]);
+    }
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file() {
+    let folder = folder_with_certificates();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let here = elsewhere.path().to_owned();
+    let daemon = Daemon::start_in(folder, TLS, |command| {
+        command.current_dir(here);
+    });
+    assert_echo(&mut TlsClient::default().connect(&daemon), b"found");
+}
+
+#[test]
+fn a_port_is_every_address_of_both_families() {
+    let daemon = Daemon::start("[[listener]]\nname = \"plain\"\nlisten = 0\n");
+    let line = |ip: &str| {
+        daemon.wait_for_line(|line| {
+            line.contains(" listening listener=plain ") && line.contains(&format!("address={ip}:"))
+        })
+    };
+    let port = |line: &str| field(line, "address").rsplit_once(':').unwrap().1.parse().unwrap();
+    let v4: u16 = port(&line("0.0.0.0"));
+    assert_echo(&mut connect(([127, 0, 0, 1], v4).into()), b"over IPv4");
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("left out: this machine has no IPv6");
+        return;
+    }
+    let v6: u16 = port(&line("[::]"));
+    assert_eq!(v4, v6);
+    let mut stream = TcpStream::connect(("::1", v6)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_echo(&mut stream, b"over IPv6");
+    // Each family has a socket of its own, so an IPv4 peer keeps its address.
+    let peer = stream.local_addr().unwrap();
+    drop(stream);
+    assert!(peer.is_ipv6());
+    daemon.session_line(peer);
+}
