@@ -710,6 +710,24 @@ impl Daemon {
         self.wait_for_nth_line(before, is_it)
     }
 
+    /// A plain session that is full both ways: the daemon has bytes for it that it cannot send.
+    pub fn stuck(&self, name: &str) -> TcpStream {
+        let stream = self.connect(name);
+        stream.set_nonblocking(true).unwrap();
+        let chunk = noise(64 * 1024, 1);
+        let mut last = Instant::now();
+        // The daemon reads as long as it can write; full is when nothing has gone out for a while.
+        while last.elapsed() < Duration::from_millis(300) {
+            if (&stream).write(&chunk).is_ok_and(|sent| sent > 0) {
+                last = Instant::now();
+            } else {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        stream.set_nonblocking(false).unwrap();
+        stream
+    }
+
     /// The log line that fits and has `before` others that fit ahead of it.
     pub fn wait_for_nth_line(&self, before: usize, fits: impl Fn(&str) -> bool) -> String {
         let all = || self.seen().into_iter().filter(|line| fits(line)).collect::<Vec<_>>();
@@ -727,7 +745,7 @@ pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Everything up to a clean end (plain: FIN; TLS: close_notify, its absence is an error).
+/// Everything up to a clean end (plain: FIN; TLS: `close_notify`, its absence is an error).
 pub fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("no clean end");

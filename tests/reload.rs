@@ -1,0 +1,245 @@
+//! HUP takes what the file says now, without ending a session of a listener that stays; a file
+//! that does not pass changes nothing.
+
+mod util;
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use util::{
+    Authority, Daemon, PLAIN, TLS, TlsClient, assert_echo, connect, connect_tls, field,
+    folder_with_certificates, plain_and_tls, read_to_end,
+};
+
+/// The certificate that the listener called `tls` serves to a new session.
+fn served_certificate(daemon: &Daemon) -> CertificateDer<'static> {
+    let mut session = TlsClient::default().connect(daemon);
+    assert_echo(&mut session, b"new");
+    session.conn.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+fn no_answer(address: SocketAddr) {
+    assert!(TcpStream::connect(address).is_err(), "{address} still listens");
+}
+
+fn assert_reloaded(line: &str) {
+    assert!(line.ends_with(" reloaded"), "{line}");
+}
+
+#[test]
+fn a_new_certificate_is_served_and_old_sessions_live_on() {
+    let daemon = plain_and_tls();
+    let before = served_certificate(&daemon);
+    let mut old = TlsClient::default().connect(&daemon);
+    assert_echo(&mut old, b"before");
+    let config = TlsClient::default().config(daemon.folder.path());
+
+    let authority = Authority::new("new CA");
+    authority.write(daemon.folder.path(), "signing.pem");
+    authority.write_server(daemon.folder.path(), "alex");
+    assert_reloaded(&daemon.reload());
+
+    let after = served_certificate(&daemon);
+    assert_ne!(before, after);
+    assert_echo(&mut old, b"after");
+    // Who knows the old CA alone is not served any more.
+    let mut distrustful = connect_tls(&config, daemon.address("tls"));
+    assert!(distrustful.read(&mut [0]).is_err());
+}
+
+#[test]
+fn a_listener_keeps_its_port_even_if_the_system_chose_it() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (daemon.address("plain"), daemon.address("tls"));
+    let mut old = connect(plain);
+    assert_echo(&mut old, b"before");
+    for _ in 0..3 {
+        assert_reloaded(&daemon.reload());
+    }
+    assert_echo(&mut connect(plain), b"same port");
+    assert_echo(&mut connect_tls(&TlsClient::default().config(daemon.folder.path()), tls), b"tls");
+    assert_echo(&mut old, b"after");
+    let listening = daemon.seen().iter().filter(|line| line.contains(" listening ")).count();
+    assert_eq!(listening, 2, "{:#?}", daemon.seen());
+}
+
+#[test]
+fn new_limits_count_from_the_next_connection() {
+    let daemon = Daemon::start(PLAIN);
+    let mut first = daemon.connect("plain");
+    assert_echo(&mut first, b"x");
+    daemon.rewrite_config(&format!("[limits]\nmax-sessions = 1\n{PLAIN}"));
+    assert_reloaded(&daemon.reload());
+    assert_eq!(daemon.connect("plain").read(&mut [0]).unwrap_or(0), 0);
+    assert_echo(&mut first, b"those that are there stay");
+    daemon.rewrite_config(&format!("[limits]\nmax-sessions = 2\n{PLAIN}"));
+    assert_reloaded(&daemon.reload());
+    assert_echo(&mut daemon.connect("plain"), b"x");
+}
+
+#[test]
+fn new_timeouts_count_for_sessions_that_are_there() {
+    let daemon = Daemon::start(&format!("[limits]\nidle-timeout = \"none\"\n{PLAIN}"));
+    let mut old = daemon.connect("plain");
+    assert_echo(&mut old, b"x");
+    daemon.rewrite_config(&format!("[limits]\nidle-timeout = \"300ms\"\n{PLAIN}"));
+    assert_reloaded(&daemon.reload());
+    assert_eq!(read_to_end(&mut old), b"");
+    let peer = old.local_addr().unwrap();
+    drop(old);
+    assert_eq!(field(&daemon.session_line(peer), "reason"), "idle-timeout");
+}
+
+#[test]
+fn a_new_log_level_counts_at_once() {
+    let daemon = Daemon::start(&format!("[log]\nlevel = \"info\"\n{PLAIN}"));
+    drop(daemon.connect("plain"));
+    daemon.wait_for_line(|line| line.contains(" session listener=plain "));
+    assert!(!daemon.seen().iter().any(|line| line.contains(" accepted listener=")));
+    daemon.rewrite_config(&format!("[log]\nlevel = \"debug\"\n{PLAIN}"));
+    assert_reloaded(&daemon.reload());
+    let _new = daemon.connect("plain");
+    daemon.wait_for_line(|line| line.contains(" accepted listener=plain "));
+}
+
+#[test]
+fn listeners_come_and_go_and_only_sessions_of_those_that_go_end() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (daemon.address("plain"), daemon.address("tls"));
+    let mut stays = daemon.connect("plain");
+    let mut goes = TlsClient::default().connect(&daemon);
+    assert_echo(&mut stays, b"stays");
+    assert_echo(&mut goes, b"goes");
+
+    let added = PLAIN.replace("plain", "added");
+    daemon.rewrite_config(&format!("{PLAIN}{added}"));
+    assert_reloaded(&daemon.reload());
+    // A clean end: close_notify, or this is an error.
+    assert_eq!(read_to_end(&mut goes), b"");
+    let peer = goes.sock.local_addr().unwrap();
+    drop(goes);
+    assert_eq!(field(&daemon.session_line(peer), "reason"), "listener-removed");
+    no_answer(tls);
+    assert_echo(&mut stays, b"lives on");
+    assert_echo(&mut connect(plain), b"new");
+    assert_echo(&mut daemon.connect("added"), b"new");
+    let line = daemon.wait_for_line(|line| line.contains(" no longer listening "));
+    assert_eq!(field(&line, "listener"), "tls");
+    assert_eq!(field(&line, "address"), tls.to_string());
+    // What the removed one has echoed is not forgotten.
+    assert_eq!(field(&daemon.statistics(), "echoed"), (5 + 4 + 8 + 3 + 3).to_string());
+}
+
+#[test]
+fn a_listener_that_moves_keeps_its_sessions() {
+    let daemon = Daemon::start(PLAIN);
+    let before = daemon.address("plain");
+    let mut old = connect(before);
+    assert_echo(&mut old, b"before");
+    daemon.rewrite_config(&PLAIN.replace("127.0.0.1:0", "127.0.0.2:0"));
+    assert_reloaded(&daemon.reload());
+    let line = daemon.wait_for_nth_line(1, |line| line.contains(" listening listener=plain "));
+    assert_echo(&mut connect(field(&line, "address").parse().unwrap()), b"new");
+    no_answer(before);
+    assert_echo(&mut old, b"after");
+}
+
+/// Each of these is refused; `cause` must be in the line that says so.
+fn changes_nothing(config: &str, cause: &str, spoil: impl FnOnce(&Daemon)) {
+    let daemon = plain_and_tls();
+    let before = served_certificate(&daemon);
+    let mut old = daemon.connect("plain");
+    assert_echo(&mut old, b"before");
+    spoil(&daemon);
+    daemon.rewrite_config(config);
+    let line = daemon.reload();
+    assert!(line.contains(" not reloaded, all stays as it was: "), "{line}");
+    assert!(line.contains(cause), "no {cause:?} in {line}");
+    assert_eq!(served_certificate(&daemon), before);
+    assert_echo(&mut old, b"after");
+    assert_echo(&mut daemon.connect("plain"), b"new");
+    let words = ["no longer listening", "listener=extra"];
+    assert!(!daemon.seen().iter().any(|line| words.iter().any(|word| line.contains(word))));
+
+    // And when it is mended, it is taken.
+    drop(old);
+    util::Authority::new("other").write_server(daemon.folder.path(), "alex");
+    daemon.rewrite_config(PLAIN);
+    assert_reloaded(&daemon.reload());
+}
+
+#[test]
+fn broken_toml_changes_nothing() {
+    changes_nothing("[[listener]\n", "echo-alex.toml:1:12: ", |_| {});
+}
+
+#[test]
+fn a_file_that_is_gone_changes_nothing() {
+    let daemon = Daemon::start(PLAIN);
+    fs::remove_file(daemon.path("echo-alex.toml")).unwrap();
+    let line = daemon.reload();
+    assert!(line.contains(" not reloaded, ") && line.contains("no such file"), "{line}");
+    assert_echo(&mut daemon.connect("plain"), b"as before");
+}
+
+#[test]
+fn a_bad_key_changes_nothing_not_even_the_listeners_before_it() {
+    let extra = PLAIN.replace("plain", "extra");
+    changes_nothing(&format!("{extra}{TLS}"), "alex.key is not the key of ", |daemon| {
+        fs::copy(daemon.path("laptop.key"), daemon.path("alex.key")).unwrap();
+    });
+}
+
+#[test]
+fn an_address_in_use_changes_nothing_not_even_the_limits() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let extra = PLAIN.replace("plain", "extra").replace("127.0.0.1:0", &address.to_string());
+    let config =
+        format!("[log]\nlevel = \"error\"\n[limits]\nmax-sessions = 1\n{PLAIN}{TLS}{extra}");
+    changes_nothing(
+        &config,
+        &format!("cannot listen on {address}: address already in use"),
+        |_| {},
+    );
+}
+
+#[test]
+fn a_client_ca_that_is_added_counts_for_resumed_sessions_too() {
+    let daemon = Daemon::start_in(folder_with_certificates(), TLS, |_| {});
+    let anonymous = TlsClient::default().config(daemon.folder.path());
+    let address = daemon.address("tls");
+    assert_echo(&mut connect_tls(&anonymous, address), b"no certificate needed");
+    daemon.rewrite_config(&format!("{TLS}client-ca = \"signing.pem\"\n"));
+    assert_reloaded(&daemon.reload());
+    let mut resumed = connect_tls(&anonymous, address);
+    let _ = std::io::Write::write_all(&mut resumed, b"let me in");
+    assert!(resumed.read(&mut [0]).is_err());
+    let laptop = TlsClient { identity: Some("laptop"), ..TlsClient::default() };
+    assert_echo(&mut laptop.connect(&daemon), b"with a certificate");
+}
+
+#[test]
+fn the_service_manager_hears_reloading_with_the_time_and_then_ready() {
+    let daemon = Daemon::start(PLAIN);
+    let mut reloads = Vec::new();
+    for config in [PLAIN, "broken"] {
+        daemon.rewrite_config(config);
+        let before = Instant::now();
+        daemon.signal(Signal::HUP);
+        let reloading = daemon.notification();
+        let lines: Vec<&str> = reloading.lines().collect();
+        assert!(lines.contains(&"RELOADING=1"), "{reloading}");
+        let time = lines.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+        reloads.push((before, Duration::from_micros(time.parse().unwrap()), Instant::now()));
+        assert!(daemon.notification().contains("READY=1"));
+    }
+    // The time between the two fits what the monotonic clock says on this side.
+    let [(before1, time1, after1), (before2, time2, after2)] = reloads[..] else { unreachable!() };
+    let between = time2 - time1 + Duration::from_micros(1);
+    assert!(between >= before2 - after1 && between <= after2 - before1 + Duration::from_micros(2));
+}

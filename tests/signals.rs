@@ -1,0 +1,194 @@
+//! INT and TERM stop: what came is echoed, every session ends cleanly, the exit code is 0. A
+//! second one does not wait. USR1 writes the counters.
+
+mod util;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+use util::{
+    Daemon, PLAIN, TLS, TlsClient, assert_echo, field, folder_with_certificates, noise,
+    plain_and_tls, read_to_end,
+};
+
+fn stops_cleanly(signal: Signal) {
+    let mut daemon = plain_and_tls();
+    let mut plain = daemon.connect("plain");
+    let mut tls = TlsClient::default().connect(&daemon);
+    assert_echo(&mut plain, b"plain");
+    assert_echo(&mut tls, b"tls");
+    let (plain_peer, tls_peer) = (plain.local_addr().unwrap(), tls.sock.local_addr().unwrap());
+    let addresses = ["plain", "tls"].map(|name| daemon.address(name));
+
+    // Sent, and not read yet, when the signal comes.
+    let last = noise(10_000, 2);
+    plain.write_all(&last).unwrap();
+    tls.write_all(&last).unwrap();
+    daemon.signal(signal);
+    assert!(read_to_end(&mut plain) == last, "the plain echo was cut");
+    assert!(read_to_end(&mut tls) == last, "the TLS echo was cut");
+    // close_notify came, and then the FIN.
+    let mut byte = [0];
+    assert_eq!(tls.sock.read(&mut byte).unwrap(), 0);
+    for address in addresses {
+        assert!(TcpStream::connect(address).is_err(), "{address} still listens");
+    }
+    drop((plain, tls));
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = daemon.whole_log();
+    for (peer, length) in [(plain_peer, 10_005), (tls_peer, 10_003)] {
+        let line = log.iter().find(|line| line.contains(&format!("peer={peer} "))).unwrap();
+        assert_eq!(field(line, "reason"), "stopping");
+        assert_eq!(field(line, "out"), length.to_string());
+    }
+    assert!(log.last().unwrap().contains(" stopped, 0 sessions (0 TLS), "), "{log:#?}");
+}
+
+#[test]
+fn term_ends_every_session_cleanly_and_exits_0() {
+    stops_cleanly(Signal::TERM);
+}
+
+#[test]
+fn int_ends_every_session_cleanly_and_exits_0() {
+    stops_cleanly(Signal::INT);
+}
+
+#[test]
+fn an_idle_daemon_stops_at_once() {
+    let mut daemon = Daemon::start(PLAIN);
+    assert_eq!(daemon.stop().code(), Some(0));
+}
+
+#[test]
+fn a_handshake_that_is_not_over_does_not_hold_up_the_end() {
+    let mut daemon = Daemon::start_in(
+        folder_with_certificates(),
+        &format!("[limits]\ndrain-timeout = \"none\"\nhandshake-timeout = \"1h\"\n{TLS}"),
+        |_| {},
+    );
+    let silent = daemon.connect("tls");
+    daemon.wait_for_notification(|text| text.contains("STATUS=1 session (1 TLS)"));
+    assert_eq!(daemon.stop().code(), Some(0));
+    let line = daemon.session_line(silent.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "stopping");
+}
+
+#[test]
+fn a_peer_that_does_not_read_delays_the_end_by_drain_timeout_at_most() {
+    let mut daemon = Daemon::start(&format!(
+        "[limits]\ndrain-timeout = \"300ms\"\nwrite-timeout = \"1h\"\n{PLAIN}"
+    ));
+    let stuck = daemon.stuck("plain");
+    assert_eq!(daemon.stop().code(), Some(0));
+    daemon.wait_for_line(|line| line.contains("drain-timeout is over: 1 session "));
+    let line = daemon.session_line(stuck.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "stopping");
+    assert!(field(&line, "unsent").parse::<u64>().unwrap() > 0);
+}
+
+#[test]
+fn a_peer_that_reads_late_gets_all_of_its_echo_after_term() {
+    let mut daemon = Daemon::start(&format!("[limits]\ndrain-timeout = \"1h\"\n{PLAIN}"));
+    let mut stuck = daemon.stuck("plain");
+    let peer = stuck.local_addr().unwrap();
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_line(|line| line.contains(" stopping, 1 session "));
+    let echoed = read_to_end(&mut stuck);
+    drop(stuck);
+    assert_eq!(daemon.wait().code(), Some(0));
+    let line = daemon.session_line(peer);
+    assert_eq!(field(&line, "out"), echoed.len().to_string());
+    assert_eq!(field(&line, "in"), echoed.len().to_string());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for second in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::start(&format!(
+            "[limits]\ndrain-timeout = \"none\"\nwrite-timeout = \"none\"\n{PLAIN}"
+        ));
+        let stuck = daemon.stuck("plain");
+        daemon.signal(Signal::TERM);
+        daemon.wait_for_line(|line| line.contains(" stopping, 1 session "));
+        assert!(daemon.child.try_wait().unwrap().is_none(), "it should wait for the peer");
+        daemon.signal(second);
+        assert_eq!(daemon.wait().code(), Some(0));
+        daemon.wait_for_line(|line| line.contains(" asked to stop again: 1 session "));
+        let line = daemon.session_line(stuck.local_addr().unwrap());
+        assert_eq!(field(&line, "reason"), "stopping");
+    }
+}
+
+#[test]
+fn stop_comes_first_where_signals_arrive_together() {
+    let mut daemon = Daemon::start(PLAIN);
+    // While the daemon is stopped, the signals gather.
+    daemon.signal(Signal::STOP);
+    daemon.signal(Signal::HUP);
+    daemon.signal(Signal::USR1);
+    daemon.signal(Signal::TERM);
+    daemon.signal(Signal::CONT);
+    assert_eq!(daemon.wait().code(), Some(0));
+    let log = daemon.whole_log();
+    assert!(!log.iter().any(|line| line.contains("reloaded")), "{log:#?}");
+    let place = |text: &str| log.iter().position(|line| line.contains(text)).unwrap();
+    assert!(place(" stopping, ") < place(" statistics uptime="), "{log:#?}");
+}
+
+#[test]
+fn hup_does_not_reload_a_daemon_that_is_stopping() {
+    let mut daemon = Daemon::start(&format!("[limits]\ndrain-timeout = \"1h\"\n{PLAIN}"));
+    let mut stuck = daemon.stuck("plain");
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_line(|line| line.contains(" stopping, "));
+    daemon.signal(Signal::HUP);
+    daemon.statistics();
+    read_to_end(&mut stuck);
+    drop(stuck);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!daemon.whole_log().iter().any(|line| line.contains("reloaded")));
+}
+
+#[test]
+fn usr1_writes_the_counters_and_a_line_for_each_listener() {
+    let daemon = plain_and_tls();
+    let mut plain = daemon.connect("plain");
+    assert_echo(&mut plain, &[7; 1000]);
+    let peer = plain.local_addr().unwrap();
+    drop(plain);
+    daemon.session_line(peer);
+    let mut tls = TlsClient::default().connect(&daemon);
+    assert_echo(&mut tls, &[7; 234]);
+    let _silent = daemon.connect("tls");
+    util::wait_until("a handshake", || daemon.statistics().contains(" handshaking=1 "));
+
+    let all = daemon.statistics();
+    for (key, value) in [
+        ("sessions", "2"),
+        ("tls", "2"),
+        ("handshaking", "1"),
+        ("accepted", "3"),
+        ("refused", "0"),
+        ("echoed", "1234"),
+        ("peer-done", "1"),
+        ("log-lines-lost", "0"),
+    ] {
+        assert_eq!(field(&all, key), value, "{key} in {all}");
+    }
+    let of = |name: &str| {
+        daemon.wait_for_line(|line| line.contains(&format!(" statistics listener={name} ")))
+    };
+    assert_eq!(field(&of("plain"), "echoed"), "1000");
+    assert_eq!(field(&of("tls"), "echoed"), "234");
+}
+
+#[test]
+fn usr1_is_answered_at_any_log_level() {
+    let daemon = Daemon::start(&format!("[log]\nlevel = \"error\"\n{PLAIN}"));
+    let line = daemon.statistics();
+    assert!(line.contains(" sessions=0 "), "{line}");
+    // Nothing else was worth a line at that level.
+    assert!(daemon.seen().iter().all(|line| line.contains(" statistics ")), "{:#?}", daemon.seen());
+}
