@@ -330,7 +330,8 @@ impl Server {
             let slot = &mut self.sessions[key];
             let due = slot.session.deadline(&self.listeners[slot.listener].timeouts);
             self.deadlines.set(key, &mut slot.armed, due.filter(|due| *due > now));
-            if slot.armed.is_none() {
+            // A session that has no deadline any more (its timeout is "none") only loses its entry.
+            if due.is_some_and(|due| due <= now) {
                 self.act(key, |session, buffers| session.expire(now, buffers));
             }
         }

@@ -1,0 +1,186 @@
+//! Each state of a session has one deadline; when it passes, the session ends with that reason.
+
+mod util;
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use util::{
+    Daemon, PLAIN, TLS, TlsClient, assert_echo, field, folder_with_certificates, read_to_end,
+    wait_until,
+};
+
+fn with_timeout(timeout: &str) -> Daemon {
+    let config = format!("[limits]\n{timeout}\n{PLAIN}{TLS}");
+    Daemon::start_in(folder_with_certificates(), &config, |_| {})
+}
+
+fn seconds(line: &str) -> f64 {
+    field(line, "duration").strip_suffix('s').unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_peer_that_says_nothing_on_a_tls_port_is_let_go() {
+    let daemon = with_timeout("handshake-timeout = \"300ms\"");
+    let mut silent = daemon.connect("tls");
+    assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0);
+    let line = daemon.session_line(silent.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "handshake-timeout");
+    assert!(seconds(&line) >= 0.3, "{line}");
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_put_off_the_handshake_timeout() {
+    let daemon = with_timeout("handshake-timeout = \"300ms\"");
+    let mut slow = daemon.connect("tls");
+    let peer = slow.local_addr().unwrap();
+    // The beginning of a ClientHello record that says it is 512 bytes long, and never is.
+    let mut record = [0; 400];
+    record[..6].copy_from_slice(&[0x16, 3, 1, 2, 0, 1]);
+    let mut sent = 0;
+    // Well over 300 ms in all, if the daemon let it.
+    for byte in record {
+        if slow.write_all(&[byte]).is_err() {
+            break;
+        }
+        sent += 1;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(sent < record.len(), "each byte was taken for progress");
+    let line = daemon.session_line(peer);
+    assert_eq!(field(&line, "reason"), "handshake-timeout");
+}
+
+#[test]
+fn a_finished_handshake_ends_the_handshake_timeout() {
+    let daemon = with_timeout("handshake-timeout = \"1s\"\nidle-timeout = \"none\"");
+    let mut tls = TlsClient::default().connect(&daemon);
+    assert_echo(&mut tls, b"in time");
+    // This one is refused after the other's time would have been over too.
+    let silent = daemon.connect("tls");
+    daemon.session_line(silent.local_addr().unwrap());
+    assert_echo(&mut tls, b"still here");
+}
+
+#[test]
+fn an_idle_session_ends_cleanly_plain_and_tls() {
+    let daemon = with_timeout("idle-timeout = \"300ms\"");
+    let mut plain = daemon.connect("plain");
+    let mut tls = TlsClient::default().connect(&daemon);
+    assert_echo(&mut plain, b"hello");
+    assert_echo(&mut tls, b"hello");
+    // A clean end: FIN for plain, close_notify and FIN for TLS.
+    assert_eq!(read_to_end(&mut plain), b"");
+    assert_eq!(read_to_end(&mut tls), b"");
+    assert_eq!(tls.sock.read(&mut [0]).unwrap(), 0);
+    let peers = [plain.local_addr().unwrap(), tls.sock.local_addr().unwrap()];
+    drop((plain, tls));
+    for peer in peers {
+        let line = daemon.session_line(peer);
+        assert_eq!(field(&line, "reason"), "idle-timeout");
+        assert!(seconds(&line) >= 0.3, "{line}");
+    }
+}
+
+#[test]
+fn a_session_that_never_spoke_is_idle_too() {
+    let daemon = with_timeout("idle-timeout = \"300ms\"");
+    let mut plain = daemon.connect("plain");
+    assert_eq!(read_to_end(&mut plain), b"");
+    let peer = plain.local_addr().unwrap();
+    drop(plain);
+    assert_eq!(field(&daemon.session_line(peer), "reason"), "idle-timeout");
+}
+
+#[test]
+fn each_byte_puts_off_the_idle_timeout() {
+    let daemon = with_timeout("idle-timeout = \"2s\"");
+    let mut plain = daemon.connect("plain");
+    let mut tls = TlsClient::default().connect(&daemon);
+    assert_echo(&mut tls, b"x");
+    let peers = [plain.local_addr().unwrap(), tls.sock.local_addr().unwrap()];
+    let silent = daemon.connect("plain");
+    // Until a session that says nothing has ended, and then once more.
+    let quiet = silent.local_addr().unwrap();
+    let ended = || daemon.seen().iter().any(|line| line.contains(&format!("peer={quiet} in=0")));
+    let mut silent = Some(silent);
+    while !ended() {
+        assert_echo(&mut plain, b"x");
+        assert_echo(&mut tls, b"x");
+        std::thread::sleep(Duration::from_millis(50));
+        let last = silent.as_ref().map(|silent| {
+            silent.set_nonblocking(true).unwrap();
+            matches!(std::io::Read::read(&mut &*silent, &mut [0]), Ok(0))
+        });
+        if last == Some(true) {
+            silent = None;
+        }
+    }
+    assert_echo(&mut plain, b"still here");
+    assert_echo(&mut tls, b"still here");
+    drop((plain, tls));
+    for peer in peers {
+        let line = daemon.session_line(peer);
+        assert_ne!(field(&line, "reason"), "idle-timeout", "{line}");
+        assert!(seconds(&line) >= 2.0, "{line}");
+    }
+}
+
+#[test]
+fn a_peer_that_never_reads_is_let_go_after_write_timeout() {
+    let daemon = with_timeout("write-timeout = \"500ms\"\nidle-timeout = \"none\"");
+    let stuck = daemon.stuck("plain");
+    let line = daemon.session_line(stuck.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "write-timeout");
+    assert!(field(&line, "unsent").parse::<u64>().unwrap() > 0, "{line}");
+    // One read's worth is all that it could cost.
+    assert!(field(&line, "unsent").parse::<u64>().unwrap() <= 64 * 1024, "{line}");
+}
+
+#[test]
+fn a_session_that_is_stuck_is_not_idle() {
+    let daemon = with_timeout("idle-timeout = \"400ms\"\nwrite-timeout = \"none\"");
+    let mut stuck = daemon.stuck("plain");
+    // Another session has come and gone by the idle timeout.
+    let mut silent = daemon.connect("plain");
+    assert_eq!(read_to_end(&mut silent), b"");
+    let mut echoed = vec![0; 1 << 20];
+    stuck.read_exact(&mut echoed).unwrap();
+    assert!(echoed == util::noise(64 * 1024, 1).repeat(16), "the echo differs");
+}
+
+#[test]
+fn a_peer_that_never_closes_is_let_go_after_linger_timeout() {
+    let daemon = with_timeout("idle-timeout = \"300ms\"\nlinger-timeout = \"300ms\"");
+    let mut open = daemon.connect("plain");
+    assert_eq!(read_to_end(&mut open), b"");
+    // Our side stays open.
+    let line = daemon.session_line(open.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "idle-timeout");
+    assert!(seconds(&line) >= 0.6, "{line}");
+    assert!(field(&daemon.statistics(), "sessions") == "0");
+    // And the connection is gone: what is sent now is answered with a reset.
+    wait_until("a reset", || (&open).write_all(b"late").is_err());
+}
+
+#[test]
+fn a_peer_that_goes_on_sending_does_not_put_off_the_linger_timeout() {
+    let daemon = with_timeout("idle-timeout = \"300ms\"\nlinger-timeout = \"300ms\"");
+    let mut open = daemon.connect("plain");
+    assert_eq!(read_to_end(&mut open), b"");
+    let peer = open.local_addr().unwrap();
+    wait_until("a reset", || (&open).write_all(b"more").is_err());
+    assert_eq!(field(&daemon.session_line(peer), "reason"), "idle-timeout");
+}
+
+#[test]
+fn a_listener_has_its_own_timeouts() {
+    let config = format!("{PLAIN}[listener.limits]\nidle-timeout = \"300ms\"\n");
+    let other = PLAIN.replace("plain", "other");
+    let daemon = Daemon::start(&format!("{config}{other}"));
+    let mut long = daemon.connect("other");
+    assert_echo(&mut long, b"x");
+    let mut short = daemon.connect("plain");
+    assert_eq!(read_to_end(&mut short), b"");
+    assert_echo(&mut long, b"still here");
+}
