@@ -1,0 +1,290 @@
+//! The log: one line for the end of each session, to standard error or the log daemon; it never
+//! blocks the echo, and never carries what a peer has sent.
+
+mod util;
+
+use std::fs;
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Stdio;
+
+use util::{
+    Daemon, PATIENCE, PLAIN, TlsClient, assert_echo, field, folder_with_certificates,
+    plain_and_tls, read_to_end, wait_until,
+};
+
+/// A log daemon at `path`.
+fn log_daemon(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// The next line at the log daemon that fits.
+fn wait_for_datagram(log: &UnixDatagram, fits: impl Fn(&str) -> bool) -> String {
+    let mut buffer = [0; 8192];
+    loop {
+        let length = log.recv(&mut buffer).expect("no such line at the log daemon");
+        let line = String::from_utf8(buffer[..length].to_vec()).unwrap();
+        if fits(&line) {
+            return line;
+        }
+    }
+}
+
+/// A daemon that logs to `log` in its folder.
+fn with_syslog() -> (Daemon, UnixDatagram) {
+    let folder = folder_with_certificates();
+    let path = folder.path().join("log");
+    let log = log_daemon(&path);
+    let config = format!("[log]\ntarget = \"syslog\"\nsocket = \"{}\"\n{PLAIN}", path.display());
+    (Daemon::start_in(folder, &config, |_| {}), log)
+}
+
+/// Where the plain listener of a daemon with another log listens.
+fn address(log: &UnixDatagram) -> std::net::SocketAddr {
+    let line = wait_for_datagram(log, |line| line.contains(" listening listener=plain "));
+    field(&line, "address").parse().unwrap()
+}
+
+#[test]
+fn the_end_of_a_plain_session_is_one_line_of_facts() {
+    let daemon = plain_and_tls();
+    let mut stream = daemon.connect("plain");
+    let peer = stream.local_addr().unwrap();
+    assert_echo(&mut stream, &[0; 1234]);
+    stream.shutdown(Shutdown::Write).unwrap();
+    read_to_end(&mut stream);
+    let line = daemon.session_line(peer);
+    assert!(line.contains(" INFO "), "{line}");
+    let (_, facts) = line.split_once(" session ").unwrap();
+    let keys: Vec<&str> = facts.split(' ').map(|fact| fact.split_once('=').unwrap().0).collect();
+    assert_eq!(keys, ["listener", "peer", "in", "out", "duration", "reason"]);
+    for (key, value) in
+        [("listener", "plain"), ("in", "1234"), ("out", "1234"), ("reason", "peer-done")]
+    {
+        assert_eq!(field(&line, key), value, "{line}");
+    }
+    assert!(field(&line, "duration").strip_suffix('s').unwrap().parse::<f64>().is_ok(), "{line}");
+    daemon.statistics();
+    let word = format!("peer={peer} ");
+    assert_eq!(daemon.seen().iter().filter(|line| line.contains(&word)).count(), 1);
+}
+
+#[test]
+fn the_end_of_a_tls_session_names_version_and_suite() {
+    let daemon = plain_and_tls();
+    for (only, version, suites) in [
+        (&rustls::version::TLS12, "1.2", ["ECDHE_ECDSA_WITH_", "ECDHE_ECDSA_WITH_"]),
+        (&rustls::version::TLS13, "1.3", ["AES_", "CHACHA20_"]),
+    ] {
+        let client = TlsClient { only: Some(only), ..TlsClient::default() };
+        let mut tls = client.connect(&daemon);
+        assert_echo(&mut tls, b"12345");
+        let peer = tls.sock.local_addr().unwrap();
+        tls.conn.send_close_notify();
+        tls.flush().unwrap();
+        read_to_end(&mut tls);
+        drop(tls);
+        let line = daemon.session_line(peer);
+        assert_eq!(field(&line, "listener"), "tls");
+        assert_eq!((field(&line, "in"), field(&line, "out")), ("5", "5"));
+        assert_eq!(field(&line, "tls"), version);
+        assert!(suites.iter().any(|suite| field(&line, "cipher").starts_with(suite)), "{line}");
+        assert_eq!(field(&line, "reason"), "peer-done");
+    }
+}
+
+#[test]
+fn nothing_that_a_peer_sends_is_in_the_log() {
+    let daemon = plain_and_tls();
+    let evil = b"\x1b[31mevil\n2026-01-01T00:00:00Z ERROR forged line\r\n";
+    let mut plain = daemon.connect("plain");
+    assert_echo(&mut plain, evil);
+    let mut not_tls = daemon.connect("tls");
+    not_tls.write_all(evil).unwrap();
+    let peers = [plain.local_addr().unwrap(), not_tls.local_addr().unwrap()];
+    drop(plain);
+    assert_eq!(field(&daemon.session_line(peers[1]), "reason"), "not-tls");
+    daemon.session_line(peers[0]);
+
+    // A name that a client asks for, with the terminal's own language in it.
+    let name = rustls::pki_types::ServerName::try_from("evil.example").unwrap();
+    let config = TlsClient::default().config(daemon.folder.path());
+    let connection = rustls::ClientConnection::new(config, name).unwrap();
+    let mut tls = rustls::StreamOwned::new(connection, daemon.connect("tls"));
+    // The client does not take a certificate for another name, and says so.
+    assert!(tls.write_all(b"x").is_err());
+    let line = daemon.session_line(tls.sock.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "tls-peer");
+    for line in daemon.seen() {
+        assert!(!line.contains("evil") && !line.contains("forged"), "{line:?}");
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
+fn each_level_leaves_out_what_is_below_it() {
+    for (level, accepted, listening, refused) in [
+        ("debug", true, true, true),
+        ("info", false, true, true),
+        ("warn", false, false, true),
+        ("error", false, false, false),
+    ] {
+        // Where the log does not say the port, it must be known.
+        let port = free_port();
+        let config = format!(
+            "[log]\nlevel = \"{level}\"\n[limits]\nmax-sessions = 1\n\
+             [[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:{port}\"\n"
+        );
+        let daemon = Daemon::start(&config);
+        let address = ([127, 0, 0, 1], port).into();
+        let mut first = util::connect(address);
+        assert_echo(&mut first, b"x");
+        let mut second = util::connect(address);
+        assert_eq!(std::io::Read::read(&mut second, &mut [0]).unwrap_or(0), 0);
+        daemon.statistics();
+        let has = |text: &str| daemon.seen().iter().any(|line| line.contains(text));
+        assert_eq!(has(" DEBUG accepted "), accepted, "{level}");
+        assert_eq!(has(" INFO  listening "), listening, "{level}");
+        assert_eq!(has(" WARN  refused "), refused, "{level}");
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn syslog_gets_the_form_of_rfc_3164() {
+    let (daemon, log) = with_syslog();
+    let mut stream = util::connect(address(&log));
+    assert_echo(&mut stream, b"x");
+    drop(stream);
+    let line = wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
+    // <facility daemon (3) * 8 + severity info (6)>Mmm dd hh:mm:ss tag[pid]: text, §4.1.
+    let rest = line.strip_prefix("<30>").unwrap_or_else(|| panic!("{line}"));
+    let (time, rest) = rest.split_at(16);
+    assert!("JanFebMarAprMayJunJulAugSepOctNovDec".contains(&time[..3]), "{line}");
+    assert!(time[3..].chars().all(|c| c.is_ascii_digit() || " :".contains(c)), "{line}");
+    let shape: Vec<usize> = time.match_indices([' ', ':']).map(|(at, _)| at).collect();
+    assert!(shape.ends_with(&[6, 9, 12, 15]), "{line}");
+    let tag = format!("echo-alex[{}]: session listener=plain peer=", daemon.pid());
+    assert!(rest.starts_with(&tag), "{line}");
+    assert!(!line.contains('\n'));
+    // Nothing of it goes to standard error as well.
+    assert_eq!(daemon.seen(), [""; 0]);
+}
+
+#[test]
+fn the_daemon_outlives_its_log_daemon_and_finds_the_next_one() {
+    let (daemon, log) = with_syslog();
+    let address = address(&log);
+    drop(log);
+    fs::remove_file(daemon.path("log")).unwrap();
+    let ended = |count: usize| {
+        let text = format!("STATUS=0 sessions (0 TLS), {count} bytes");
+        daemon.wait_for_notification(|status| status.starts_with(&text));
+    };
+    for _ in 0..3 {
+        let mut stream = util::connect(address);
+        assert_echo(&mut stream, b"nobody listens");
+    }
+    ended(3 * 14);
+    let log = log_daemon(&daemon.path("log"));
+    let mut stream = util::connect(address);
+    assert_echo(&mut stream, b"again");
+    drop(stream);
+    // First it says what was lost, then it goes on.
+    let line = wait_for_datagram(&log, |_| true);
+    assert!(line.ends_with("3 log lines were lost: the log could not take them"), "{line}");
+    let line = wait_for_datagram(&log, |_| true);
+    assert!(line.contains(" session listener=plain "), "{line}");
+    assert!(line.starts_with("<30>"), "{line}");
+}
+
+#[test]
+fn a_log_daemon_that_never_reads_does_not_hold_up_the_echo() {
+    let (daemon, log) = with_syslog();
+    let address = address(&log);
+    // More lines than a socket's queue takes (net.unix.max_dgram_qlen).
+    let queue = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    let sessions = queue.trim().parse::<usize>().unwrap() + 100;
+    for _ in 0..sessions {
+        let mut stream = util::connect(address);
+        assert_echo(&mut stream, b"not held up");
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_to_end(&mut stream), b"");
+    }
+    let mut last = util::connect(address);
+    let text =
+        format!("STATUS=1 session (0 TLS), {} ", echo_alex::stats::bytes(11 * sessions as u64));
+    daemon.wait_for_notification(|status| status.starts_with(&text));
+    // What is in the queue is read now, so there is room for the rest.
+    log.set_nonblocking(true).unwrap();
+    let mut kept = 0;
+    while let Ok(length) = log.recv(&mut [0; 8192]) {
+        assert!(length > 0);
+        kept += 1;
+    }
+    log.set_nonblocking(false).unwrap();
+    assert!(kept < sessions);
+    assert_echo(&mut last, b"x");
+    drop(last);
+    let line = wait_for_datagram(&log, |_| true);
+    let lost = format!("{} log lines were lost", sessions - kept);
+    assert!(line.contains(&lost), "{line}, expected {lost}");
+    wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
+    daemon.signal(rustix::process::Signal::USR1);
+    let line = wait_for_datagram(&log, |line| line.contains(" statistics uptime="));
+    assert_eq!(field(&line, "log-lines-lost"), (sessions - kept).to_string());
+}
+
+#[test]
+fn standard_error_that_nobody_reads_does_not_hold_up_the_echo() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = format!(
+        "[log]\nlevel = \"debug\"\n[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:{port}\"\n"
+    );
+    fs::write(folder.path().join("echo-alex.toml"), config).unwrap();
+    let notify = log_daemon(&folder.path().join("notify"));
+    let mut child = std::process::Command::new(util::program())
+        .arg("-c")
+        .arg(folder.path().join("echo-alex.toml"))
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_datagram(&notify, |text| text.contains("READY=1"));
+    // A pipe holds 64 KiB, and two lines a session are over 150 bytes.
+    for _ in 0..600 {
+        let mut stream = util::connect(([127, 0, 0, 1], port).into());
+        assert_echo(&mut stream, b"not held up");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(util::wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn why_a_start_failed_is_on_standard_error_and_in_syslog() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = log_daemon(&path);
+    let config = format!(
+        "[log]\ntarget = \"syslog\"\nsocket = \"{}\"\n\
+         [[listener]]\nname = \"a\"\nlisten = \"192.0.2.1:5000\"\n",
+        path.display()
+    );
+    let mut daemon = Daemon::launch_in(folder, &config, |_| {});
+    assert_eq!(daemon.wait().code(), Some(69));
+    let cause = "listener \"a\": cannot listen on 192.0.2.1:5000: ";
+    let line = wait_for_datagram(&log, |line| line.starts_with("<27>"));
+    assert!(line.contains(cause), "{line}");
+    wait_until("a line on standard error", || !daemon.seen().is_empty());
+    assert!(daemon.seen()[0].starts_with(&format!("echo-alex: {cause}")));
+}
