@@ -759,3 +759,41 @@ pub fn outcome(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {words}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+impl Daemon {
+    /// Starts one through `sh -c SCRIPT`, which must end in `exec "$@"`, and waits for READY=1.
+    pub fn start_through(folder: tempfile::TempDir, config: &str, script: &str) -> Self {
+        let daemon = Self::launch_through(folder, config, script);
+        daemon.wait_for_notification(|text| text.contains("READY=1"));
+        daemon
+    }
+
+    /// The same, and waits for nothing.
+    pub fn launch_through(folder: tempfile::TempDir, config: &str, script: &str) -> Self {
+        let file = folder.path().join("echo-alex.toml");
+        let notify = folder.path().join("notify");
+        Self::launch_in(folder, config, |command| {
+            *command = Command::new("sh");
+            command
+                .args(["-c", script, "sh", program(), "--config"])
+                .arg(file)
+                .env("NOTIFY_SOCKET", notify)
+                .env_remove("JOURNAL_STREAM")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+        })
+    }
+
+    /// The messages to the service manager that have come and were not read yet.
+    pub fn notifications_so_far(&self) -> Vec<String> {
+        self.notify.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 4096];
+        let mut all = Vec::new();
+        while let Ok(length) = self.notify.recv(&mut buffer) {
+            all.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+        }
+        self.notify.set_nonblocking(false).unwrap();
+        all
+    }
+}

@@ -1,0 +1,152 @@
+//! What the service manager hears (sd_notify(3)).
+
+mod util;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use util::{Daemon, PLAIN, assert_echo, plain_and_tls};
+
+#[test]
+fn ready_means_that_every_listener_takes_connections() {
+    let daemon = Daemon::launch_in(
+        util::folder_with_certificates(),
+        &format!("{PLAIN}{}", util::TLS),
+        |_| {},
+    );
+    let first = daemon.notification();
+    assert_eq!(first, "READY=1\nSTATUS=0 sessions (0 TLS), 0 bytes echoed\n");
+    assert_echo(&mut daemon.connect("plain"), b"at once");
+    assert_echo(&mut util::TlsClient::default().connect(&daemon), b"at once");
+}
+
+#[test]
+fn a_daemon_that_cannot_start_is_never_ready() {
+    let config = PLAIN.replace("127.0.0.1:0", "192.0.2.1:5000");
+    let mut daemon = Daemon::launch_in(tempfile::tempdir().unwrap(), &config, |_| {});
+    assert_eq!(daemon.wait().code(), Some(69));
+    assert!(daemon.notifications_so_far().is_empty());
+}
+
+#[test]
+fn the_status_follows_the_figures_and_counts_tls() {
+    let daemon = plain_and_tls();
+    let mut plain = daemon.connect("plain");
+    assert_echo(&mut plain, &[1; 1500]);
+    let mut tls = util::TlsClient::default().connect(&daemon);
+    assert_echo(&mut tls, &[1; 500]);
+    daemon.wait_for_notification(|text| text == "STATUS=2 sessions (1 TLS), 2.0 kB echoed\n");
+    drop((plain, tls));
+    daemon.wait_for_notification(|text| text == "STATUS=0 sessions (0 TLS), 2.0 kB echoed\n");
+}
+
+#[test]
+fn the_status_is_said_at_most_once_a_second_and_only_if_it_changed() {
+    let daemon = Daemon::start(PLAIN);
+    let mut stream = daemon.connect("plain");
+    let mut last = Instant::now();
+    let mut said = vec![String::new()];
+    let start = last;
+    // Busy for as long as three of them take.
+    while said.len() < 4 {
+        assert!(start.elapsed() < util::PATIENCE);
+        assert_echo(&mut stream, b"busy");
+        for text in daemon.notifications_so_far() {
+            assert!(text.starts_with("STATUS=1 session (0 TLS), "), "{text}");
+            assert_ne!(Some(&text), said.last());
+            // The first may come at any time after READY; from then on there is a second between.
+            // A little less may be seen here, because this side reads late.
+            if said.len() > 1 {
+                assert!(last.elapsed() > Duration::from_millis(500), "{said:?}, {text}");
+            }
+            last = Instant::now();
+            said.push(text);
+        }
+    }
+    // What a change leaves behind is said, and then there is silence.
+    drop(stream);
+    daemon.wait_for_notification(|text| text.starts_with("STATUS=0 sessions "));
+    assert!(daemon.statistics().contains(" sessions=0 "));
+    assert!(daemon.notifications_so_far().is_empty());
+}
+
+#[test]
+fn the_watchdog_is_fed_twice_as_often_as_it_wants() {
+    // WATCHDOG_PID must be the daemon's own, and a shell's pid is that of the program it becomes.
+    let launch = |pid: &str| {
+        let script = format!("WATCHDOG_PID={pid} WATCHDOG_USEC=1000000 exec \"$@\"");
+        Daemon::start_through(tempfile::tempdir().unwrap(), PLAIN, &script)
+    };
+    let daemon = launch("$$");
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(daemon.notification(), "WATCHDOG=1\n");
+    }
+    // Four halves of a second; the first may have been under way when READY was read.
+    assert!(start.elapsed() > Duration::from_millis(1400), "{:?}", start.elapsed());
+
+    let others = launch("1");
+    assert_echo(&mut others.connect("plain"), b"x");
+    others.wait_for_notification(|text| {
+        assert!(!text.contains("WATCHDOG"), "{text}");
+        text.contains("0 sessions")
+    });
+}
+
+#[test]
+fn stopping_is_said_before_the_end() {
+    let mut daemon = Daemon::start(PLAIN);
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(daemon.notification(), "STOPPING=1\nSTATUS=stopping\n");
+}
+
+#[test]
+fn without_a_service_manager_all_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::launch_in(folder, PLAIN, |command| {
+        command.env_remove("NOTIFY_SOCKET");
+    });
+    assert_echo(&mut daemon.connect("plain"), b"x");
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for_line(|line| line.ends_with(" reloaded"));
+    assert_echo(&mut daemon.connect("plain"), b"x");
+    assert_eq!(daemon.stop().code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_that_is_gone_does_not_stop_the_echo() {
+    let daemon = Daemon::start(PLAIN);
+    std::fs::remove_file(daemon.path("notify")).unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for_line(|line| line.contains(" WARN  cannot tell the service manager: "));
+    assert_echo(&mut daemon.connect("plain"), b"x");
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_does_not_stop_the_echo() {
+    let daemon = Daemon::start(PLAIN);
+    // Each reload says two things, and the queue takes net.unix.max_dgram_qlen of them.
+    let queue = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    let is_it = |line: &str| line.ends_with(" reloaded");
+    for done in 0..queue.trim().parse::<usize>().unwrap().min(100) {
+        daemon.signal(rustix::process::Signal::HUP);
+        daemon.wait_for_nth_line(done, is_it);
+    }
+    assert_echo(&mut daemon.connect("plain"), b"x");
+}
+
+#[test]
+fn the_program_does_not_need_any_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("echo-alex.toml");
+    std::fs::write(&file, PLAIN).unwrap();
+    let status = Command::new(util::program())
+        .arg("--check")
+        .arg("-c")
+        .arg(&file)
+        .env_clear()
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
