@@ -1,0 +1,150 @@
+//! Sockets that the service manager opened are served in place of ones of our own
+//! (sd_listen_fds(3)).
+
+mod util;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use util::{Daemon, PLAIN, assert_echo, connect, field, program};
+
+/// Starts a daemon as a service manager would: with `first`, and perhaps `second`, as its
+/// descriptors 3 and 4. They come through standard input and output, which a shell moves.
+fn start_with(
+    first: TcpListener,
+    second: Option<TcpListener>,
+    names: Option<&str>,
+    config: &str,
+) -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, notify) = (folder.path().join("echo-alex.toml"), folder.path().join("notify"));
+    let count = 1 + usize::from(second.is_some());
+    let names = names.map_or(String::new(), |names| format!("LISTEN_FDNAMES={names}"));
+    let fourth = if second.is_some() { "4<&1" } else { "" };
+    let script = format!(
+        "exec 3<&0 {fourth} </dev/null >/dev/null; \
+         export LISTEN_PID=$$ LISTEN_FDS={count} {names}; exec \"$@\""
+    );
+    let second = second.map_or_else(Stdio::null, |second| Stdio::from(OwnedFd::from(second)));
+    Daemon::start_in(folder, config, move |command| {
+        *command = Command::new("sh");
+        command
+            .args(["-c", &script, "sh", program(), "--config"])
+            .arg(file)
+            .env("NOTIFY_SOCKET", notify)
+            .env_remove("JOURNAL_STREAM")
+            .stdin(OwnedFd::from(first))
+            .stdout(second)
+            .stderr(Stdio::piped());
+    })
+}
+
+fn bound(address: &str) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(address).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn listening(daemon: &Daemon) -> Vec<String> {
+    daemon.seen().into_iter().filter(|line| line.contains(" listening ")).collect()
+}
+
+#[test]
+fn a_named_socket_serves_the_listener_with_that_name() {
+    let (listener, address) = bound("127.0.0.1:0");
+    // What the file says is an address that could not be bound.
+    let config = PLAIN.replace("127.0.0.1:0", "192.0.2.1:5000");
+    let daemon = start_with(listener, None, Some("plain"), &config);
+    assert_eq!(daemon.address("plain"), address);
+    assert_echo(&mut connect(address), b"handed over");
+    assert_eq!(listening(&daemon).len(), 1);
+}
+
+#[test]
+fn connections_that_came_before_the_daemon_are_served() {
+    let (listener, address) = bound("127.0.0.1:0");
+    let mut early = connect(address);
+    let _daemon = start_with(listener, None, Some("plain"), PLAIN);
+    assert_echo(&mut early, b"early");
+}
+
+#[test]
+fn names_are_matched_whatever_the_order() {
+    let (first, first_address) = bound("127.0.0.1:0");
+    let (second, second_address) = bound("127.0.0.1:0");
+    let other = PLAIN.replace("plain", "other");
+    let config = format!("{PLAIN}{other}");
+    let daemon = start_with(first, Some(second), Some("other:plain"), &config);
+    assert_eq!(daemon.address("other"), first_address);
+    assert_eq!(daemon.address("plain"), second_address);
+    assert_echo(&mut connect(first_address), b"one");
+    assert_echo(&mut connect(second_address), b"two");
+}
+
+#[test]
+fn a_socket_without_a_fitting_name_is_matched_by_its_port() {
+    for names in [None, Some("echo-alex.socket")] {
+        let (listener, address) = bound("127.0.0.1:0");
+        let config = PLAIN.replace("127.0.0.1:0", &address.to_string());
+        let daemon = start_with(listener, None, names, &config);
+        assert_eq!(daemon.address("plain"), address);
+        assert_echo(&mut connect(address), b"handed over");
+        assert!(!daemon.seen().iter().any(|line| line.contains(" WARN ")), "{:?}", daemon.seen());
+    }
+}
+
+#[test]
+fn an_ipv6_socket_is_served_too() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("left out: this machine has no IPv6");
+        return;
+    }
+    let (v6, v6_address) = bound("[::1]:0");
+    let (v4, v4_address) = bound("127.0.0.1:0");
+    let daemon = start_with(v6, Some(v4), Some("plain:plain"), PLAIN);
+    assert_echo(&mut connect(v6_address), b"IPv6");
+    assert_echo(&mut connect(v4_address), b"IPv4");
+    assert_eq!(listening(&daemon).len(), 2);
+}
+
+#[test]
+fn a_socket_that_no_listener_wants_is_said_and_closed() {
+    let (listener, address) = bound("127.0.0.1:0");
+    let daemon = start_with(listener, None, Some("nobody"), PLAIN);
+    daemon.wait_for_line(|line| line.contains(" WARN ") && line.contains("\"nobody\""));
+    assert_echo(&mut daemon.connect("plain"), b"x");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "LISTEN_PID=1 LISTEN_FDS=1 LISTEN_FDNAMES=plain exec \"$@\"";
+    let daemon = Daemon::start_through(folder, PLAIN, script);
+    assert_echo(&mut daemon.connect("plain"), b"x");
+}
+
+#[test]
+fn a_reload_keeps_them_and_their_sessions() {
+    let (listener, address) = bound("127.0.0.1:0");
+    let daemon = start_with(listener, None, Some("plain"), PLAIN);
+    let mut old = connect(address);
+    assert_echo(&mut old, b"before");
+    let other = PLAIN.replace("plain", "other");
+    daemon.rewrite_config(&format!("[limits]\nmax-sessions = 50\n{PLAIN}{other}"));
+    for _ in 0..2 {
+        assert!(daemon.reload().ends_with(" reloaded"));
+    }
+    assert_echo(&mut old, b"after");
+    assert_echo(&mut connect(address), b"new");
+    assert_echo(&mut daemon.connect("other"), b"new");
+    // One at the start, one that was added.
+    assert_eq!(listening(&daemon).len(), 2, "{:?}", listening(&daemon));
+    let line = daemon.session_line({
+        let peer = old.local_addr().unwrap();
+        drop(old);
+        peer
+    });
+    assert_eq!(field(&line, "reason"), "peer-done");
+}

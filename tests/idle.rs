@@ -1,0 +1,103 @@
+//! What the daemon asks of the kernel: nothing while nobody says anything, and no more than it
+//! takes for one message.
+
+mod util;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use util::{Daemon, PLAIN, TlsClient, assert_echo, plain_and_tls, tool};
+
+/// strace at work on a daemon.
+struct Trace {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Trace {
+    /// From here on, every system call of the daemon is seen. `None` without strace, or where
+    /// tracing is not permitted.
+    fn start(daemon: &Daemon) -> Option<Self> {
+        let file = daemon.path("trace");
+        let mut child = tool("strace")?
+            .args(["-f", "-o"])
+            .arg(&file)
+            .args(["-p", &daemon.pid().to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut words = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        stderr.read_line(&mut words).unwrap();
+        if words.contains("not permitted") {
+            eprintln!("left out: strace may not trace here");
+            util::wait(&mut child);
+            return None;
+        }
+        assert!(words.contains("attached"), "{words}");
+        // What it says when it lets go must have a reader.
+        std::thread::spawn(move || stderr.lines().count());
+        Some(Self { child, file })
+    }
+
+    /// The names of the calls that were made since the start, in order; not the wait for events that
+    /// it was in before, nor the one that it is in now.
+    fn calls(mut self) -> Vec<String> {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        util::wait(&mut self.child);
+        let trace = fs::read_to_string(&self.file).unwrap();
+        let finished = trace.lines().filter(|line| !line.contains("<detached ...>"));
+        finished
+            .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn a_hundred_idle_sessions_cost_no_system_call() {
+    let daemon = plain_and_tls();
+    let mut plain: Vec<_> = (0..50).map(|_| daemon.connect("plain")).collect();
+    let mut tls: Vec<_> = (0..50).map(|_| TlsClient::default().connect(&daemon)).collect();
+    for session in &mut plain {
+        assert_echo(session, b"12345");
+    }
+    for session in &mut tls {
+        assert_echo(session, b"12345");
+    }
+    // The last thing that there is to say.
+    daemon.wait_for_notification(|text| text == "STATUS=100 sessions (50 TLS), 500 bytes echoed\n");
+    let Some(trace) = Trace::start(&daemon) else { return };
+    std::thread::sleep(Duration::from_secs(10));
+    assert_eq!(trace.calls(), [""; 0]);
+
+    // The trace does see something where there is something to see.
+    let Some(trace) = Trace::start(&daemon) else { return };
+    assert_echo(&mut plain[0], b"awake");
+    assert_ne!(trace.calls(), [""; 0]);
+    assert_echo(&mut tls[0], b"awake");
+}
+
+#[test]
+fn a_message_costs_one_read_one_write_and_one_wait() {
+    // A service manager would be told the figures in between.
+    let daemon = Daemon::launch_in(tempfile::tempdir().unwrap(), PLAIN, |command| {
+        command.env_remove("NOTIFY_SOCKET");
+    });
+    let mut stream = daemon.connect("plain");
+    assert_echo(&mut stream, b"first");
+    let Some(trace) = Trace::start(&daemon) else { return };
+    for _ in 0..100 {
+        assert_echo(&mut stream, &[7; 1000]);
+    }
+    let calls = trace.calls();
+    let count = |name: &str| calls.iter().filter(|call| *call == name).count();
+    assert_eq!((count("recvfrom"), count("sendto")), (100, 100), "{calls:?}");
+    assert!(count("epoll_wait") <= 101, "{calls:?}");
+    assert_eq!(count("epoll_ctl"), 0, "{calls:?}");
+    assert_eq!(calls.len(), 200 + count("epoll_wait"), "{calls:?}");
+}
