@@ -1,0 +1,189 @@
+//! Without descriptors left, the daemon neither spins nor goes deaf, and it keeps none.
+
+mod util;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit};
+use util::{Daemon, PLAIN, TlsClient, assert_echo, field, plain_and_tls, read_to_end, wait_until};
+
+/// Waits until the start is over: READY=1 goes out through a descriptor of its own.
+fn settle(daemon: &Daemon) {
+    daemon.statistics();
+}
+
+/// Lets the daemon open this many descriptors more. The limit is one on their numbers, and there
+/// may be free ones between those that are open.
+fn leave(daemon: &Daemon, more: usize) {
+    settle(daemon);
+    let folder = format!("/proc/{}/fd", daemon.pid());
+    let open: Vec<u64> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    let mut free = (0..).filter(|number| !open.contains(number));
+    let limit = Rlimit { current: free.nth(more), maximum: Some(10_000) };
+    rustix::process::prlimit(Some(Pid::from_child(&daemon.child)), Resource::Nofile, limit)
+        .unwrap();
+}
+
+fn soft_limit(daemon: &Daemon) -> u64 {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    line.split_whitespace().nth(3).unwrap().parse().unwrap()
+}
+
+#[test]
+fn connections_wait_until_a_session_ends_and_none_is_lost() {
+    let daemon = Daemon::start(PLAIN);
+    leave(&daemon, 3);
+    let mut sessions: Vec<TcpStream> = (0..3).map(|_| daemon.connect("plain")).collect();
+    for session in &mut sessions {
+        assert_echo(session, b"served");
+    }
+    // The kernel takes them into the queue.
+    let mut waiting: Vec<TcpStream> = (0..3).map(|_| daemon.connect("plain")).collect();
+    for stream in &mut waiting {
+        stream.write_all(b"waits").unwrap();
+    }
+    let line = daemon.wait_for_line(|line| line.contains(" cannot accept connections for now: "));
+    assert!(line.contains("too many open files"), "{line}");
+    assert_eq!(field(&daemon.statistics(), "accepted"), "3");
+
+    // It does not spin. Ten tries a second cost next to nothing; a loop would take 100 ticks.
+    let before = daemon.cpu_ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    let ticks = daemon.cpu_ticks() - before;
+    assert!(ticks <= 10, "{ticks} ticks in a second");
+
+    // Those that are there are served, and with each that ends, one that waits is.
+    for (mut session, waiter) in sessions.into_iter().zip(&mut waiting) {
+        assert_echo(&mut session, b"still served");
+        drop(session);
+        let mut echo = [0; 5];
+        std::io::Read::read_exact(waiter, &mut echo).unwrap();
+        assert_eq!(&echo, b"waits");
+    }
+    let statistics = daemon.statistics();
+    assert_eq!((field(&statistics, "accepted"), field(&statistics, "refused")), ("6", "0"));
+}
+
+#[test]
+fn without_a_single_descriptor_left_it_comes_back_by_itself() {
+    let daemon = Daemon::start(PLAIN);
+    leave(&daemon, 0);
+    let mut stream = daemon.connect("plain");
+    stream.write_all(b"waits").unwrap();
+    daemon.wait_for_line(|line| line.contains(" cannot accept connections for now: "));
+    // No session ends and nobody new comes: descriptors are free again for another cause.
+    leave(&daemon, 10);
+    let mut echo = [0; 5];
+    std::io::Read::read_exact(&mut stream, &mut echo).unwrap();
+    assert_eq!(&echo, b"waits");
+}
+
+#[test]
+fn running_out_does_not_flood_the_log() {
+    let daemon = Daemon::start(PLAIN);
+    leave(&daemon, 0);
+    let _waiting: Vec<TcpStream> = (0..20).map(|_| daemon.connect("plain")).collect();
+    let is_it = |line: &str| line.contains(" cannot accept connections");
+    // It is said once, and then as a sum.
+    let sum = daemon.wait_for_nth_line(1, is_it);
+    assert!(sum.contains(" times more in "), "{sum}");
+    assert_eq!(daemon.seen().iter().filter(|line| is_it(line)).count(), 2);
+}
+
+#[test]
+fn it_stops_on_request_without_a_descriptor_left() {
+    let mut daemon = Daemon::start(PLAIN);
+    leave(&daemon, 1);
+    let mut session = daemon.connect("plain");
+    assert_echo(&mut session, b"served");
+    let _waiting = daemon.connect("plain");
+    daemon.wait_for_line(|line| line.contains(" cannot accept connections for now: "));
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(read_to_end(&mut session), b"");
+    drop(session);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_low_soft_limit_is_raised_as_far_as_the_configuration_needs() {
+    let config = format!("[limits]\nmax-sessions = 300\nmax-sessions-per-address = 300\n{PLAIN}");
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_through(folder, &config, "ulimit -S -n 64; exec \"$@\"");
+    let limit = soft_limit(&daemon);
+    assert!((300..400).contains(&limit), "{limit}");
+    let mut sessions: Vec<TcpStream> = (0..300).map(|_| daemon.connect("plain")).collect();
+    for session in &mut sessions {
+        assert_echo(session, b"served");
+    }
+    // A reload may need more.
+    daemon.rewrite_config(&format!("[limits]\nmax-sessions = 600\n{PLAIN}"));
+    assert!(daemon.reload().ends_with(" reloaded"));
+    assert!(soft_limit(&daemon) >= 600);
+}
+
+#[test]
+fn a_soft_limit_that_is_high_enough_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("[limits]\nmax-sessions = 10\n{PLAIN}");
+    let daemon = Daemon::start_through(folder, &config, "ulimit -S -n 512; exec \"$@\"");
+    assert_eq!(soft_limit(&daemon), 512);
+}
+
+#[test]
+fn a_hard_limit_that_is_too_low_is_refused_in_words() {
+    let low = "ulimit -n 64; exec \"$@\"";
+    let mut daemon = Daemon::launch_through(tempfile::tempdir().unwrap(), PLAIN, low);
+    assert_eq!(daemon.wait().code(), Some(78));
+    let line = daemon.wait_for_line(|line| line.starts_with("echo-alex: "));
+    for part in ["max-sessions = 1024 needs ", "may have 64", "lower max-sessions", "LimitNOFILE="]
+    {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+    // With fewer sessions, the same limit will do.
+    let config = format!("[limits]\nmax-sessions = 20\n{PLAIN}");
+    let daemon = Daemon::start_through(tempfile::tempdir().unwrap(), &config, low);
+    let mut sessions: Vec<TcpStream> = (0..20).map(|_| daemon.connect("plain")).collect();
+    for session in &mut sessions {
+        assert_echo(session, b"served");
+    }
+}
+
+#[test]
+fn sessions_by_the_thousand_leave_no_descriptor_behind() {
+    let daemon = plain_and_tls();
+    settle(&daemon);
+    let before = daemon.descriptors();
+    for _ in 0..2000 {
+        assert_echo(&mut daemon.connect("plain"), b"x");
+    }
+    let tls = TlsClient::default().config(daemon.folder.path());
+    let address = daemon.address("tls");
+    for _ in 0..200 {
+        assert_echo(&mut util::connect_tls(&tls, address), b"x");
+        // And one that is cut off in its handshake.
+        drop(util::connect(address));
+    }
+    wait_until("as many as before", || daemon.descriptors() == before);
+    assert_eq!(field(&daemon.statistics(), "accepted"), "2400");
+    assert_eq!(field(&daemon.statistics(), "sessions"), "0");
+}
+
+#[test]
+fn reloads_leave_no_descriptor_behind() {
+    let daemon = plain_and_tls();
+    settle(&daemon);
+    let before = daemon.descriptors();
+    for config in ["broken", PLAIN, "", PLAIN].repeat(5) {
+        daemon.rewrite_config(config);
+        daemon.reload();
+    }
+    // The TLS listener has gone.
+    settle(&daemon);
+    assert_eq!(daemon.descriptors(), before - 1);
+}
