@@ -1,5 +1,5 @@
 //! Sockets that the service manager opened are served in place of ones of our own
-//! (sd_listen_fds(3)).
+//! (`sd_listen_fds(3)`).
 
 mod util;
 
