@@ -219,7 +219,7 @@ fn a_log_daemon_that_never_reads_does_not_hold_up_the_echo() {
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_to_end(&mut stream), b"");
     }
-    let mut last = util::connect(address);
+    let mut later = util::connect(address);
     let text =
         format!("STATUS=1 session (0 TLS), {} ", echo_alex::stats::bytes(11 * sessions as u64));
     daemon.wait_for_notification(|status| status.starts_with(&text));
@@ -232,8 +232,8 @@ fn a_log_daemon_that_never_reads_does_not_hold_up_the_echo() {
     }
     log.set_nonblocking(false).unwrap();
     assert!(kept < sessions);
-    assert_echo(&mut last, b"x");
-    drop(last);
+    assert_echo(&mut later, b"x");
+    drop(later);
     let line = wait_for_datagram(&log, |_| true);
     let lost = format!("{} log lines were lost", sessions - kept);
     assert!(line.contains(&lost), "{line}, expected {lost}");
