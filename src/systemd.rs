@@ -104,8 +104,11 @@ impl Manager {
 /// Says it at once or not at all; nothing where nobody listens. False if the queue was full.
 fn notify(state: &[NotifyState<'_>]) -> bool {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return true };
-    let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
-    let message = lines.join("\n");
+    let mut message = String::new();
+    for line in state {
+        message += &line.to_string();
+        message.push('\n');
+    }
     let sent = UnixDatagram::unbound().and_then(|socket| {
         socket.set_nonblocking(true)?;
         socket.send_to(message.as_bytes(), &path)

@@ -700,6 +700,7 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
 
 impl Daemon {
     /// SIGUSR1, and the statistics line for the daemon as a whole that it asks for.
@@ -787,13 +788,6 @@ impl Daemon {
 
     /// The messages to the service manager that have come and were not read yet.
     pub fn notifications_so_far(&self) -> Vec<String> {
-        self.notify.set_nonblocking(true).unwrap();
-        let mut buffer = [0; 4096];
-        let mut all = Vec::new();
-        while let Ok(length) = self.notify.recv(&mut buffer) {
-            all.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
-        }
-        self.notify.set_nonblocking(false).unwrap();
-        all
+        self.notifications.try_iter().collect()
     }
 }
