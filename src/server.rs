@@ -19,7 +19,7 @@
 //!
 //! A listener's event comes once. Where accepting stopped before the queue was empty (the turn was
 //! over, or there were no descriptors left), its socket is `pending`, and tried again: in the next
-//! turn, or as soon as a session has ended or [`EXHAUSTED_PAUSE`] is over.
+//! turn, or as soon as a session has ended or `EXHAUSTED_PAUSE` is over.
 
 mod control;
 
