@@ -788,6 +788,15 @@ impl Daemon {
 
     /// The messages to the service manager that have come and were not read yet.
     pub fn notifications_so_far(&self) -> Vec<String> {
-        self.notifications.try_iter().collect()
+        // Messages keep their order, so what was sent before this mark has come before it.
+        let mark = UnixDatagram::unbound().unwrap();
+        mark.send_to(b"MARK", self.path("notify")).unwrap();
+        let mut all = Vec::new();
+        loop {
+            match self.notifications.recv_timeout(PATIENCE).unwrap() {
+                text if text == "MARK" => return all,
+                text => all.push(text),
+            }
+        }
     }
 }
