@@ -18,8 +18,8 @@
 //! ```
 //!
 //! Dependencies point one way: server to listener, session, deadline, limits and signals; session
-//! to link, link to transport; transport to rustls. Only `transport` and `tls` name rustls; only `server`,
-//! `listener`, `link` and `signals` name mio.
+//! to link, link to transport; transport to rustls. Only `transport`, `tls` and `certificate` name
+//! rustls; only `server`, `listener`, `link` and `signals` name mio.
 
 pub mod config;
 pub mod server;
@@ -38,3 +38,5 @@ pub mod logger;
 pub mod repeats;
 pub mod stats;
 pub mod exit;
+pub mod certificate;
+pub mod authority;

@@ -82,7 +82,8 @@ fn has_aes() -> bool {
     return false;
 }
 
-type Chain = Vec<CertificateDer<'static>>;
+/// A certificate and those that link it to a CA, in this order.
+pub type Chain = Vec<CertificateDer<'static>>;
 
 fn load_identity(identity: &config::Identity) -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
     let chain = load_certificates(&identity.certificate)?;
@@ -91,7 +92,7 @@ fn load_identity(identity: &config::Identity) -> Result<(Chain, PrivateKeyDer<'s
 }
 
 /// The certificates in a PEM file; at least one.
-fn load_certificates(path: &Path) -> Result<Chain, Failure> {
+pub fn load_certificates(path: &Path) -> Result<Chain, Failure> {
     let pem = read("certificate", path)?;
     let certificates = rustls_pemfile::certs(&mut pem.as_slice())
         .collect::<Result<Chain, _>>()
@@ -111,7 +112,7 @@ fn load_certificates(path: &Path) -> Result<Chain, Failure> {
 }
 
 /// The private key in a PEM file: PKCS#8, PKCS#1 or SEC1.
-fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     let pem = read("key", path)?;
     if contains(&pem, "ENCRYPTED") {
         return Err(Failure::config(format!(

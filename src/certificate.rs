@@ -1,0 +1,452 @@
+//! What a certificate says, in words: who it is, who signed it, until when, and why it is refused.
+//!
+//! Every text that leaves this file is safe to print. A certificate comes from a stranger, and its
+//! names can hold anything, escape sequences of the terminal too.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519,
+};
+use x509_parser::public_key::PublicKey;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
+
+use crate::tls::{Chain, fingerprint};
+
+/// What a certificate says of itself. The texts are safe to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whose it is, such as `CN=alex.local`.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// The common name in the subject, if there is one.
+    pub common_name: Option<String>,
+    /// The serial number: pairs of hexadecimal digits and colons.
+    pub serial: String,
+    /// The host names and addresses that it is for (the subject alternative names).
+    pub names: Vec<String>,
+    /// The moment from which it is valid.
+    pub not_before: SystemTime,
+    /// The moment until which it is valid.
+    pub not_after: SystemTime,
+    /// Kind and size of its key, such as "ECDSA P-256".
+    pub key: String,
+    /// It may sign other certificates.
+    pub is_ca: bool,
+    /// A server may show it.
+    pub for_servers: bool,
+    /// A client may show it.
+    pub for_clients: bool,
+    /// SHA-256 of the whole, as openssl prints it.
+    pub fingerprint: String,
+    /// Its public key, as DER (`SubjectPublicKeyInfo`).
+    public_key: Vec<u8>,
+}
+
+impl Certificate {
+    /// Reads a certificate; fails with what is wrong with it.
+    pub fn parse(der: &[u8]) -> Result<Self, String> {
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(der).map_err(|e| printable(&e.to_string()))?;
+        let is_ca = parsed.is_ca();
+        let usage = parsed.extended_key_usage().ok().flatten().map(|found| found.value);
+        let common_name = parsed.subject().iter_common_name().next();
+        Ok(Self {
+            subject: distinguished_name(parsed.subject()),
+            issuer: distinguished_name(parsed.issuer()),
+            common_name: common_name.and_then(|name| name.as_str().ok()).map(printable),
+            serial: printable(&parsed.raw_serial_as_string().to_uppercase()),
+            names: alternative_names(&parsed),
+            not_before: system_time(parsed.validity().not_before),
+            not_after: system_time(parsed.validity().not_after),
+            key: key(parsed.public_key()),
+            is_ca,
+            for_servers: !is_ca && usage.is_none_or(|usage| usage.any || usage.server_auth),
+            for_clients: !is_ca && usage.is_none_or(|usage| usage.any || usage.client_auth),
+            fingerprint: fingerprint(der),
+            public_key: parsed.public_key().raw.to_vec(),
+        })
+    }
+
+    /// Whether this is its public key, as DER (`SubjectPublicKeyInfo`).
+    pub fn is_key(&self, public_key: &[u8]) -> bool {
+        self.public_key == public_key
+    }
+
+    /// It is signed with its own key, or says so.
+    pub fn is_self_signed(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// The last day of its validity, such as "2027-11-22".
+    pub fn last_day(&self) -> String {
+        let moment = moment(self.not_after);
+        moment.split('T').next().unwrap_or(&moment).to_string()
+    }
+
+    /// All in one line: `CN=alex.local, signed by CN=the CA, until 2027-11-22`.
+    pub fn summary(&self) -> String {
+        let signer = if self.is_self_signed() { "itself" } else { &self.issuer };
+        format!("{}, signed by {signer}, until {}", self.subject, self.last_day())
+    }
+}
+
+/// Every property, a line each.
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = if self.names.is_empty() { "none".into() } else { self.names.join(", ") };
+        let uses: Vec<&str> =
+            [(self.is_ca, "CA"), (self.for_servers, "server"), (self.for_clients, "client")]
+                .into_iter()
+                .filter_map(|(is_so, word)| is_so.then_some(word))
+                .collect();
+        writeln!(f, "subject  {}", self.subject)?;
+        writeln!(f, "issuer   {}", self.issuer)?;
+        writeln!(f, "serial   {}", self.serial)?;
+        writeln!(f, "names    {names}")?;
+        writeln!(f, "valid    {} to {}", moment(self.not_before), moment(self.not_after))?;
+        writeln!(f, "key      {}", self.key)?;
+        writeln!(f, "use      {}", if uses.is_empty() { "other".into() } else { uses.join(", ") })?;
+        writeln!(f, "SHA-256  {}", self.fingerprint)
+    }
+}
+
+/// The lines that show a certificate, also one that cannot be read.
+pub fn describe(der: &[u8]) -> String {
+    match Certificate::parse(der) {
+        Ok(certificate) => certificate.to_string(),
+        Err(why) => format!("cannot be read ({why})\nSHA-256  {}\n", fingerprint(der)),
+    }
+}
+
+/// `text` with everything escaped that a terminal acts on or does not show: control characters,
+/// line separators, overrides of the writing direction, characters without width. The backslash is
+/// escaped too, so that what is shown can be told from what was escaped.
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let acts = letter.is_control()
+            || matches!(letter,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+        if acts {
+            safe.extend(letter.escape_unicode());
+        } else if letter == '\\' {
+            safe.push_str("\\\\");
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
+}
+
+/// Whether `name` is a host name or an address that a certificate can be made for.
+pub fn is_host(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || DnsName::try_from(name).is_ok()
+}
+
+/// A moment as RFC 3339 writes it, in UTC.
+pub fn moment(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// What a certificate is to be good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// A server that is called so.
+    Server(&'a str),
+    /// A client.
+    Client,
+}
+
+/// Checks `chain` as a peer would that trusts `roots`, which came from the file `ca`; fails with a
+/// sentence that says what to do.
+pub fn verify(chain: &Chain, roots: &Chain, ca: &str, purpose: Purpose) -> Result<(), String> {
+    let Some((leaf, links)) = chain.split_first() else { return Err("no certificate".into()) };
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone()).map_err(|e| format!("{ca}: {}", printable(&e.to_string())))?;
+    }
+    let (store, now) = (Arc::new(store), UnixTime::now());
+    let name = if let Purpose::Server(name) = purpose { name } else { "" };
+    let verified = match purpose {
+        Purpose::Server(_) => {
+            // A wildcard stands for any name in its place.
+            let server = ServerName::try_from(name.replace('*', "any"))
+                .map_err(|_| format!("{name:?} is neither a host name nor an address"))?;
+            WebPkiServerVerifier::builder_with_provider(store, provider())
+                .build()
+                .map_err(|e| format!("{ca}: {e}"))?
+                .verify_server_cert(leaf, links, &server, &[], now)
+                .map(|_| ())
+        }
+        Purpose::Client => WebPkiClientVerifier::builder_with_provider(store, provider())
+            .build()
+            .map_err(|e| format!("{ca}: {e}"))?
+            .verify_client_cert(leaf, links, now)
+            .map(|_| ()),
+    };
+    verified.map_err(|error| match error {
+        Error::InvalidCertificate(error) => explain(&error, chain, ca, name),
+        other => printable(&other.to_string()),
+    })?;
+    verify_dates_of_signer(chain, roots, ca)
+}
+
+/// rustls takes a CA's key from the file and does not look at its dates; others do.
+fn verify_dates_of_signer(chain: &Chain, roots: &Chain, ca: &str) -> Result<(), String> {
+    let last = chain.last().and_then(|der| Certificate::parse(der).ok());
+    let signers = roots.iter().filter(|root| {
+        let signer = Certificate::parse(root).ok();
+        signer.zip(last.as_ref()).is_some_and(|(signer, last)| signer.subject == last.issuer)
+    });
+    let now = SystemTime::now();
+    for root in signers {
+        let signer = Certificate::parse(root)?;
+        let error = if signer.not_after < now {
+            CertificateError::Expired
+        } else if now < signer.not_before {
+            CertificateError::NotValidYet
+        } else {
+            continue;
+        };
+        return Err(explain(&error, std::slice::from_ref(root), ca, ""));
+    }
+    Ok(())
+}
+
+/// Checks that `key` is the key of the first certificate in `chain`.
+pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), String> {
+    match CertifiedKey::from_der(chain.clone(), key, &provider()) {
+        Ok(_) => Ok(()),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err("the key is another certificate's: find the right one, or make both anew".into())
+        }
+        Err(error) => Err(printable(&error.to_string())),
+    }
+}
+
+/// Why a certificate is refused, in a sentence with a cure.
+///
+/// `chain` is what was shown, `ca` names the CA files that were tried, and `name` is the server's
+/// name as it was asked for.
+pub fn explain(
+    error: &CertificateError,
+    chain: &[CertificateDer<'_>],
+    ca: &str,
+    name: &str,
+) -> String {
+    let chain: Vec<_> = chain.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let Some(leaf) = chain.first() else {
+        return "the certificate cannot be read: make it anew".into();
+    };
+    let Certificate { subject, issuer, .. } = leaf;
+    let now = SystemTime::now();
+    let clock = format!(
+        "this machine's clock says {}; set it if it is wrong (a Raspberry Pi has no clock chip)",
+        moment(now)
+    );
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            let expired = chain.iter().find(|it| it.not_after < now).unwrap_or(leaf);
+            format!(
+                "the certificate of {} expired on {}, and {clock}, else renew the certificate",
+                expired.subject,
+                moment(expired.not_after)
+            )
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            let early = chain.iter().find(|it| now < it.not_before).unwrap_or(leaf);
+            format!(
+                "the certificate of {} is not valid before {}, and {clock}, else wait",
+                early.subject,
+                moment(early.not_before)
+            )
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            let name = printable(name);
+            if leaf.names.is_empty() {
+                format!("the certificate of {subject} has no names, so it is not for {name}")
+            } else {
+                format!(
+                    "the certificate of {subject} is not for {name}, but for {}: use one of these \
+                     names, or make a certificate that has the name",
+                    leaf.names.join(", ")
+                )
+            }
+        }
+        _ if leaf.is_ca => format!(
+            "{subject} is a CA's certificate, which signs others and is not for a server or \
+             client: use one that it has signed"
+        ),
+        CertificateError::UnknownIssuer if leaf.is_self_signed() => format!(
+            "{subject} is signed by itself, and it is not in {ca}: use a certificate that a CA in \
+             that file has signed, or trust this one by its fingerprint {}",
+            leaf.fingerprint
+        ),
+        CertificateError::UnknownIssuer => format!(
+            "{subject} is signed by {issuer}, which is not in {ca}: use the file of the CA that \
+             signed it"
+        ),
+        CertificateError::BadSignature => format!(
+            "{subject} names {issuer} as its signer, but the CA of that name in {ca} has another \
+             key: use the file of the CA that signed it, or sign it anew"
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            let wanted =
+                if leaf.for_clients { "clients, not servers" } else { "servers, not clients" };
+            format!("the certificate of {subject} is for {wanted}: use one for the purpose")
+        }
+        CertificateError::Revoked => format!("the certificate of {subject} is revoked: renew it"),
+        CertificateError::BadEncoding => {
+            format!("the certificate of {subject} is damaged: make it anew")
+        }
+        other => format!(
+            "the certificate of {subject} cannot be used ({}): make it anew",
+            printable(&other.to_string())
+        ),
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A name as RFC 4514 writes it, but in the order in which it stands in the certificate.
+fn distinguished_name(name: &X509Name) -> String {
+    let parts: Vec<String> = name
+        .iter_attributes()
+        .map(|attribute| {
+            let oid = attribute.attr_type();
+            let kind = oid2abbrev(oid, oid_registry()).map_or_else(|_| oid.to_string(), Into::into);
+            let value = match attribute.as_str() {
+                Ok(text) => printable(text),
+                Err(_) => printable(&String::from_utf8_lossy(attribute.as_slice())),
+            };
+            format!("{kind}={}", quote_separators(&value))
+        })
+        .collect();
+    if parts.is_empty() { "(no name)".into() } else { parts.join(", ") }
+}
+
+/// Without this, a common name of "alex, O=Bank" would read as two parts.
+fn quote_separators(value: &str) -> String {
+    let mut quoted = String::with_capacity(value.len());
+    for letter in value.chars() {
+        if matches!(letter, ',' | '+' | '"' | '<' | '>' | ';' | '=') {
+            quoted.push('\\');
+        }
+        quoted.push(letter);
+    }
+    quoted
+}
+
+fn alternative_names(certificate: &X509Certificate) -> Vec<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    names.value.general_names.iter().map(alternative_name).collect()
+}
+
+fn alternative_name(name: &GeneralName) -> String {
+    match name {
+        GeneralName::DNSName(name) => printable(name),
+        GeneralName::IPAddress(bytes) => address(bytes)
+            .map_or_else(|| format!("an address of {} bytes", bytes.len()), |it| it.to_string()),
+        GeneralName::RFC822Name(mail) => format!("email:{}", printable(mail)),
+        GeneralName::URI(uri) => format!("URI:{}", printable(uri)),
+        _ => "a name of another kind".into(),
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+/// Dates before 1970 become 1970, which is as long ago as anything here.
+fn system_time(time: ASN1Time) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(time.timestamp().try_into().unwrap_or(0))
+}
+
+fn key(info: &SubjectPublicKeyInfo) -> String {
+    let algorithm = &info.algorithm;
+    if algorithm.algorithm == OID_SIG_ED25519 {
+        return "Ed25519".into();
+    }
+    if algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
+        let curve = algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+        let curve = match curve {
+            Some(curve) if curve == OID_EC_P256 => "P-256",
+            Some(curve) if curve == OID_NIST_EC_P384 => "P-384",
+            Some(curve) if curve == OID_NIST_EC_P521 => "P-521",
+            _ => "on another curve",
+        };
+        return format!("ECDSA {curve}");
+    }
+    match info.parsed() {
+        Ok(PublicKey::RSA(key)) => format!("RSA {} bits", key.key_size()),
+        _ => format!("of another kind ({})", algorithm.algorithm),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_acts_on_is_printed() {
+        assert_eq!(printable("\u{1b}[2Jalex\n\u{7f}\u{9b}"), "\\u{1b}[2Jalex\\u{a}\\u{7f}\\u{9b}");
+        assert_eq!(printable("\u{202e}lacol.xela\u{2066}"), "\\u{202e}lacol.xela\\u{2066}");
+        assert_eq!(printable("a\u{200b}b\u{2028}\u{feff}\u{e0041}"), {
+            "a\\u{200b}b\\u{2028}\\u{feff}\\u{e0041}"
+        });
+        assert_eq!(printable("\\u{1b}"), "\\\\u{1b}", "what was escaped can be told");
+        assert_eq!(printable("Jörg's Pi, 日本"), "Jörg's Pi, 日本");
+    }
+
+    #[test]
+    fn a_common_name_cannot_pose_as_two_parts() {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "alex, O=Bank");
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Studio");
+        let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let certificate = Certificate::parse(made.der()).unwrap();
+        assert_eq!(certificate.subject, "CN=alex\\, O\\=Bank, O=Studio");
+        assert_eq!(certificate.common_name.as_deref(), Some("alex, O=Bank"));
+    }
+
+    #[test]
+    fn hosts_are_names_and_addresses() {
+        for good in ["alex", "alex.local", "*.local", "192.168.1.16", "::1"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "a b", "alex..local", "-alex", "al\nex", "bücher.local", "*"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rubbish_is_described_and_not_a_panic() {
+        assert!(describe(b"").starts_with("cannot be read"));
+        assert!(describe(&[0x30; 300]).starts_with("cannot be read"));
+    }
+}
