@@ -18,24 +18,25 @@ echo-alex-certs: a CA of your own, and the certificates that it signs
 
 Usage: echo-alex-certs COMMAND [OPTIONS]
 
-  init               Make a CA, a server (alex) and a client (laptop) in one go
-  ca [NAME]          Make a CA: signing.pem and signing.key
-  server NAME...     Make and sign alex.crt and alex.key for the server alex.local
-  client NAME        Make and sign laptop.crt and laptop.key for the client laptop
-  show FILE...       Print what certificates say
-  verify FILE...     Check chain, name, dates, and that the key fits
+  init           Make a CA, a server (alex) and a client (laptop) in one go
+  ca [NAME]      Make a CA: signing.pem and signing.key
+  server NAME..  Make and sign alex.crt and alex.key for the server alex.local
+  client NAME    Make and sign laptop.crt and laptop.key for the client laptop
+  show FILE..    Print what certificates say
+  verify FILE..  Check chain, name and dates, and that the key fits
 
-  --dir DIR          Make files in DIR (certs)         init, ca, server, client
-  --name NAME        A name of the server; may be repeated (this machine's)  init
-                     The name that a client would ask for                  verify
-  --ip ADDRESS       An address of the server; may be repeated             server
-  --file NAME        Call the files NAME.crt and NAME.key          server, client
-  --renew            Keep the key (and the names), sign anew       server, client
-  --days N           Valid for N days (365; a CA 3650)  init, ca, server, client
-  --ca FILE          The CA (DIR/signing.pem; its key is beside it)
-  --key-type TYPE    ecdsa (P-256) or ed25519 (ecdsa)   init, ca, server, client
-  --key FILE         The key (the .key beside the certificate)             verify
-  --force            Replace files that are there       init, ca, server, client
+  --dir DIR      Where the files are (certs)
+  --ca FILE      The CA (DIR/signing.pem); to sign, its .key is beside it
+  --name NAME    init: a name or address of the server; may be repeated
+                 verify: the name that clients use (any that it has)
+  --ip ADDRESS   server: an address of it; may be repeated
+  --file NAME    server, client: call the files NAME.crt and NAME.key
+  --renew        server, client: keep the key (and the names), sign anew
+  --days N       How long it is valid (365; a CA 3650)
+  --key-type T   ecdsa (P-256, the default) or ed25519
+  --key FILE     verify: the key (the .key beside the certificate)
+  --force        Replace files that are there
+  -h, -V         Show this, or the version
 ";
 
 /// How long a CA lasts, in days, where nothing is said: to replace one, every client is visited.
@@ -180,7 +181,12 @@ fn identity(options: &Options, file: &str, subject: &Subject) -> Result<(), Fail
     let key_name = format!("{file}.key");
     let mut files = Files::new(&options.dir, options.force || options.renew)?;
     let key = if options.renew {
-        Key::load(&options.dir.join(&key_name))?
+        let path = options.dir.join(&key_name);
+        if !path.exists() {
+            let text = "is not there to be kept: without --renew, a new key is made";
+            return Err(Failure::new(Exit::NoInput, format!("{} {text}", path.display())));
+        }
+        Key::load(&path)?
     } else {
         let key = Key::make(options.key_type)?;
         files.add_secret(&key_name, &key.pem())?;
