@@ -54,6 +54,8 @@ pub struct Certificate {
     pub for_clients: bool,
     /// SHA-256 of the whole, as openssl prints it.
     pub fingerprint: String,
+    /// The version of X.509; only the third has names and uses in it.
+    version: u32,
     /// Its public key, as DER (`SubjectPublicKeyInfo`).
     public_key: Vec<u8>,
 }
@@ -79,6 +81,7 @@ impl Certificate {
             for_servers: !is_ca && usage.is_none_or(|usage| usage.any || usage.server_auth),
             for_clients: !is_ca && usage.is_none_or(|usage| usage.any || usage.client_auth),
             fingerprint: fingerprint(der),
+            version: parsed.version().0 + 1,
             public_key: parsed.public_key().raw.to_vec(),
         })
     }
@@ -283,7 +286,10 @@ pub fn explain(
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             let name = printable(name);
             if leaf.names.is_empty() {
-                format!("the certificate of {subject} has no names, so it is not for {name}")
+                format!(
+                    "the certificate of {subject} has no names, so it is not for {name}: make one \
+                     that has the name"
+                )
             } else {
                 format!(
                     "the certificate of {subject} is not for {name}, but for {}: use one of these \
@@ -292,6 +298,11 @@ pub fn explain(
                 )
             }
         }
+        _ if leaf.version < 3 => format!(
+            "the certificate of {subject} is of X.509 version {}, which cannot have names in it \
+             (openssl x509 -req makes it without -extfile): make one with echo-alex-certs server",
+            leaf.version
+        ),
         _ if leaf.is_ca => format!(
             "{subject} is a CA's certificate, which signs others and is not for a server or \
              client: use one that it has signed"
@@ -310,10 +321,18 @@ pub fn explain(
              key: use the file of the CA that signed it, or sign it anew"
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            let wanted =
-                if leaf.for_clients { "clients, not servers" } else { "servers, not clients" };
-            format!("the certificate of {subject} is for {wanted}: use one for the purpose")
+            let real = match (leaf.for_servers, leaf.for_clients) {
+                (_, true) => "clients, not servers",
+                (true, false) => "servers, not clients",
+                (false, false) => "neither servers nor clients",
+            };
+            format!("the certificate of {subject} is for {real}: use one for the purpose")
         }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => format!(
+            "{subject} is signed in a way that is weak or not known here (SHA-1 is one): sign it \
+             anew"
+        ),
         CertificateError::Revoked => format!("the certificate of {subject} is revoked: renew it"),
         CertificateError::BadEncoding => {
             format!("the certificate of {subject} is damaged: make it anew")

@@ -482,6 +482,9 @@ fn each_failure_of_a_certificate_is_a_sentence_with_a_cure() {
     workshop.make("client", Some(ca), |it| {
         it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     });
+    workshop.make("other-use", Some(ca), |it| {
+        it.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+    });
     workshop.make("mixed", Some(ca), |_| {});
     let good_key = workshop.folder.path().join("good.key");
     fs::copy(good_key, workshop.folder.path().join("mixed.key")).unwrap();
@@ -498,12 +501,13 @@ fn each_failure_of_a_certificate_is_a_sentence_with_a_cure() {
         (&["good.crt", "--name", "pi"], &["CN=alex is not for pi, but for alex.local", "make a"]),
         (&["good.crt", "--name", "10.0.0.1"], &["is not for 10.0.0.1, but for alex.local"]),
         (&["good.crt", "--name", "a b"], &["\"a b\" is neither a host name nor an address"]),
-        (&["nameless.crt"], &["CN=alex has no names"]),
+        (&["nameless.crt"], &["CN=alex has no names", ": make one that has the name"]),
         (&["foreign.crt"], &["signed by CN=another CA, which is not in signing.pem: use"]),
         (&["impostor.crt"], &["CN=the CA as its signer", "in signing.pem has another key"]),
         (&["self-signed.crt"], &["signed by itself", "not in signing.pem", "fingerprint "]),
         (&["signing.pem"], &["CN=the CA is a CA's certificate", "use one that it has signed"]),
         (&["client.crt", "--name", "alex.local"], &["is for clients, not servers"]),
+        (&["other-use.crt"], &["is for neither servers nor clients"]),
         (&["mixed.crt"], &["mixed.key: the key is another certificate's"]),
         (&["good.crt", "--key", "client.key"], &["client.key: the key is another certificate's"]),
         (&["orphan.crt", "--ca", "old.pem"], &["CN=the old CA expired on ", &past, clock]),
@@ -525,6 +529,28 @@ fn each_failure_of_a_certificate_is_a_sentence_with_a_cure() {
         run(folder, &["verify", "--ca", "signing.pem", "foreign.crt", "good.crt"]);
     assert_eq!(code, 1, "one of two is not good: {stderr}");
     assert!(stdout.starts_with("good.crt: good: CN=alex, signed by CN=the CA, until "), "{stdout}");
+}
+
+/// Instructions for openssl that are found everywhere make such certificates.
+#[test]
+fn what_openssl_makes_without_extensions_or_with_sha1_is_explained() {
+    let Some(openssl) = tool("openssl") else { return };
+    let folder = initialised();
+    let openssl = |line: &str| {
+        let mut command = Command::new(openssl.get_program());
+        let output = command.args(line.split(' ')).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    openssl("req -new -subj /CN=localhost -key certs/alex.key -out alex.csr");
+    let sign = "x509 -req -in alex.csr -CA certs/signing.pem -CAkey certs/signing.key -days 9";
+    openssl(&format!("{sign} -set_serial 7 -out certs/v1.crt"));
+    let (_, said) = refused(folder.path(), &["verify", "certs/v1.crt"]);
+    assert!(said.contains("of CN=localhost is of X.509 version 1, "), "{said}");
+
+    fs::write(folder.path().join("names"), "subjectAltName=DNS:localhost").unwrap();
+    openssl(&format!("{sign} -set_serial 8 -sha1 -extfile names -out certs/sha1.crt"));
+    let (_, said) = refused(folder.path(), &["verify", "certs/sha1.crt"]);
+    assert!(said.contains("CN=localhost is signed in a way that is weak"), "{said}");
 }
 
 #[test]
