@@ -405,6 +405,9 @@ fn renewing_keeps_the_names_and_adds_those_given() {
     good(folder.path(), &["server", "--renew", "--file", "alex", "new.local", "localhost"]);
     let after = shown("certs/alex.crt");
     assert_eq!(property(&after, "names"), "localhost, 127.0.0.1, new.local");
+    good(folder.path(), &["server", "--renew", "--ip", "::1"]);
+    let after = shown("certs/alex.crt");
+    assert_eq!(property(&after, "names"), "localhost, 127.0.0.1, new.local, ::1");
     assert_ne!(property(&before, "serial"), property(&after, "serial"));
     accepted_by_all(folder.path(), &["certs/alex.crt"]);
 
@@ -627,6 +630,16 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 }
 
 #[test]
+fn output_that_is_lost_is_a_failure() {
+    let folder = initialised();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = certs(folder.path(), &["show", "certs/alex.crt"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("echo-alex-certs: cannot write the output: no space left"), "{said}");
+}
+
+#[test]
 fn mistakes_on_the_command_line_are_one_line_each() {
     let folder = initialised();
     let mut authority = fs::File::create(folder.path().join("other.pem")).unwrap();
@@ -657,6 +670,7 @@ fn mistakes_on_the_command_line_are_one_line_each() {
         (&["client"], 64, "client takes one NAME"),
         (&["client", "a\u{1b}b"], 64, "no name for a certificate"),
         (&["client", "a/b"], 64, "choose one with --file"),
+        (&["client", "signing", "--force"], 64, "signing.key is the CA's"),
         (&["ca", "a", "b"], 64, "ca takes one NAME at most"),
     ];
     for (arguments, expected, part) in cases {

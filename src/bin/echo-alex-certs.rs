@@ -61,8 +61,8 @@ fn main() -> ExitCode {
 fn run() -> Result<Exit, Failure> {
     let options = Options::parse()?;
     match options.command.as_str() {
-        "help" => print(HELP),
-        "version" => print(&format!("echo-alex-certs {}\n", env!("CARGO_PKG_VERSION"))),
+        "help" => print(HELP)?,
+        "version" => print(&format!("echo-alex-certs {}\n", env!("CARGO_PKG_VERSION")))?,
         "init" => init(&options)?,
         "ca" => ca(&options)?,
         "server" => server(&options)?,
@@ -102,8 +102,7 @@ fn init(options: &Options) -> Result<(), Failure> {
         path("alex.crt"),
         path("alex.key"),
         path("signing.pem"),
-    ));
-    Ok(())
+    ))
 }
 
 fn ca(options: &Options) -> Result<(), Failure> {
@@ -117,19 +116,20 @@ fn ca(options: &Options) -> Result<(), Failure> {
     let authority = Authority::make(&name, options.key_type, options.days.unwrap_or(CA_DAYS))?;
     let made = add_authority(&mut files, &authority, options)?;
     files.finish()?;
-    print(&format!("{made}\n"));
-    Ok(())
+    print(&format!("{made}\n"))
 }
 
 fn server(options: &Options) -> Result<(), Failure> {
     let mut names = options.arguments.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let first = names.first().cloned();
     names.extend(options.addresses.iter().map(IpAddr::to_string));
     check_hosts(&names)?;
-    let file = match (&options.file, names.first()) {
-        (Some(file), _) => file.clone(),
-        (None, Some(name)) => file_name_of_host(name),
-        (None, None) if options.renew => "alex".into(),
-        (None, None) => {
+    let file = match (&options.file, first, names.first()) {
+        (Some(file), ..) => file.clone(),
+        (None, Some(name), _) => file_name_of_host(&name),
+        (None, None, _) if options.renew => "alex".into(),
+        (None, None, Some(address)) => address.clone(),
+        (None, None, None) => {
             return Err(Failure::usage(
                 "server needs a NAME or --ip: what do clients call the server?",
             ));
@@ -176,6 +176,9 @@ fn identity(options: &Options, file: &str, subject: &Subject) -> Result<(), Fail
             options.dir.display()
         )));
     }
+    if file == "signing" {
+        return Err(Failure::usage("signing.key is the CA's: choose another name with --file"));
+    }
     let ca = options.ca();
     let authority = Authority::load(&ca, &ca.with_extension("key"))?;
     let key_name = format!("{file}.key");
@@ -195,14 +198,15 @@ fn identity(options: &Options, file: &str, subject: &Subject) -> Result<(), Fail
     let made = add_certificate(&mut files, &authority, options, file, subject, &key)?;
     files.finish()?;
 
-    print(&format!("{made}\n"));
-    if let Subject::Server(names) = subject {
-        print(&format!("for {}\n", names.join(", ")));
-        if options.renew {
-            print("a running echo-alex takes it up on SIGHUP: systemctl reload echo-alex\n");
-        }
-    }
-    Ok(())
+    print(&match subject {
+        Subject::Client(_) => format!("{made}\n"),
+        Subject::Server(names) if options.renew => format!(
+            "{made}\nfor {}\na running echo-alex takes it up on SIGHUP: systemctl reload \
+             echo-alex\n",
+            names.join(", ")
+        ),
+        Subject::Server(names) => format!("{made}\nfor {}\n", names.join(", ")),
+    })
 }
 
 fn show(options: &Options) -> Result<(), Failure> {
@@ -215,8 +219,7 @@ fn show(options: &Options) -> Result<(), Failure> {
             shown.push(format!("{}\n{}", path.display(), describe(&certificate)));
         }
     }
-    print(&shown.join("\n"));
-    Ok(())
+    print(&shown.join("\n"))
 }
 
 /// Each file is checked, also when one before it was refused.
@@ -227,7 +230,7 @@ fn verify_all(options: &Options) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     for path in options.arguments.iter().map(Path::new) {
         match verify_one(options, path)? {
-            Ok(good) => print(&format!("{}: good: {good}\n", path.display())),
+            Ok(good) => print(&format!("{}: good: {good}\n", path.display()))?,
             Err(why) => {
                 eprintln!("echo-alex-certs: {}: {why}", path.display());
                 exit = Exit::Failure;
@@ -349,9 +352,15 @@ fn text(argument: &OsString) -> Result<String, Failure> {
     argument.to_str().map(Into::into).ok_or_else(invalid)
 }
 
-/// To stdout. A reader that has seen enough (`| head -1`) is no fault.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// To stdout. A reader that has seen enough (`| head -1`) is no fault; a full disk is.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::system("cannot write the output", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the command line asks for.
