@@ -70,7 +70,18 @@ impl Key {
 
     /// Reads one from a PEM file.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        KeyPair::try_from(&tls::load_key(path)?).map(Self).map_err(|error| {
+        let key = tls::load_key(path).map_err(|failure| match failure.exit {
+            // The daemon's advice, to let its group read the key, does not fit a CA's.
+            Exit::NoPermission => Failure::new(
+                failure.exit,
+                format!(
+                    "cannot read the key {}: permission denied: run this as its owner",
+                    path.display()
+                ),
+            ),
+            _ => failure,
+        })?;
+        KeyPair::try_from(&key).map(Self).map_err(|error| {
             Failure::config(format!(
                 "{0}: not a key that can sign here ({error}); if openssl pkey -in {0} -noout \
                  -text shows RSA, ECDSA on P-256 or P-384, or Ed25519, write it as PKCS#8: openssl \

@@ -630,6 +630,24 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 }
 
 #[test]
+fn a_key_that_may_not_be_read_stops_signing_and_not_verifying() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("left out: root may read everything");
+        return;
+    }
+    let folder = initialised();
+    for name in ["alex.key", "signing.key"] {
+        let path = folder.path().join("certs").join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let said = good(folder.path(), &["verify", "certs/alex.crt"]);
+    assert!(said.ends_with(", and certs/alex.key cannot be read to compare\n"), "{said}");
+    let (code, said) = refused(folder.path(), &["server", "new.local"]);
+    assert_eq!(code, 77, "{said}");
+    assert!(said.ends_with("certs/signing.key: permission denied: run this as its owner"));
+}
+
+#[test]
 fn output_that_is_lost_is_a_failure() {
     let folder = initialised();
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

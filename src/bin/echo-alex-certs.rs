@@ -229,53 +229,57 @@ fn verify_all(options: &Options) -> Result<Exit, Failure> {
     }
     let mut exit = Exit::Ok;
     for path in options.arguments.iter().map(Path::new) {
-        match verify_one(options, path)? {
+        match verify_one(options, path) {
             Ok(good) => print(&format!("{}: good: {good}\n", path.display()))?,
-            Err(why) => {
-                eprintln!("echo-alex-certs: {}: {why}", path.display());
-                exit = Exit::Failure;
+            Err(failure) => {
+                eprintln!("echo-alex-certs: {failure}");
+                exit = failure.exit;
             }
         }
     }
     Ok(exit)
 }
 
-/// What is good about a certificate, or what is not; fails where a file cannot be read.
-fn verify_one(options: &Options, path: &Path) -> Result<Result<String, String>, Failure> {
+/// What is good about a certificate.
+fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
+    let refused = |why: String| Failure::new(Exit::Failure, format!("{}: {why}", path.display()));
     let ca = options.ca();
     let chain = tls::load_certificates(path)?;
     let roots = tls::load_certificates(&ca)?;
-    let key = match &options.key {
-        Some(key) => Some(key.clone()),
-        None => Some(path.with_extension("key")).filter(|key| key.exists()),
+    let leaf = Certificate::parse(&chain[0]).map_err(|why| refused(format!("damaged: {why}")))?;
+    let purpose = match options.names.last() {
+        Some(name) => Purpose::Server(name),
+        None if leaf.for_clients && !leaf.for_servers => Purpose::Client,
+        None => {
+            let own = leaf.names.iter().find(|name| is_host(name));
+            Purpose::Server(own.map_or("localhost", String::as_str))
+        }
     };
-    let key = key.map(|key| tls::load_key(&key).map(|loaded| (key, loaded))).transpose()?;
-    let leaf = match Certificate::parse(&chain[0]) {
-        Ok(leaf) => leaf,
-        Err(why) => return Ok(Err(format!("damaged: {why}"))),
-    };
-    let purpose = match (&options.names[..], &leaf) {
-        ([name, ..], _) => Purpose::Server(name),
-        ([], leaf) if leaf.for_clients && !leaf.for_servers => Purpose::Client,
-        // Any of its names will do.
-        ([], leaf) => Purpose::Server(leaf.names.first().map_or("localhost", String::as_str)),
-    };
-    if let Err(why) = verify(&chain, &roots, &ca.display().to_string(), purpose) {
-        return Ok(Err(why));
-    }
+    verify(&chain, &roots, &ca.display().to_string(), purpose).map_err(refused)?;
     let mut good = vec![leaf.summary()];
     good.push(match purpose {
         Purpose::Client => "for a client".into(),
         Purpose::Server(_) if options.names.is_empty() => format!("for {}", leaf.names.join(", ")),
         Purpose::Server(name) => format!("for {name}"),
     });
-    if let Some((path, key)) = key {
-        if let Err(why) = verify_key(&chain, key) {
-            return Ok(Err(format!("{}: {why}", path.display())));
-        }
-        good.push(format!("with its key in {}", path.display()));
+
+    let key_path = options.key.clone().unwrap_or_else(|| path.with_extension("key"));
+    let shown = key_path.display();
+    if options.key.is_none() && !key_path.exists() {
+        return Ok(good.join(", "));
     }
-    Ok(Ok(good.join(", ")))
+    match tls::load_key(&key_path) {
+        Ok(key) => {
+            verify_key(&chain, key).map_err(|why| refused(format!("{shown}: {why}")))?;
+            good.push(format!("with its key in {shown}"));
+        }
+        // A key is for its owner; whoever may not read it can still ask about the certificate.
+        Err(failure) if options.key.is_none() && failure.exit == Exit::NoPermission => {
+            good.push(format!("and {shown} cannot be read to compare"));
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(good.join(", "))
 }
 
 /// Adds `signing.pem` and `signing.key`; gives the line that says what was made.
