@@ -25,6 +25,8 @@ pub enum CloseReason {
     HandshakeAbandoned,
     /// The handshake was not over within `handshake-timeout`.
     HandshakeTimeout,
+    /// The peer does not accept our certificate, or wants one and got none.
+    CertificateRefused(Box<str>),
     /// The peer did not keep to TLS, or wants what we do not offer.
     TlsPeer(Box<str>),
     /// Nothing came for `idle-timeout`.
@@ -54,7 +56,7 @@ pub enum Fault {
 
 impl CloseReason {
     /// How many reasons there are: one counter each.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// The name that the log and the counters use, and its number among them.
     fn entry(&self) -> (usize, &'static str, Fault) {
@@ -73,6 +75,7 @@ impl CloseReason {
             Self::Stopping => (11, "stopping", Fault::Nobody),
             Self::TlsLocal(_) => (12, "tls-local", Fault::Us),
             Self::Local(_) => (13, "local", Fault::Us),
+            Self::CertificateRefused(_) => (14, "certificate-refused", Fault::Peer),
         }
     }
 
@@ -103,7 +106,9 @@ impl CloseReason {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::NotTls => Some("not TLS: did the peer mean the plain port?".into()),
-            Self::TlsPeer(text) | Self::TlsLocal(text) => Some(text.to_string()),
+            Self::CertificateRefused(text) | Self::TlsPeer(text) | Self::TlsLocal(text) => {
+                Some(text.to_string())
+            }
             Self::PeerLost(kind) | Self::Local(kind) => Some(kind.to_string()),
             _ => None,
         }

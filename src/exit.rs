@@ -6,14 +6,22 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// Why a program ended, as the number that its parent sees.
+/// Why a program ended, as the number that its parent sees. The client has the small numbers for
+/// what it finds out, and all programs share the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Stopped on request, or nothing was wrong.
     Ok = 0,
-    /// Anything that has no number of its own below.
+    /// Anything that has no number of its own below; for the client: the echo differed from what
+    /// was sent, or was cut short.
     Failure = 1,
+    /// The client cannot resolve the name, or cannot connect.
+    Unreachable = 2,
+    /// The client does not accept the server's certificate, or the server not the client's.
+    Certificate = 3,
+    /// The client waited too long.
+    TimedOut = 4,
     /// The command line was not understood (`EX_USAGE`).
     Usage = 64,
     /// A file that was named does not exist (`EX_NOINPUT`).
@@ -24,6 +32,8 @@ pub enum Exit {
     NoPermission = 77,
     /// The configuration does not pass its checks (`EX_CONFIG`).
     Config = 78,
+    /// The client was interrupted: 128 and the number of SIGINT, as shells have it.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

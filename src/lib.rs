@@ -18,8 +18,8 @@
 //! ```
 //!
 //! Dependencies point one way: server to listener, session, deadline, limits and signals; session
-//! to link, link to transport; transport to rustls. Only `transport`, `tls` and `certificate` name
-//! rustls; only `server`, `listener`, `link` and `signals` name mio.
+//! to link, link to transport; transport to rustls. Only `transport`, `tls`, `trust` and
+//! `certificate` name rustls; only `server`, `listener`, `link`, `signals` and `client` name mio.
 
 pub mod config;
 pub mod server;
@@ -30,6 +30,9 @@ pub mod link;
 pub mod transport;
 pub mod buffers;
 pub mod tls;
+pub mod trust;
+pub mod certificate;
+pub mod authority;
 pub mod close;
 pub mod deadline;
 pub mod signals;
@@ -38,5 +41,4 @@ pub mod logger;
 pub mod repeats;
 pub mod stats;
 pub mod exit;
-pub mod certificate;
-pub mod authority;
+pub mod client;

@@ -39,7 +39,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     };
     let versions: &[&SupportedProtocolVersion] =
         if settings.only_tls13 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
-    let failed = |error| identity_failure(settings, &error);
+    let failed = |error| identity_failure(settings.identity.as_ref(), &error);
     let mut config = rustls::ServerConfig::builder_with_provider(provider(has_aes()))
         .with_protocol_versions(versions)
         .map_err(failed)?
@@ -54,7 +54,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
 
 /// The algorithms, ChaCha20-Poly1305 before AES where AES has no instructions: there it is several
 /// times slower, and hard to do in constant time.
-fn provider(has_aes: bool) -> Arc<CryptoProvider> {
+pub(crate) fn provider(has_aes: bool) -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     if !has_aes {
         let is_aes = |name: &str| name.contains("AES");
@@ -64,7 +64,7 @@ fn provider(has_aes: bool) -> Arc<CryptoProvider> {
 }
 
 /// Whether this processor has instructions for AES. A Raspberry Pi has them from the 5 on.
-fn has_aes() -> bool {
+pub(crate) fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     return std::arch::is_x86_feature_detected!("aes");
     #[cfg(target_arch = "aarch64")]
@@ -85,7 +85,10 @@ fn has_aes() -> bool {
 /// A certificate and those that link it to a CA, in this order.
 pub type Chain = Vec<CertificateDer<'static>>;
 
-fn load_identity(identity: &config::Identity) -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
+/// A certificate chain and its key.
+pub(crate) fn load_identity(
+    identity: &config::Identity,
+) -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
     let chain = load_certificates(&identity.certificate)?;
     let key = load_key(&identity.key)?;
     Ok((chain, key))
@@ -196,13 +199,13 @@ fn contains(pem: &[u8], text: &str) -> bool {
     pem.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::config(format!("{}: damaged: {error}", path.display()))
 }
 
 /// What rustls has against a certificate and its key.
-fn identity_failure(settings: &config::Tls, error: &Error) -> Failure {
-    let Some(config::Identity { certificate, key }) = &settings.identity else {
+pub(crate) fn identity_failure(identity: Option<&config::Identity>, error: &Error) -> Failure {
+    let Some(config::Identity { certificate, key }) = identity else {
         return Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
     };
     let (certificate, key) = (certificate.display(), key.display());

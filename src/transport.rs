@@ -374,6 +374,20 @@ impl From<EncryptError> for Refused {
     }
 }
 
+fn is_about_certificates(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+    )
+}
+
 /// What an error of rustls means for the session, in words for the log.
 fn explain(error: &Error, handshaking: bool) -> CloseReason {
     let peer = |text: &str| CloseReason::TlsPeer(text.into());
@@ -381,14 +395,15 @@ fn explain(error: &Error, handshaking: bool) -> CloseReason {
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) if handshaking => CloseReason::NotTls,
-        Error::AlertReceived(AlertDescription::UnknownCA) => {
-            peer("the peer does not know the CA that signed our certificate")
+        Error::AlertReceived(alert) if is_about_certificates(*alert) => {
+            CloseReason::CertificateRefused(match alert {
+                AlertDescription::UnknownCA => {
+                    "the peer does not know the CA of our certificate".into()
+                }
+                AlertDescription::CertificateRequired => "the peer asks for a certificate".into(),
+                alert => format!("the peer does not accept our certificate: {alert:?}").into(),
+            })
         }
-        Error::AlertReceived(
-            AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown,
-        ) => peer(&format!("the peer does not accept our certificate: {error}")),
         Error::NoCertificatesPresented => {
             peer("the peer sent no certificate, and client-auth is \"required\"")
         }

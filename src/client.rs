@@ -1,0 +1,88 @@
+//! The client: dial, and then talk, pipe, ping or measure, over the same link and transport as the
+//! daemon's sessions.
+
+pub mod arguments;
+pub mod dial;
+pub mod wait;
+pub mod expect;
+pub mod relay;
+pub mod ping;
+pub mod bench;
+pub mod latency;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::buffers::Buffers;
+use crate::exit::{Exit, Failure};
+use arguments::{Options, Task};
+use dial::Dialler;
+use wait::Waiter;
+
+/// What every task needs.
+pub struct Client {
+    options: Options,
+    dialler: Dialler,
+    buffers: Buffers,
+    waiter: Waiter,
+}
+
+/// Does what `options` ask for.
+pub fn run(options: Options) -> Result<Exit, Failure> {
+    let task = options.task.clone();
+    let mut client = Client {
+        dialler: Dialler::new(&options, true)?,
+        buffers: Buffers::new(),
+        waiter: Waiter::new()?,
+        options,
+    };
+    let talks = !client.options.quiet && !client.options.json;
+    if talks {
+        let addresses: Vec<String> =
+            client.dialler.addresses.iter().map(|address| address.ip().to_string()).collect();
+        eprintln!("{} is {}", client.dialler.host, addresses.join(", "));
+    }
+    match &task {
+        Task::Bench(bench) => bench::run(&mut client, bench),
+        Task::Ping(_) | Task::Relay { .. } => {
+            let connection = client.dialler.dial(&mut client.waiter, &mut client.buffers)?;
+            if talks {
+                introduce(&client.dialler, connection.address);
+            }
+            match &task {
+                Task::Ping(ping) => ping::run(&mut client, connection, ping),
+                _ => relay::run(
+                    &mut client,
+                    connection,
+                    matches!(task, Task::Relay { verify: true }),
+                ),
+            }
+        }
+    }
+}
+
+fn introduce(dialler: &Dialler, address: SocketAddr) {
+    eprintln!("connected to {address}");
+    for line in dialler.introduction() {
+        eprintln!("{line}");
+    }
+}
+
+/// Prints a report as one JSON object.
+fn print_json(report: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
+    print(&text)
+}
+
+/// Prints a line; whoever does not want to read it need not.
+fn print(line: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::system("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
+}

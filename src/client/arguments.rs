@@ -1,0 +1,345 @@
+//! The client's command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::ValueExt;
+use lexopt::prelude::{Long, Short, Value};
+
+use crate::config::Identity;
+use crate::exit::Failure;
+use crate::trust::Trust;
+
+/// What `-h` shows; it fits a screen.
+pub const HELP: &str = "\
+echo-alex-client: talk to an echo server, or any other, and check the echo
+
+Usage: echo-alex-client [OPTIONS] HOST [PORT]     (port 5000, with --tls 5001)
+
+  -4, -6                 Use IPv4, or IPv6, alone
+      --timeout SECONDS  To connect, to shake hands, for an echo [default: 10]
+  -q, --quiet            Say nothing but errors
+      --tls              TLS: the certificate and its name are verified
+      --ca FILE          Trust this CA, not the system's (may be repeated)
+      --name NAME        The name in the certificate, if it is not HOST
+      --cert FILE --key FILE   Show this certificate if the server asks for one
+      --fingerprint sha256:…   Trust this one certificate, whoever signed it
+      --insecure         TRUST ANYBODY: who answers is printed, not verified
+      --show-certificate Print the server's certificates
+      --verify           Compare what comes back with what was sent
+      --ping             Time it: -c COUNT, -i SECONDS, -s BYTES, --reconnect
+      --bench            Measure: --connections N, --size BYTES, --depth N,
+                         --duration SECONDS; or --handshakes, with --tls
+      --json             Figures of --ping and --bench as JSON
+  -h, --help; -V, --version
+Exit codes: 0 well, 1 the echo differed or was cut short, 2 cannot connect,
+  3 certificate refused, 4 timed out, 64 usage, 66 no such file, 130 interrupted
+";
+
+/// What the client was asked for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// `-h`.
+    Help,
+    /// `-V`.
+    Version,
+    /// Anything else.
+    Run(Box<Options>),
+}
+
+/// How to reach the server, and what to do there.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A name or an address.
+    pub host: String,
+    /// TCP.
+    pub port: u16,
+    /// IPv4 or IPv6 alone.
+    pub family: Option<Family>,
+    /// For each attempt to connect, for the handshake, and for an echo that is due.
+    pub timeout: Duration,
+    /// Say nothing but errors.
+    pub quiet: bool,
+    /// TLS, or plain.
+    pub tls: Option<Tls>,
+    /// What to do.
+    pub task: Task,
+    /// Figures as JSON.
+    pub json: bool,
+}
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// How to speak TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Which server is right.
+    pub trust: Trust,
+    /// The name that its certificate must have.
+    pub name: String,
+    /// What to show if it asks who we are.
+    pub identity: Option<Identity>,
+    /// Print its certificates.
+    pub show: bool,
+}
+
+/// What to do with the connection.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Standard input to the server, its answer to standard output.
+    Relay {
+        /// Compare the two.
+        verify: bool,
+    },
+    /// Time echoes, one after the other.
+    Ping(Ping),
+    /// Many sessions at once, each full of echoes.
+    Bench(Bench),
+}
+
+/// `--ping`.
+#[derive(Clone, Debug)]
+pub struct Ping {
+    /// How many; `None` until interrupted.
+    pub count: Option<u64>,
+    /// From one to the next.
+    pub interval: Duration,
+    /// Bytes of each.
+    pub size: usize,
+    /// A new connection for each.
+    pub reconnect: bool,
+}
+
+/// `--bench`.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// Sessions at once.
+    pub connections: usize,
+    /// Bytes of a message.
+    pub size: usize,
+    /// Messages on their way in a session.
+    pub depth: usize,
+    /// How long to measure.
+    pub duration: Duration,
+    /// Count TLS handshakes, not messages.
+    pub handshakes: bool,
+}
+
+/// The options that say how to speak TLS, as they come.
+#[derive(Default)]
+struct TlsOptions {
+    tls: bool,
+    authorities: Vec<PathBuf>,
+    name: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    fingerprint: Option<String>,
+    insecure: bool,
+    show: bool,
+}
+
+impl Request {
+    /// Understands `arguments`, without the program's name.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut parser = lexopt::Parser::from_args(arguments);
+        Self::try_parse(&mut parser)
+            .map_err(|error| Failure::usage(format!("{error}; see echo-alex-client --help")))
+    }
+
+    fn try_parse(parser: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
+        let (mut host, mut port, mut family) = (None, None, None);
+        let mut timeout = Duration::from_secs(10);
+        let (mut quiet, mut json, mut verify) = (false, false, false);
+        let mut tls = TlsOptions::default();
+        let (mut pings, mut benches) = (false, false);
+        let mut ping =
+            Ping { count: None, interval: Duration::from_secs(1), size: 64, reconnect: false };
+        let mut bench = Bench {
+            connections: 1,
+            size: 64,
+            depth: 1,
+            duration: Duration::from_secs(10),
+            handshakes: false,
+        };
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(Self::Help),
+                Short('V') | Long("version") => return Ok(Self::Version),
+                Short('4') => family = Some(Family::V4),
+                Short('6') => family = Some(Family::V6),
+                Short('q') | Long("quiet") => quiet = true,
+                Long("timeout") => timeout = seconds(parser)?,
+                Long("tls") => tls.tls = true,
+                Long("ca") => tls.authorities.push(parser.value()?.into()),
+                Long("name") => tls.name = Some(parser.value()?.string()?),
+                Long("cert") => tls.certificate = Some(parser.value()?.into()),
+                Long("key") => tls.key = Some(parser.value()?.into()),
+                Long("fingerprint") => {
+                    tls.fingerprint = Some(parser.value()?.parse_with(fingerprint)?);
+                }
+                Long("insecure") => tls.insecure = true,
+                Long("show-certificate") => tls.show = true,
+                Long("verify") => verify = true,
+                Long("json") => json = true,
+                Long("ping") => pings = true,
+                Short('c') | Long("count") => ping.count = Some(at_least_one(parser)? as u64),
+                Short('i') | Long("interval") => ping.interval = seconds(parser)?,
+                Short('s') => ping.size = at_least_one(parser)?,
+                Long("reconnect") => ping.reconnect = true,
+                Long("bench") => benches = true,
+                Long("handshakes") => (benches, bench.handshakes) = (true, true),
+                Long("connections") => bench.connections = at_least_one(parser)?,
+                Long("size") => {
+                    bench.size = at_least_one(parser)?;
+                    ping.size = bench.size;
+                }
+                Long("depth") => bench.depth = at_least_one(parser)?,
+                Long("duration") => bench.duration = seconds(parser)?,
+                Value(value) if host.is_none() => host = Some(value.string()?),
+                Value(value) if port.is_none() => port = Some(value.parse()?),
+                argument => return Err(argument.unexpected()),
+            }
+        }
+        let host: String = host.ok_or("which HOST?")?;
+        let tls = tls.check(&host)?;
+        let task = match (pings, benches) {
+            (true, true) => return Err("--ping and --bench are two things".into()),
+            (true, false) => Task::Ping(ping),
+            (false, true) if bench.handshakes && tls.is_none() => {
+                return Err("--handshakes needs --tls".into());
+            }
+            (false, true) => Task::Bench(bench),
+            (false, false) if json => return Err("--json goes with --ping or --bench".into()),
+            (false, false) => Task::Relay { verify },
+        };
+        let port = port.unwrap_or(if tls.is_some() { 5001 } else { 5000 });
+        Ok(Self::Run(Box::new(Options { host, port, family, timeout, quiet, tls, task, json })))
+    }
+}
+
+impl TlsOptions {
+    fn check(self, host: &str) -> Result<Option<Tls>, lexopt::Error> {
+        let is_plain = self.authorities.is_empty()
+            && self.name.is_none()
+            && self.certificate.is_none()
+            && self.key.is_none()
+            && self.fingerprint.is_none()
+            && !self.insecure
+            && !self.show;
+        if !self.tls {
+            // Somebody who names a CA means TLS, and must not get plain TCP for a forgotten word.
+            return if is_plain { Ok(None) } else { Err("these options need --tls".into()) };
+        }
+        let identity = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (None, None) => None,
+            _ => return Err("--cert and --key go together".into()),
+        };
+        let trust = match (self.fingerprint, self.insecure, self.authorities.is_empty()) {
+            (None, false, true) => Trust::System,
+            (None, false, false) => Trust::Authorities(self.authorities),
+            (Some(fingerprint), false, true) => Trust::Fingerprint(fingerprint),
+            (None, true, true) => Trust::Anything,
+            _ => return Err("--ca, --fingerprint and --insecure exclude each other".into()),
+        };
+        let name = self.name.unwrap_or_else(|| host.to_owned());
+        Ok(Some(Tls { trust, name, identity, show: self.show }))
+    }
+}
+
+fn at_least_one(parser: &mut lexopt::Parser) -> Result<usize, lexopt::Error> {
+    match parser.value()?.parse()? {
+        0 => Err("at least 1".into()),
+        number => Ok(number),
+    }
+}
+
+/// "10", "0.2" or "10s".
+fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
+    parser.value()?.parse_with(|text: &str| {
+        let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>();
+        number
+            .ok()
+            .filter(|seconds| *seconds > 0.0)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .ok_or("a number of seconds above 0, such as 10 or 0.2")
+    })
+}
+
+/// Pairs of hexadecimal digits, with or without colons and "sha256:", as the daemon's log and
+/// openssl print them.
+fn fingerprint(text: &str) -> Result<String, &'static str> {
+    let lower = text.to_ascii_lowercase();
+    let digits: String =
+        lower.strip_prefix("sha256:").unwrap_or(&lower).chars().filter(|c| *c != ':').collect();
+    if digits.len() != 64 || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err("a fingerprint is sha256: and 64 hexadecimal digits");
+    }
+    let upper = digits.to_ascii_uppercase();
+    let pairs: Vec<&str> = (0..64).step_by(2).map(|at| &upper[at..at + 2]).collect();
+    Ok(pairs.join(":"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        match Request::parse(line.split_whitespace().map(Into::into)) {
+            Ok(Request::Run(options)) => Ok(*options),
+            Ok(_) => Err("help".into()),
+            Err(failure) => Err(failure.message),
+        }
+    }
+
+    #[test]
+    fn the_port_follows_from_tls() {
+        assert_eq!(parse("alex.local").unwrap().port, 5000);
+        assert_eq!(parse("--tls alex.local").unwrap().port, 5001);
+        assert_eq!(parse("--tls alex.local 7").unwrap().port, 7);
+    }
+
+    #[test]
+    fn the_name_to_verify_is_the_host_unless_another_is_given() {
+        assert_eq!(parse("--tls 10.0.0.1").unwrap().tls.unwrap().name, "10.0.0.1");
+        let other = parse("--tls --name alex.local 10.0.0.1").unwrap();
+        assert_eq!(
+            (other.host.as_str(), other.tls.unwrap().name.as_str()),
+            ("10.0.0.1", "alex.local")
+        );
+    }
+
+    #[test]
+    fn options_of_tls_are_refused_without_it() {
+        for line in ["--ca x alex", "--insecure alex", "--name y alex", "--show-certificate alex"] {
+            assert!(parse(line).unwrap_err().contains("--tls"), "{line}");
+        }
+        assert!(parse("--tls --ca x --insecure alex").unwrap_err().contains("exclude"));
+        assert!(parse("--tls --cert x alex").unwrap_err().contains("together"));
+    }
+
+    #[test]
+    fn fingerprints_are_taken_as_they_are_printed() {
+        let colons = ["AB"; 32].join(":");
+        for text in
+            [format!("sha256:{colons}"), "ab".repeat(32), format!("SHA256:{}", "aB".repeat(32))]
+        {
+            assert_eq!(fingerprint(&text).unwrap(), colons);
+        }
+        assert!(fingerprint("sha256:ab").is_err());
+        assert!(fingerprint(&"é".repeat(32)).is_err());
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        assert!(HELP.lines().count() <= 25);
+        assert!(HELP.lines().all(|line| line.chars().count() <= 80));
+    }
+}

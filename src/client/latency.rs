@@ -1,0 +1,120 @@
+//! Times, in a histogram: the summary of a ping, the figures and the drawing of a bench.
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Round-trip times, exact to three digits.
+pub struct Latencies {
+    /// Nanoseconds.
+    histogram: Histogram<u64>,
+    last: Option<u64>,
+    /// Sum of the differences between one and the next, in nanoseconds.
+    changes: u64,
+    sum: u128,
+}
+
+/// The summary, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Summary {
+    pub min_ms: f64,
+    pub avg_ms: f64,
+    pub p50_ms: f64,
+    pub p90_ms: f64,
+    pub p99_ms: f64,
+    pub p999_ms: f64,
+    pub max_ms: f64,
+    /// The mean difference between one and the next.
+    pub jitter_ms: f64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self {
+            histogram: Histogram::new(3).expect("three digits are within the crate's bounds"),
+            last: None,
+            changes: 0,
+            sum: 0,
+        }
+    }
+}
+
+impl Latencies {
+    /// Counts one.
+    pub fn record(&mut self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        // It grows as it must; only a time of centuries would not fit.
+        let _ = self.histogram.record(nanos);
+        self.changes += self.last.replace(nanos).map_or(0, |last| last.abs_diff(nanos));
+        self.sum += u128::from(nanos);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The figures so far; all zero if there are none.
+    #[allow(clippy::cast_precision_loss)] // Times are far below 2^53 ns.
+    pub fn summary(&self) -> Summary {
+        let Some(last) = self.count().checked_sub(1) else { return Summary::default() };
+        let ms = |nanos: u64| nanos as f64 / 1e6;
+        let at = |quantile| ms(self.histogram.value_at_quantile(quantile));
+        Summary {
+            min_ms: ms(self.histogram.min()),
+            avg_ms: self.sum as f64 / self.count() as f64 / 1e6,
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: ms(self.histogram.max()),
+            jitter_ms: ms(self.changes.checked_div(last).unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Display for Latencies {
+    /// A bar for each doubling of the time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const WIDTH: u64 = 40;
+
+        let bins: Vec<(u64, u64)> = self
+            .histogram
+            .iter_log(1, 2.0)
+            .map(|bin| (bin.value_iterated_to(), bin.count_since_last_iteration()))
+            .skip_while(|(_, count)| *count == 0)
+            .collect();
+        let most = bins.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
+        for (below, count) in bins {
+            let bar = "#".repeat(usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or(0));
+            let below = Duration::from_nanos(below + 1);
+            writeln!(f, "  < {:>9}  {count:>10}  {bar}", format!("{below:.3?}"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::float_cmp)]
+    fn a_summary_has_the_figures_that_ping_users_know() {
+        let mut latencies = Latencies::default();
+        assert_eq!(latencies.summary().max_ms, 0.0);
+        for ms in 1..=100 {
+            latencies.record(Duration::from_millis(ms));
+        }
+        let summary = latencies.summary();
+        let near = |is: f64, should: f64| (is / should - 1.0).abs() < 0.002;
+        assert!(near(summary.min_ms, 1.0) && near(summary.max_ms, 100.0));
+        assert!(near(summary.avg_ms, 50.5) && near(summary.p99_ms, 99.0));
+        assert!(near(summary.jitter_ms, 1.0));
+        let drawn = latencies.to_string();
+        assert!(drawn.contains('#') && drawn.lines().count() < 12, "{drawn}");
+    }
+}

@@ -1,0 +1,448 @@
+//! The client as a person uses it in a pipe, for pings and for measuring; against the daemon, and
+//! against servers that we did not write.
+
+mod util;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal};
+use util::{Daemon, PATIENCE, PLAIN, noise, plain_and_tls, tool};
+
+fn client() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
+}
+
+/// Runs the client with `input`, to its end.
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = client()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // A client that ends early closes the pipe.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().unwrap()
+    })
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn port(address: SocketAddr) -> String {
+    address.port().to_string()
+}
+
+/// A server that takes one connection and does this with it.
+fn server(serve: impl FnOnce(std::net::TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port(listener.local_addr().unwrap());
+    std::thread::spawn(move || serve(listener.accept().unwrap().0));
+    port
+}
+
+#[test]
+fn a_pipe_gives_back_what_it_was_given_and_nothing_else() {
+    let daemon = plain_and_tls();
+    let signing = daemon.path("signing.pem");
+    let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
+    let sent = noise(16 << 20, 1);
+    let tls = ["--tls", "--ca", signing.to_str().unwrap(), "localhost", &tls];
+    for arguments in [&["127.0.0.1", &plain][..], &tls] {
+        for input in [&sent[..], b"hi\0there", b""] {
+            let output = run(arguments, input);
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert!(output.stdout == input, "{} of {} bytes", output.stdout.len(), input.len());
+        }
+    }
+}
+
+#[test]
+fn a_file_and_the_empty_device_can_be_standard_input() {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(daemon.address("plain"));
+    let path = daemon.path("file");
+    std::fs::write(&path, noise(1 << 20, 2)).unwrap();
+    let output = client()
+        .args(["--verify", "127.0.0.1", &port])
+        .stdin(File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stdout == noise(1 << 20, 2));
+    let output = client()
+        .args(["--verify", "127.0.0.1", &port])
+        .stdin(File::open("/dev/null").unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stdout.is_empty());
+}
+
+#[test]
+fn a_gigabyte_neither_blocks_nor_grows() {
+    let daemon = Daemon::start(PLAIN);
+    let mut child = client()
+        .args(["--verify", "127.0.0.1", &port(daemon.address("plain"))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let piece = noise(1 << 20, 3);
+    let pid = child.id();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..1024 {
+                stdin.write_all(&piece).unwrap();
+            }
+            drop(stdin);
+        });
+        let mut back = vec![0; 1 << 20];
+        for number in 0..1024 {
+            stdout.read_exact(&mut back).unwrap();
+            assert!(back == piece, "piece {number} differs");
+            if number == 1000 {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+                let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+                let kib: usize = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+                assert!(kib < 96 * 1024, "{peak}");
+            }
+        }
+    });
+    assert!(util::wait(&mut child).success());
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_client_without_a_word() {
+    let daemon = Daemon::start(PLAIN);
+    let mut child = client()
+        .args(["-q", "127.0.0.1", &port(daemon.address("plain"))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdin.write_all(b"first\n").unwrap();
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "first\n");
+    drop(stdout);
+    stdin.write_all(b"second\n").unwrap();
+    let status = util::wait(&mut child);
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_servers_end_ends_the_client_while_standard_input_is_open() {
+    let port = server(|mut stream| {
+        stream.write_all(b"that is all").unwrap();
+    });
+    let mut child = client()
+        .args(["-q", "127.0.0.1", &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "that is all");
+    assert!(util::wait(&mut child).success());
+}
+
+#[test]
+fn a_changed_byte_is_reported_with_its_offset_and_both_values() {
+    let port = server(|mut stream| {
+        let mut bytes = [0; 11];
+        stream.read_exact(&mut bytes).unwrap();
+        bytes[6] = b'W';
+        stream.write_all(&bytes).unwrap();
+        let _ = stream.read(&mut bytes);
+    });
+    let output = run(&["-q", "--verify", "127.0.0.1", &port], b"hello world");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "echo-alex-client: the echo differs at byte 6: sent 0x77, came 0x57\n"
+    );
+}
+
+#[test]
+fn an_echo_that_ends_early_or_says_too_much_is_reported() {
+    let port = server(|mut stream| {
+        let mut bytes = [0; 11];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes[..5]).unwrap();
+    });
+    let output = run(&["-q", "--verify", "127.0.0.1", &port], b"hello world");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cut short: sent 11 bytes, 5 came back"), "{output:?}");
+
+    // What the class's server does: strlen + 1.
+    let port = server(|mut stream| {
+        let mut bytes = [0; 64];
+        let count = stream.read(&mut bytes).unwrap();
+        stream.write_all(&bytes[..=count]).unwrap();
+        let _ = stream.read(&mut bytes);
+    });
+    let output = run(&["-q", "--verify", "127.0.0.1", &port], b"hello");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("byte 5: came 0x00 where nothing was sent"), "{output:?}");
+}
+
+#[test]
+fn each_way_to_fail_has_its_exit_code_and_one_line() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        port(listener.local_addr().unwrap())
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_port = port(silent.local_addr().unwrap());
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["-q", "127.0.0.1", &closed], 2, "cannot connect to 127.0.0.1: 127.0.0.1:"),
+        (&["-q", "host.invalid"], 2, "cannot resolve host.invalid"),
+        (&["-q", "-6", "127.0.0.1"], 2, "127.0.0.1 has no IPv6 address"),
+        (
+            &["-q", "--ping", "-c1", "--timeout", "0.2", "127.0.0.1", &silent_port],
+            4,
+            "no echo within 0.2 s",
+        ),
+        (
+            &["-q", "--tls", "--insecure", "--timeout", "0.2", "127.0.0.1", &silent_port],
+            4,
+            "no end of the TLS handshake within 0.2 s",
+        ),
+        (&["--bench", "--ping", "h"], 64, "two things"),
+        (&["--no-such-option"], 64, "invalid option '--no-such-option'"),
+        (&[], 64, "which HOST?"),
+        (
+            &["--tls", "--ca", "/nowhere.pem", "127.0.0.1"],
+            66,
+            "cannot read the certificate /nowhere.pem",
+        ),
+    ];
+    for (arguments, code, words) in cases {
+        let output = run(arguments, b"");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {said}");
+        assert!(
+            said.starts_with("echo-alex-client: ") && said.contains(words),
+            "{arguments:?}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_ping_looks_like_ping() {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(daemon.address("plain"));
+    let output = run(&["--ping", "-c3", "-i0.01", "-s100", "127.0.0.1", &port], b"");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    for (number, line) in (1..).zip(&lines[..3]) {
+        assert!(
+            line.starts_with(&format!("100 bytes from 127.0.0.1: seq={number} time=")),
+            "{line}"
+        );
+        assert!(line.ends_with(" ms"), "{line}");
+    }
+    assert_eq!(lines[3], "--- 127.0.0.1 echo statistics ---");
+    assert!(lines[4].starts_with("3 sent, 3 received, 0% loss, time "), "{text}");
+    assert!(lines[5].starts_with("round trip min/avg/max/p99 = "), "{text}");
+
+    // More than both kernels hold.
+    let output = run(&["--ping", "-c1", "-s50000000", "127.0.0.1", &port], b"");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_ping_that_reconnects_times_each_phase() {
+    let daemon = plain_and_tls();
+    let port = port(daemon.address("tls"));
+    let arguments =
+        ["--ping", "-c2", "-i0.01", "--reconnect", "--tls", "--insecure", "localhost", &port];
+    let text = String::from_utf8(run(&arguments, b"").stdout).unwrap();
+    let line = text.lines().next().unwrap();
+    for word in ["connect=", "handshake=", "time="] {
+        assert!(line.contains(word), "{text}");
+    }
+    let json = [&["--json"], &arguments[..]].concat();
+    let report: serde_json::Value = serde_json::from_slice(&run(&json, b"").stdout).unwrap();
+    assert_eq!((&report["mode"], &report["sent"]), (&"ping".into(), &2.into()));
+    for phase in ["round_trip", "connect", "handshake"] {
+        assert!(report[phase]["p99_ms"].as_f64().unwrap() > 0.0, "{report}");
+    }
+}
+
+#[test]
+fn an_interrupted_ping_has_its_summary() {
+    let daemon = Daemon::start(PLAIN);
+    let mut child = client()
+        .args(["--ping", "-i60", "127.0.0.1", &port(daemon.address("plain"))])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    stdout.read_line(&mut text).unwrap();
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    stdout.read_to_string(&mut text).unwrap();
+    assert!(text.contains("1 sent, 1 received, 0% loss"), "{text}");
+    assert_eq!(util::wait(&mut child).code(), Some(130));
+}
+
+#[test]
+fn a_measurement_checks_every_byte_and_reports_in_text_and_json() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
+    let load = ["--bench", "--connections=20", "--size=3000", "--depth=3", "--duration=0.3"];
+    let plain = [&load[..], &["127.0.0.1", &plain]].concat();
+    let output = run(&plain, b"");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(text.contains("20 sessions, 3000 bytes, depth 3"), "{text}");
+    assert!(text.contains("every byte checked") && text.contains('#'), "{text}");
+
+    let tls = [&load[..], &["--json", "--tls", "--insecure", "127.0.0.1", &tls]].concat();
+    let output = run(&tls, b"");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let messages = report["messages"].as_u64().unwrap();
+    assert!(messages >= 60, "{report}");
+    assert_eq!(report["bytes_each_way"].as_u64().unwrap(), messages * 3000);
+    let latency = &report["latency"];
+    assert!(latency["p50_ms"].as_f64() <= latency["max_ms"].as_f64(), "{report}");
+
+    // A server that changes one byte in the middle of it.
+    let port = server(|mut stream| {
+        let mut buffer = [0; 1000];
+        for round in 0.. {
+            let Ok(count) = stream.read(&mut buffer) else { return };
+            if round == 5 {
+                buffer[0] ^= 1;
+            }
+            if count == 0 || stream.write_all(&buffer[..count]).is_err() {
+                return;
+            }
+        }
+    });
+    let output = run(&["--bench", "--duration=30", "127.0.0.1", &port], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("session 0: the echo differs at byte"), "{output:?}");
+}
+
+#[test]
+fn full_and_resumed_handshakes_are_counted_apart() {
+    let daemon = plain_and_tls();
+    let port = port(daemon.address("tls"));
+    let arguments =
+        ["--handshakes", "--json", "--duration=0.6", "--tls", "--insecure", "127.0.0.1", &port];
+    let output = run(&arguments, b"");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for kind in ["full", "resumed"] {
+        assert!(report[kind]["count"].as_u64().unwrap() > 0, "{report}");
+    }
+    let resumed = daemon.wait_for_line(|line| line.contains("resumed=yes"));
+    assert!(resumed.contains("reason=peer-done"), "{resumed}");
+}
+
+/// Starts a program from outside that serves one port, and waits until it listens.
+fn foreign(mut command: Command) -> std::process::Child {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.unwrap()
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> String {
+    port(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+}
+
+/// Runs the client again until the server at `port` is there.
+fn run_when_it_listens(arguments: &[&str], input: &[u8]) -> Output {
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let output = run(arguments, input);
+        let is_early = output.status.code() == Some(2) && stderr(&output).contains("refused");
+        if !is_early || std::time::Instant::now() > end {
+            return output;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn it_works_with_servers_that_we_did_not_write() {
+    let folder = util::folder_with_certificates();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (ca, certificate, key) = (path("signing.pem"), path("alex.crt"), path("alex.key"));
+    let input = noise(200_000, 4);
+
+    if let Some(mut socat) = tool("socat") {
+        let port = free_port();
+        socat.arg(format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr")).arg("EXEC:cat");
+        let mut child = foreign(socat);
+        let output = run_when_it_listens(&["--verify", "127.0.0.1", &port], &input);
+        assert!(output.status.success() && output.stdout == input, "socat: {}", stderr(&output));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    if let Some(mut gnutls) = tool("gnutls-serv") {
+        let port = free_port();
+        gnutls.args(["--echo", "--port", &port, "--x509certfile", &certificate]);
+        gnutls.args(["--x509keyfile", &key, "--quiet"]);
+        let mut child = foreign(gnutls);
+        let arguments = ["--tls", "--ca", &ca, "localhost", &port, "--ping", "-c3", "-i0.01"];
+        let output = run_when_it_listens(&arguments, b"");
+        assert!(output.status.success(), "gnutls-serv: {}", stderr(&output));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    if let Some(mut openssl) = tool("openssl") {
+        let port = free_port();
+        openssl.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{port}")]);
+        openssl.args(["-cert", &certificate, "-key", &key]);
+        let mut child = foreign(openssl);
+        let mut asking = client()
+            .args(["-q", "--tls", "--ca", &ca, "--timeout=1", "127.0.0.1", &port])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It is not there yet, or else answers each line turned round.
+        let end = std::time::Instant::now() + PATIENCE;
+        let line = loop {
+            let _ = asking.stdin.as_mut().unwrap().write_all(b"hello\n");
+            let mut line = String::new();
+            BufReader::new(asking.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            if !line.is_empty() || std::time::Instant::now() > end {
+                break line;
+            }
+            asking.wait().unwrap();
+            asking = client()
+                .args(["-q", "--tls", "--ca", &ca, "--timeout=1", "127.0.0.1", &port])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+        };
+        assert_eq!(line, "olleh\n");
+        let _ = asking.kill();
+        asking.wait().unwrap();
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+}
