@@ -283,7 +283,9 @@ fn check(
 
 /// A bar on a terminal.
 struct Progress {
+    /// When it moved last; `None` if nobody is to see it.
     shown: Option<Instant>,
+    drawn: bool,
     total: Duration,
     end: Instant,
 }
@@ -291,7 +293,7 @@ struct Progress {
 impl Progress {
     fn new(client: &Client, total: Duration, end: Instant) -> Self {
         let wanted = io::stderr().is_terminal() && !client.options.quiet && !client.options.json;
-        Self { shown: wanted.then(Instant::now), total, end }
+        Self { shown: wanted.then(Instant::now), drawn: false, total, end }
     }
 
     /// Not longer than until the bar moves.
@@ -317,11 +319,16 @@ impl Progress {
             ".".repeat(WIDTH - done.min(WIDTH)),
             total - left
         );
-        if left > 0.0 {
-            self.shown = Some(shown.max(now));
-        } else {
-            eprintln!();
-            self.shown = None;
+        self.shown = Some(shown.max(now));
+        self.drawn = true;
+    }
+}
+
+impl Drop for Progress {
+    /// Leaves a clean line for the report, or for what went wrong.
+    fn drop(&mut self) {
+        if self.drawn {
+            eprint!("\r\x1b[K");
         }
     }
 }
@@ -358,7 +365,7 @@ fn report(
         });
     }
     let kind = if tls { "TLS" } else { "plain" };
-    super::print(&format!(
+    let text = format!(
         "{host} ({address}), {kind}: {} sessions, {} bytes, depth {}, {seconds:.1} s\n\
          messages  {messages}, {per_second:.0} a second, every byte checked\n\
          data      {} each way, {megabytes:.1} MB a second\n\
@@ -372,7 +379,8 @@ fn report(
         latency.p99_ms,
         latency.p999_ms,
         latency.max_ms,
-    ))
+    );
+    super::print(text.trim_end())
 }
 
 /// Half of the time for full handshakes, half for resumed ones, one after the other.
