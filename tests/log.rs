@@ -118,7 +118,7 @@ fn nothing_that_a_peer_sends_is_in_the_log() {
     // The client does not take a certificate for another name, and says so.
     assert!(tls.write_all(b"x").is_err());
     let line = daemon.session_line(tls.sock.local_addr().unwrap());
-    assert_eq!(field(&line, "reason"), "tls-peer");
+    assert_eq!(field(&line, "reason"), "certificate-refused");
     for line in daemon.seen() {
         assert!(!line.contains("evil") && !line.contains("forged"), "{line:?}");
         assert!(!line.chars().any(char::is_control), "{line:?}");

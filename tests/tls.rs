@@ -268,8 +268,8 @@ fn a_client_that_does_not_trust_the_certificate_is_named_in_the_log() {
     let mut stream = TlsClient::default().connect(&daemon);
     stream.write_all(b"hi").unwrap_err();
     let line = daemon.session_line(stream.sock.local_addr().unwrap());
-    assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
-    assert!(line.contains("the peer does not know the CA that signed our certificate"), "{line}");
+    assert_eq!(field(&line, "reason"), "certificate-refused", "{line}");
+    assert!(line.contains("the peer does not know the CA of our certificate"), "{line}");
 }
 
 /// The folder of `folder_with_certificates`, with an identity that another CA has signed, and one
