@@ -98,6 +98,9 @@ impl Plan {
             .map(tls::server_config)
             .transpose()
             .map_err(|failure| failure.of_listener(&settings.name))?;
+        if settings.tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
+            tls::announce_temporary_identity()?;
+        }
         let mut plan = Self { settings, kept: Vec::new(), fresh: Vec::new(), tls };
         plan.take_handed(handed)?;
         let name = plan.settings.name.as_str();

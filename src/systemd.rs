@@ -7,9 +7,12 @@
 //! once is dropped. READY=1 is said again, since a reload would never be over without it; all else
 //! is out of date soon.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
@@ -25,8 +28,8 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// The service manager.
 #[derive(Debug)]
 pub struct Manager {
-    /// Whether there is one that listens.
-    listens: bool,
+    /// `None` if nobody listens.
+    line: Option<Line>,
     /// What it was told last, and when.
     told: Option<(Figures, Instant)>,
     /// READY=1 was dropped.
@@ -38,36 +41,40 @@ pub struct Manager {
 impl Manager {
     /// The one that started this process, if any.
     pub fn from_environment(now: Instant) -> Self {
-        let listens = std::env::var_os("NOTIFY_SOCKET").is_some();
+        let line = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
+            let failed = |error| warn!("cannot reach the service manager: {}", plain(&error));
+            Line::open(&path).map_err(failed).ok()
+        });
         // Half the time, so that one late wake-up is not the end.
         let watchdog = sd_notify::watchdog_enabled().map(|every| (every / 2, now));
-        Self { listens, told: None, ready_again: false, watchdog: watchdog.filter(|_| listens) }
+        let watchdog = watchdog.filter(|_| line.is_some());
+        Self { line, told: None, ready_again: false, watchdog }
     }
 
     /// Whether there is one that listens.
     pub fn is_there(&self) -> bool {
-        self.listens
+        self.line.is_some()
     }
 
     /// Every listener is bound.
     pub fn ready(&mut self, figures: Figures, now: Instant) {
         let status = figures.to_string();
-        let taken = notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        let taken = self.say(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.ready_again = !taken;
         self.told = Some((figures, now));
     }
 
     /// The configuration is read anew; `ready` follows.
-    pub fn reloading() {
+    pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(time) => notify(&[NotifyState::Reloading, time]),
-            Err(_) => notify(&[NotifyState::Reloading]),
+            Ok(time) => self.say(&[NotifyState::Reloading, time]),
+            Err(_) => self.say(&[NotifyState::Reloading]),
         };
     }
 
     /// The daemon stops, as soon as its sessions have ended.
-    pub fn stopping() {
-        notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    pub fn stopping(&self) {
+        self.say(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
     /// Says what is due at `now`: that the loop is alive, and the figures where they changed.
@@ -76,7 +83,7 @@ impl Manager {
             && now >= *last + *every
         {
             *last = now;
-            notify(&[NotifyState::Watchdog]);
+            self.say(&[NotifyState::Watchdog]);
         }
         if self.status_due(figures).is_none_or(|due| now < due) {
             return;
@@ -84,7 +91,7 @@ impl Manager {
         if self.ready_again {
             self.ready(figures, now);
         } else {
-            notify(&[NotifyState::Status(&figures.to_string())]);
+            self.say(&[NotifyState::Status(&figures.to_string())]);
             self.told = Some((figures, now));
         }
     }
@@ -95,30 +102,50 @@ impl Manager {
         watchdog.into_iter().chain(self.status_due(figures)).min()
     }
 
+    fn say(&self, state: &[NotifyState<'_>]) -> bool {
+        self.line.as_ref().is_none_or(|line| line.say(state))
+    }
+
     fn status_due(&self, figures: Figures) -> Option<Instant> {
         let (told, when) = self.told.as_ref()?;
         (self.ready_again || *told != figures).then(|| *when + STATUS_INTERVAL)
     }
 }
 
-/// Says it at once or not at all; nothing where nobody listens. False if the queue was full.
-fn notify(state: &[NotifyState<'_>]) -> bool {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return true };
-    let mut message = String::new();
-    for line in state {
-        message += &line.to_string();
-        message.push('\n');
-    }
-    let sent = UnixDatagram::unbound().and_then(|socket| {
+/// Where the service manager listens, and our socket to it, which is kept: there may be no
+/// descriptor left when there is something to say.
+#[derive(Debug)]
+struct Line {
+    socket: UnixDatagram,
+    to: SocketAddr,
+}
+
+impl Line {
+    fn open(path: &OsStr) -> io::Result<Self> {
+        // A name that begins with '@' is an abstract one (unix(7)).
+        let to = match path.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(path)?,
+        };
+        let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
-        socket.send_to(message.as_bytes(), &path)
-    });
-    match sent {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-        Err(error) => warn!("cannot tell the service manager: {}", plain(&error)),
-        Ok(_) => {}
+        Ok(Self { socket, to })
     }
-    true
+
+    /// Says it at once or not at all; false if the queue was full.
+    fn say(&self, state: &[NotifyState<'_>]) -> bool {
+        let mut message = String::new();
+        for line in state {
+            message += &line.to_string();
+            message.push('\n');
+        }
+        match self.socket.send_to_addr(message.as_bytes(), &self.to) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) => warn!("cannot tell the service manager: {}", plain(&error)),
+            Ok(_) => {}
+        }
+        true
+    }
 }
 
 /// A listening socket that the service manager opened, and the name that it gave it.

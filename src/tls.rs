@@ -225,7 +225,7 @@ pub(crate) fn identity_failure(identity: Option<&config::Identity>, error: &Erro
 }
 
 /// An identity for as long as this process runs, for listeners that name none; the same one after
-/// a reload. Nothing vouches for it but the fingerprint in the log.
+/// a reload. Nothing vouches for it but its fingerprint.
 fn temporary_identity() -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
     type Made = Result<(Vec<u8>, Vec<u8>), String>;
     static IDENTITY: OnceLock<Made> = OnceLock::new();
@@ -234,14 +234,22 @@ fn temporary_identity() -> Result<(Chain, PrivateKeyDer<'static>), Failure> {
     let (certificate, key) = made.as_ref().map_err(|error| {
         Failure::new(Exit::Failure, format!("cannot make a temporary identity: {error}"))
     })?;
-    warn!(
-        "TLS with a temporary self-signed certificate, SHA-256 fingerprint {}; \
-         name a certificate and key for a lasting one",
-        fingerprint(certificate)
-    );
     let key = PrivateKeyDer::try_from(key.clone())
         .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     Ok((vec![certificate.clone().into()], key))
+}
+
+/// Tells who listens to the log how to know the temporary identity.
+pub(crate) fn announce_temporary_identity() -> Result<(), Failure> {
+    let (chain, _) = temporary_identity()?;
+    for certificate in &chain {
+        warn!(
+            "TLS with a temporary self-signed certificate, SHA-256 fingerprint {}; \
+             name a certificate and key for a lasting one",
+            fingerprint(certificate)
+        );
+    }
+    Ok(())
 }
 
 fn make_temporary_identity() -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {

@@ -71,6 +71,16 @@ fn contains_all(line: &str, parts: &[&str]) {
 }
 
 #[test]
+fn a_check_does_not_speak_of_a_temporary_identity_that_no_start_will_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("echo-alex.toml");
+    fs::write(&file, "[[listener]]\nname = \"tls\"\nlisten = 0\n[listener.tls]\n").unwrap();
+    let (code, stdout, stderr) = util::run(&["--check", "-c", file.to_str().unwrap()]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.ends_with(": good, 1 listener (1 TLS)\n"), "{stdout}");
+}
+
+#[test]
 fn valid_files_pass_and_that_is_said_in_one_line() {
     let files = files("valid");
     assert_eq!(files.len(), VALID);

@@ -123,6 +123,23 @@ fn a_service_manager_that_is_gone_does_not_stop_the_echo() {
 }
 
 #[test]
+fn a_service_manager_may_listen_at_an_abstract_name() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    let name = format!("echo-alex-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let manager = UnixDatagram::bind_addr(&address).unwrap();
+    manager.set_read_timeout(Some(util::PATIENCE)).unwrap();
+    let _daemon = Daemon::launch_in(tempfile::tempdir().unwrap(), PLAIN, |command| {
+        command.env("NOTIFY_SOCKET", format!("@{name}"));
+    });
+    let mut buffer = [0; 100];
+    let length = manager.recv(&mut buffer).unwrap();
+    assert!(buffer[..length].starts_with(b"READY=1\n"));
+}
+
+#[test]
 fn the_program_does_not_need_any_environment() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("echo-alex.toml");

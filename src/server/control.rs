@@ -14,7 +14,7 @@ use crate::listener::{Listener, Plan};
 use crate::logger;
 use crate::session::Stage;
 use crate::signals::Command;
-use crate::systemd::{Handed, Manager};
+use crate::systemd::Handed;
 
 impl Server {
     /// Does what the signals of this turn ask for.
@@ -36,7 +36,7 @@ impl Server {
             return self.cut_off();
         }
         info!("stopping, {}", self.figures());
-        Manager::stopping();
+        self.manager.stopping();
         let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
         self.stopping = Some(Stopping { until });
         self.sockets.clear();
@@ -63,7 +63,7 @@ impl Server {
 
     /// Reads the configuration again. What does not pass changes nothing.
     fn reload(&mut self, now: Instant) {
-        Manager::reloading();
+        self.manager.reloading();
         let outcome = Config::load(self.config_file.as_deref())
             .and_then(|config| self.apply(config, Vec::new(), now));
         match outcome {
