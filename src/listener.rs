@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::close::CloseReason;
-use crate::config;
+use crate::config::{self, Endpoint};
 use crate::exit::Failure;
 use crate::limits::Admission;
 use crate::repeats::Repeats;
@@ -121,7 +121,7 @@ impl Plan {
                     }
                 }
                 plan.fresh.extend(
-                    bind_all(&missing)
+                    bind_all(*endpoint, &missing)
                         .map_err(|(address, error)| cannot_listen(name, address, &error))?,
                 );
             }
@@ -202,12 +202,15 @@ impl Listener {
     }
 }
 
-/// Binds all of `addresses`: those of one endpoint that are not served yet. Where the port is 0,
+/// Binds all of `addresses`: those of `endpoint` that are not served yet. Where the port is 0,
 /// all get the port that the system chooses for the first.
-fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
+fn bind_all(
+    endpoint: Endpoint,
+    addresses: &[SocketAddr],
+) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
     let mut tries = PORT_TRIES;
     loop {
-        match bind_each(addresses) {
+        match bind_each(endpoint, addresses) {
             Err((address, error))
                 if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries > 1 =>
             {
@@ -218,7 +221,11 @@ fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Fresh>, (SocketAddr, io::Err
     }
 }
 
-fn bind_each(addresses: &[SocketAddr]) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
+fn bind_each(
+    endpoint: Endpoint,
+    addresses: &[SocketAddr],
+) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
+    let every_address = matches!(endpoint, Endpoint::Port(_));
     let mut bound: Vec<Fresh> = Vec::new();
     for configured in addresses {
         let mut address = *configured;
@@ -230,7 +237,7 @@ fn bind_each(addresses: &[SocketAddr]) -> Result<Vec<Fresh>, (SocketAddr, io::Er
                 bound.push(Fresh { socket, address, origin: Origin::Configured(*configured) });
             }
             // "Every address" is served as far as there are addresses.
-            Err(error) if has_no_ipv6(&error) && addresses.len() > 1 && address.is_ipv6() => {}
+            Err(error) if every_address && address.is_ipv6() && has_no_ipv6(&error) => {}
             Err(error) => return Err((*configured, error)),
         }
     }
