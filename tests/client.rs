@@ -161,6 +161,30 @@ fn the_servers_end_ends_the_client_while_standard_input_is_open() {
 }
 
 #[test]
+fn a_tls_server_that_ends_without_close_notify_may_have_been_cut_off() {
+    let mut daemon = plain_and_tls();
+    let signing = daemon.path("signing.pem");
+    let mut child = client()
+        .args(["-q", "--tls", "--ca", signing.to_str().unwrap(), "localhost"])
+        .arg(port(daemon.address("tls")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"hello\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "hello\n");
+    daemon.child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("without close_notify"), "{}", stderr(&output));
+    drop(stdin);
+}
+
+#[test]
 fn a_changed_byte_is_reported_with_its_offset_and_both_values() {
     let port = server(|mut stream| {
         let mut bytes = [0; 11];

@@ -12,6 +12,7 @@ use super::Client;
 use super::dial::{Connection, Failed};
 use super::expect::Expected;
 use super::wait::STDIN;
+use crate::close::CloseReason;
 use crate::exit::{Exit, Failure, plain};
 use crate::link::Reading;
 use crate::stats;
@@ -144,7 +145,15 @@ impl Relay<'_> {
                         return Ok(Some(End::Server));
                     }
                 }
-                Ok(Reading::Ended) => return Ok(Some(End::Server)),
+                Ok(Reading::Ended) => {
+                    return match self.connection.link.transport().end_of_wire() {
+                        CloseReason::PeerDone => Ok(Some(End::Server)),
+                        _ => Err(Failure::new(
+                            Exit::Failure,
+                            "the server ended without close_notify: its answer may be cut short",
+                        )),
+                    };
+                }
                 Ok(Reading::Nothing) if taken => {}
                 Ok(Reading::Nothing) => return Ok(None),
                 Err(error) => return Err(self.client.dialler.explain(error.into())),
