@@ -470,3 +470,62 @@ fn it_works_with_servers_that_we_did_not_write() {
         child.wait().unwrap();
     }
 }
+
+#[test]
+fn a_classs_first_server_is_found_out_by_its_extra_nul() {
+    let Some(mut compiler) = tool("cc") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("server");
+    compiler.args(["-Wall", "-o"]).arg(&program);
+    compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seed/server.c"));
+    assert!(compiler.status().unwrap().success());
+    let mut server = Command::new(program).stdout(Stdio::piped()).spawn().unwrap();
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+
+    let output = run(&["-q", "127.0.0.1", port.trim()], b"hello\n");
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hello\n\0"[..]));
+    let output = run(&["-q", "--verify", "127.0.0.1", port.trim()], b"hello\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("byte 6: came 0x00 where nothing was sent"), "{output:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+#[test]
+fn netcat_can_be_the_server() {
+    let Some(mut nc) = tool("nc") else { return };
+    let port = free_port();
+    nc.args(["-l", "127.0.0.1", &port]);
+    let mut server = util::Running::start(nc);
+    let listening = format!(":{:04X} 00000000:0000 0A", port.parse::<u16>().unwrap());
+    util::wait_until("listening", || {
+        std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&listening)
+    });
+    let mut talking = client();
+    talking.args(["-q", "127.0.0.1", &port]);
+    let mut talking = util::Running::start(talking);
+    talking.say(b"to nc\n");
+    assert_eq!(server.read(6), b"to nc\n");
+    server.say(b"from nc\n");
+    assert_eq!(talking.read(8), b"from nc\n");
+}
+
+#[test]
+fn ipv6_goes_with_and_without_brackets_and_families_can_be_chosen() {
+    let Ok(probe) = TcpListener::bind("[::1]:0") else {
+        eprintln!("left out: this machine has no IPv6");
+        return;
+    };
+    drop(probe);
+    let daemon = Daemon::start("[[listener]]\nname = \"plain\"\nlisten = \"[::1]:0\"\n");
+    let port = port(daemon.address("plain"));
+    for host in ["::1", "[::1]"] {
+        let output = run(&["-6", "--verify", host, &port], b"six");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("connected to [::1]:{port}")), "{output:?}");
+    }
+    let output = run(&["-q", "-4", "::1", &port], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("::1 has no IPv4 address"), "{output:?}");
+}

@@ -1,0 +1,266 @@
+//! A certificate that is really checked: what is wrong with it is a sentence with a cure, and the
+//! exit code is 3.
+
+mod util;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+use util::{Authority, Daemon, TLS, field, folder_with_certificates, write_identity};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn client(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let port = daemon.address("tls").port().to_string();
+    Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
+        .current_dir(daemon.folder.path())
+        .arg("--tls")
+        .args(arguments)
+        .arg(port)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The CA that the daemon's certificates come from here.
+fn ca() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "table CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A server's certificate in the making, good in all respects.
+fn server(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = (SystemTime::now() + DAY).into();
+    params
+}
+
+/// A daemon that shows this certificate; signing.pem is the CA.
+fn daemon(ca: &CertifiedIssuer<'static, KeyPair>, params: &CertificateParams) -> Daemon {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, ca).unwrap().pem();
+    daemon_with(ca, &certificate, &key.serialize_pem())
+}
+
+fn daemon_with(ca: &CertifiedIssuer<'static, KeyPair>, certificate: &str, key: &str) -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    write_identity(folder.path(), "alex", certificate, key);
+    std::fs::write(folder.path().join("signing.pem"), ca.pem()).unwrap();
+    Authority::new("another CA").write(folder.path(), "another.pem");
+    Daemon::start_in(folder, TLS, |_| {})
+}
+
+#[test]
+fn each_fault_of_a_certificate_is_a_sentence_and_exit_code_3() {
+    let ca = ca();
+    let good = daemon(&ca, &server("good"));
+    let changed = |change: fn(&mut CertificateParams)| {
+        let mut params = server("faulty");
+        change(&mut params);
+        daemon(&ca, &params)
+    };
+    let expired = changed(|params| {
+        params.not_before = (SystemTime::now() - 3 * DAY).into();
+        params.not_after = (SystemTime::now() - 2 * DAY).into();
+    });
+    let early = changed(|params| params.not_before = (SystemTime::now() + DAY / 2).into());
+    let for_clients = changed(|params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let self_signed = {
+        let key = KeyPair::generate().unwrap();
+        let certificate = server("selfish").self_signed(&key).unwrap().pem();
+        daemon_with(&ca, &certificate, &key.serialize_pem())
+    };
+    let ca_as_server = daemon_with(&ca, &ca.pem(), &ca.key().serialize_pem());
+
+    let right = ["-q", "--ca", "signing.pem", "localhost"];
+    let wrong_print = format!("sha256:{}", "00".repeat(32));
+    let cases: &[(&str, &Daemon, &[&str], &[&str])] = &[
+        (
+            "expired",
+            &expired,
+            &right,
+            &["CN=faulty expired on ", "this machine's clock says", "clock chip"],
+        ),
+        ("not yet valid", &early, &right, &["CN=faulty is not valid before ", "clock says"]),
+        (
+            "wrong name",
+            &good,
+            &["-q", "--ca", "signing.pem", "--name", "alex.epp.com", "localhost"],
+            &["CN=good is not for alex.epp.com, but for localhost, 127.0.0.1"],
+        ),
+        (
+            "wrong address",
+            &good,
+            &["-q", "--ca", "signing.pem", "--name", "127.0.0.2", "localhost"],
+            &["is not for 127.0.0.2, but for localhost, 127.0.0.1"],
+        ),
+        (
+            "wrong CA",
+            &good,
+            &["-q", "--ca", "another.pem", "localhost"],
+            &["CN=good is signed by CN=table CA, which is not in another.pem"],
+        ),
+        ("self-signed", &self_signed, &right, &["CN=selfish is signed by itself", "fingerprint"]),
+        (
+            "a CA as a server",
+            &ca_as_server,
+            &right,
+            &["is a CA's certificate", "use one that it has signed"],
+        ),
+        ("for clients", &for_clients, &right, &["CN=faulty is for clients, not servers"]),
+        (
+            "another fingerprint",
+            &good,
+            &["-q", "--fingerprint", &wrong_print, "localhost"],
+            &["shows another certificate", "ask whoever runs the server"],
+        ),
+    ];
+    for (case, daemon, arguments, words) in cases {
+        let output = client(daemon, arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{case}: {said}");
+        assert!(said.starts_with("echo-alex-client: "), "{case}: {said}");
+        assert_eq!(said.lines().count(), 1, "{case}: {said}");
+        for word in *words {
+            assert!(said.contains(word), "{case}: no {word:?} in {said}");
+        }
+        assert!(output.stdout.is_empty());
+    }
+    // None of that is wrong with the good one.
+    assert_eq!(client(&good, &right).status.code(), Some(0));
+}
+
+#[test]
+fn a_good_certificate_is_told_with_its_signer_and_last_day() {
+    let ca = ca();
+    let daemon = daemon(&ca, &server("good"));
+    let output = client(&daemon, &["--ca", "another.pem", "--ca", "signing.pem", "localhost"]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    let line = said.lines().find(|line| line.starts_with("certificate valid: ")).unwrap();
+    assert!(line.contains("CN=good, signed by CN=table CA, until 20"), "{line}");
+    assert!(said.lines().any(|line| line.starts_with("localhost is ")), "{said}");
+
+    // Dialled by its address, known by its name, and the other way round.
+    for (host, name) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1")] {
+        let output = client(&daemon, &["--ca", "signing.pem", "--name", name, host]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let output = client(&daemon, &["--ca", "signing.pem", "127.0.0.1"]);
+    assert!(output.status.success(), "an IP address in the certificate: {}", stderr(&output));
+}
+
+#[test]
+fn the_chain_is_shown_and_nothing_in_it_reaches_the_terminal_raw() {
+    let ca = ca();
+    let daemon = daemon(&ca, &server("red \u{1b}[31m\u{202e}alert\u{7}"));
+    let output = client(&daemon, &["--ca", "signing.pem", "--show-certificate", "localhost"]);
+    let said = stderr(&output);
+    for word in ["subject", "issuer", "serial", "names", "valid", "key", "SHA-256", "CN=table CA"] {
+        assert!(said.contains(word), "no {word} in {said}");
+    }
+    assert!(said.contains("red ") && said.contains("alert"), "{said}");
+    let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!said.chars().any(raw), "{said:?}");
+}
+
+#[test]
+fn a_fingerprint_from_the_daemons_log_is_enough() {
+    let daemon =
+        Daemon::start("[[listener]]\nname = \"tls\"\nlisten = \"127.0.0.1:0\"\n[listener.tls]\n");
+    let line = daemon.wait_for_line(|line| line.contains("SHA-256 fingerprint "));
+    let print = line.split("SHA-256 fingerprint ").nth(1).unwrap().split(';').next().unwrap();
+    let output = client(&daemon, &["--fingerprint", &format!("sha256:{print}"), "127.0.0.1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(client(&daemon, &["-q", "127.0.0.1"]).status.code(), Some(3));
+}
+
+#[test]
+fn insecure_says_in_capitals_what_it_is_and_who_answered() {
+    let ca = ca();
+    let daemon = daemon(&ca, &server("whoever"));
+    let output = client(&daemon, &["--insecure", "localhost"]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("NOT VERIFIED: ANYBODY CAN HAVE ANSWERED"), "{said}");
+    assert!(said.contains("certificate not verified: CN=whoever"), "{said}");
+}
+
+fn mutual(folder: tempfile::TempDir) -> Daemon {
+    Daemon::start_in(folder, &format!("{TLS}client-ca = \"signing.pem\"\n"), |_| {})
+}
+
+#[test]
+fn a_server_that_asks_for_a_certificate_gets_it_or_says_so() {
+    let folder = folder_with_certificates();
+    stranger(folder.path());
+    let daemon = mutual(folder);
+    let base = ["-q", "--ca", "signing.pem"];
+    let with = |name: &str| {
+        let (certificate, key) = (format!("{name}.crt"), format!("{name}.key"));
+        let own = ["--cert", &certificate, "--key", &key, "localhost"];
+        client(&daemon, &[&base[..], &own].concat())
+    };
+    let output = with("laptop");
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let output = client(&daemon, &[&base[..], &["localhost"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(
+        said.contains("asks for a certificate") && said.contains("--cert FILE --key FILE"),
+        "{said}"
+    );
+
+    let output = with("stranger");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the server refuses us: "), "{}", stderr(&output));
+    let line = daemon.wait_for_line(|line| line.contains("reason=tls-peer"));
+    assert_ne!(field(&line, "peer"), "");
+}
+
+fn stranger(folder: &Path) {
+    Authority::new("another CA").write_client(folder, "stranger");
+}
+
+#[test]
+fn a_plain_echo_server_is_no_fault_of_a_certificate() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = [0; 2000];
+        let count = stream.read(&mut buffer).unwrap();
+        // A plain echo: what came goes back.
+        let _ = stream.write_all(&buffer[..count]);
+        let _ = stream.read(&mut buffer);
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
+        .args(["-q", "--tls", "--insecure", "127.0.0.1", &address.port().to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("got ClientHello when expecting"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}

@@ -1,0 +1,181 @@
+//! The client at a terminal, as a person has it: what is typed, what arrives meanwhile, Ctrl-D and
+//! Ctrl-C.
+
+mod util;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use util::{Daemon, PATIENCE, PLAIN, field, plain_and_tls, tool, wait};
+
+const CTRL_C: &[u8] = b"\x03";
+const CTRL_D: &[u8] = b"\x04";
+
+/// A client at a terminal of its own.
+struct Terminal {
+    child: Child,
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    /// Runs the client; `None` where there is no setsid(1) to give it the terminal.
+    fn run(arguments: &[&str]) -> Option<Self> {
+        let mut command = tool("setsid")?;
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let child = command
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_echo-alex-client")])
+            .args(arguments)
+            .stdin(Stdio::from(open()))
+            .stdout(Stdio::from(open()))
+            .stderr(Stdio::from(open()))
+            .spawn()
+            .unwrap();
+        let keyboard = File::from(master);
+        let mut output = keyboard.try_clone().unwrap();
+        let (sender, screen) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The end of a terminal is an error (EIO).
+            while let Ok(count) = output.read(&mut buffer) {
+                if count == 0 || sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Some(Self { child, keyboard, screen, seen: String::new() })
+    }
+
+    fn type_in(&mut self, keys: &[u8]) {
+        self.keyboard.write_all(keys).unwrap();
+    }
+
+    /// Waits until this stands on the screen, behind what was waited for before.
+    fn wait_for(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                self.seen.drain(..at + text.len());
+                return;
+            }
+            match self.screen.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
+                Err(error) => panic!("no {text:?} on the screen ({error}), but {:?}", self.seen),
+            }
+        }
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        wait(&mut self.child).code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn port(daemon: &Daemon, listener: &str) -> String {
+    daemon.address(listener).port().to_string()
+}
+
+#[test]
+fn a_line_comes_back_with_its_figures_and_ctrl_d_waits_for_the_rest() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(&daemon, "plain"), port(&daemon, "tls"));
+    let signing = daemon.path("signing.pem");
+    let tls = ["--tls", "--ca", signing.to_str().unwrap(), "localhost", &tls];
+    for arguments in [&["127.0.0.1", &plain][..], &tls] {
+        let Some(mut terminal) = Terminal::run(arguments) else { return };
+        terminal.wait_for("127.0.0.1");
+        terminal.wait_for("connected to 127.0.0.1:");
+        for line in ["hello, Alex", "and again"] {
+            terminal.type_in(format!("{line}\n").as_bytes());
+            let bytes = line.len() + 1;
+            // The terminal's own echo, ours, and the server's.
+            terminal.wait_for(&format!("{line}\r\n"));
+            terminal.wait_for(&format!("sent {bytes} bytes\r\n"));
+            terminal.wait_for(&format!("{line}\r\nreceived {bytes} bytes\r\n"));
+        }
+        terminal.type_in(CTRL_D);
+        terminal.wait_for("closed by the server: sent 22 bytes, received 22 bytes in ");
+        assert_eq!(terminal.exit_code(), Some(0));
+    }
+    daemon.wait_for_line(|line| line.contains("listener=tls") && line.contains("reason=peer-done"));
+}
+
+#[test]
+fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(&daemon, "plain"), port(&daemon, "tls"));
+    for (name, arguments) in [
+        ("plain", &["127.0.0.1", &plain][..]),
+        ("tls", &["--tls", "--insecure", "127.0.0.1", &tls]),
+    ] {
+        let Some(mut terminal) = Terminal::run(arguments) else { return };
+        terminal.type_in(b"one\n");
+        terminal.wait_for("received 4 bytes\r\n");
+        terminal.type_in(b"half a li");
+        terminal.type_in(CTRL_C);
+        terminal.wait_for("interrupted: sent 4 bytes, received 4 bytes in ");
+        assert_eq!(terminal.exit_code(), Some(130));
+        let line = daemon.wait_for_line(|line| {
+            line.contains(" session ") && line.contains(&format!("listener={name} "))
+        });
+        assert_eq!(field(&line, "reason"), "peer-done", "{line}");
+    }
+}
+
+#[test]
+fn what_arrives_while_a_line_is_typed_is_shown_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let Some(mut terminal) = Terminal::run(&["127.0.0.1", &address.port().to_string()]) else {
+        return;
+    };
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    terminal.wait_for("connected to ");
+    terminal.type_in(b"GE");
+    terminal.wait_for("GE");
+    server.write_all(b"are you still there?\n").unwrap();
+    terminal.wait_for("are you still there?\r\nreceived 21 bytes\r\n");
+    // The line that was half typed goes on, and goes out whole.
+    terminal.type_in(b"T\n");
+    let mut line = [0; 4];
+    server.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"GET\n");
+    terminal.wait_for("sent 4 bytes\r\n");
+    // The server's end is said, and ends the client though nobody typed Ctrl-D.
+    drop(server);
+    terminal.wait_for("closed by the server: sent 4 bytes, received 21 bytes");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn quiet_leaves_the_conversation_alone() {
+    let daemon = Daemon::start(PLAIN);
+    let Some(mut terminal) = Terminal::run(&["-q", "127.0.0.1", &port(&daemon, "plain")]) else {
+        return;
+    };
+    terminal.type_in(b"hush\n");
+    terminal.wait_for("hush\r\nhush\r\n");
+    terminal.type_in(CTRL_D);
+    assert_eq!(terminal.exit_code(), Some(0));
+    while let Ok(bytes) = terminal.screen.recv_timeout(PATIENCE) {
+        terminal.seen += &String::from_utf8_lossy(&bytes);
+    }
+    assert_eq!(terminal.seen, "");
+}
