@@ -47,6 +47,8 @@ fn bound(address: &str) -> (TcpListener, SocketAddr) {
 }
 
 fn listening(daemon: &Daemon) -> Vec<String> {
+    // The log is read up to here.
+    daemon.statistics();
     daemon.seen().into_iter().filter(|line| line.contains(" listening ")).collect()
 }
 
@@ -90,6 +92,7 @@ fn a_socket_without_a_fitting_name_is_matched_by_its_port() {
         let daemon = start_with(listener, None, names, &config);
         assert_eq!(daemon.address("plain"), address);
         assert_echo(&mut connect(address), b"handed over");
+        daemon.statistics();
         assert!(!daemon.seen().iter().any(|line| line.contains(" WARN ")), "{:?}", daemon.seen());
     }
 }

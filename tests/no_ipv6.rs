@@ -38,6 +38,7 @@ fn a_port_is_every_ipv4_address_where_the_kernel_has_no_ipv6() {
     );
     let address = daemon.address("plain");
     assert_eq!(address, SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
+    daemon.statistics();
     assert!(daemon.seen().iter().all(|line| !line.contains("[::]")));
     let mut stream = connect((Ipv4Addr::LOCALHOST, address.port()).into());
     assert_echo(&mut stream, b"IPv4 alone");

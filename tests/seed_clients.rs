@@ -51,6 +51,7 @@ fn three_clients_at_once_each_get_their_echo() {
         assert_eq!(client.read_to("\n"), "Received 10 bytes: together\n");
         assert!(client.child.try_wait().unwrap().is_none(), "a client has ended");
     }
+    daemon.statistics();
     assert!(!daemon.seen().iter().any(|line| line.contains(" session ")), "a session has ended");
     for client in &mut clients {
         assert!(client.finish().success());
