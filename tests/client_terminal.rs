@@ -132,7 +132,7 @@ fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
         terminal.wait_for("interrupted: sent 4 bytes, received 4 bytes in ");
         assert_eq!(terminal.exit_code(), Some(130));
         let line = daemon.wait_for_line(|line| {
-            line.contains(" session ") && line.contains(&format!("listener={name} "))
+            line.contains(" session listener=") && line.contains(&format!("listener={name} "))
         });
         assert_eq!(field(&line, "reason"), "peer-done", "{line}");
     }

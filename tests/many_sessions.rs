@@ -125,7 +125,8 @@ fn two_thousand_sessions_at_once_lose_and_change_nothing() {
 
     assert!(daemon.stop().success());
     let log = daemon.whole_log();
-    let ends: Vec<&String> = log.iter().filter(|line| line.contains(" session ")).collect();
+    let ends: Vec<&String> =
+        log.iter().filter(|line| line.contains(" session listener=")).collect();
     assert_eq!(ends.len(), 2 * SESSIONS);
     for line in ends {
         assert_eq!(field(line, "reason"), "peer-done", "{line}");

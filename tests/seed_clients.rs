@@ -52,14 +52,18 @@ fn three_clients_at_once_each_get_their_echo() {
         assert!(client.child.try_wait().unwrap().is_none(), "a client has ended");
     }
     daemon.statistics();
-    assert!(!daemon.seen().iter().any(|line| line.contains(" session ")), "a session has ended");
+    assert!(
+        !daemon.seen().iter().any(|line| line.contains(" session listener=")),
+        "a session has ended"
+    );
     for client in &mut clients {
         assert!(client.finish().success());
     }
     let mut daemon = daemon;
     assert!(daemon.stop().success());
     let log = daemon.whole_log();
-    let ends: Vec<&String> = log.iter().filter(|line| line.contains(" session ")).collect();
+    let ends: Vec<&String> =
+        log.iter().filter(|line| line.contains(" session listener=")).collect();
     assert_eq!(ends.len(), 3, "{log:#?}");
     for line in ends {
         assert_eq!(field(line, "reason"), "peer-done", "{line}");

@@ -459,7 +459,7 @@ fn openssl_echoes_a_line_in_both_versions() {
         assert_eq!(openssl.read_to("\n"), "a line\n");
         drop(openssl);
         daemon.wait_for_line(|line| {
-            line.contains(" session ") && line.contains(&format!(" tls={name} "))
+            line.contains(" session listener=") && line.contains(&format!(" tls={name} "))
         });
     }
 }
@@ -484,7 +484,7 @@ fn gnutls_echoes_a_line_in_both_versions() {
         assert_eq!(gnutls.read_to("\n"), "a line\n");
         assert!(gnutls.finish().success());
         let line = daemon.wait_for_line(|line| {
-            line.contains(" session ") && line.contains(&format!(" tls={name} "))
+            line.contains(" session listener=") && line.contains(&format!(" tls={name} "))
         });
         assert_eq!(field(&line, "reason"), "peer-done", "{line}");
     }

@@ -173,7 +173,7 @@ impl Daemon {
     /// The line that the log has for the end of a session from `peer`.
     pub fn session_line(&self, peer: SocketAddr) -> String {
         self.wait_for_line(|line| {
-            line.contains(" session ") && line.contains(&format!("peer={peer} "))
+            line.contains(" session listener=") && line.contains(&format!("peer={peer} "))
         })
     }
 
