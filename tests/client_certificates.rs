@@ -169,6 +169,23 @@ fn a_good_certificate_is_told_with_its_signer_and_last_day() {
 }
 
 #[test]
+fn an_ipv6_address_is_matched_with_and_without_brackets() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("left out: this machine has no IPv6");
+        return;
+    }
+    let daemon =
+        Daemon::start_in(folder_with_certificates(), &TLS.replace("127.0.0.1", "[::1]"), |_| {});
+    for host in ["::1", "[::1]"] {
+        let output = client(&daemon, &["-q", "--ca", "signing.pem", host]);
+        assert!(output.status.success(), "{host}: {}", stderr(&output));
+    }
+    let output = client(&daemon, &["-q", "--ca", "signing.pem", "--name", "::2", "[::1]"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is not for ::2, but for "), "{}", stderr(&output));
+}
+
+#[test]
 fn the_chain_is_shown_and_nothing_in_it_reaches_the_terminal_raw() {
     let ca = ca();
     let daemon = daemon(&ca, &server("red \u{1b}[31m\u{202e}alert\u{7}"));

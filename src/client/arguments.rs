@@ -249,9 +249,14 @@ impl TlsOptions {
             (None, true, true) => Trust::Anything,
             _ => return Err("--ca, --fingerprint and --insecure exclude each other".into()),
         };
-        let name = self.name.unwrap_or_else(|| host.to_owned());
+        let name = self.name.unwrap_or_else(|| bare(host).to_owned());
         Ok(Some(Tls { trust, name, identity, show: self.show }))
     }
+}
+
+/// A host without the brackets that an IPv6 address may be written in.
+pub fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 fn at_least_one(parser: &mut lexopt::Parser) -> Result<usize, lexopt::Error> {

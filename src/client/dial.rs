@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::arguments::{Family, Options, Tls};
+use super::arguments::{Family, Options, Tls, bare};
 use super::wait::Waiter;
 use crate::buffers::Buffers;
 use crate::certificate::{self, Certificate};
@@ -246,8 +246,7 @@ impl Connection {
 }
 
 fn resolve(host: &str, port: u16, family: Option<Family>) -> Result<Vec<SocketAddr>, Failure> {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let found = (bare, port).to_socket_addrs().map_err(|error| {
+    let found = (bare(host), port).to_socket_addrs().map_err(|error| {
         let text = error.to_string();
         let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
         Failure::new(Exit::Unreachable, format!("cannot resolve {host}: {reason}"))
