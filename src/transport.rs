@@ -385,6 +385,8 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateRequired
             | AlertDescription::NoCertificate
+            // GnuTLS says so of a certificate that it does not trust.
+            | AlertDescription::AccessDenied
     )
 }
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::certificate;
@@ -50,6 +51,8 @@ pub struct Seen {
     pub chain: Vec<CertificateDer<'static>>,
     /// What is wrong with it.
     pub error: Option<CertificateError>,
+    /// The server asked who we are, and was told nothing.
+    pub asked_in_vain: bool,
 }
 
 /// Remembers the last certificate that was verified.
@@ -86,8 +89,8 @@ impl Witness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, seen: Seen) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    fn note(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -107,7 +110,7 @@ pub fn client_config(settings: &Settings) -> Result<(ClientConfig, Witness), Fai
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &settings.identity {
-        None => builder.with_no_client_auth(),
+        None => builder.with_client_cert_resolver(Arc::new(Anonymous(witness.clone()))),
         Some(identity) => {
             let (chain, key) = tls::load_identity(identity)?;
             builder
@@ -160,6 +163,22 @@ fn rule(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Rule, Failure> 
     Ok(Rule::Chain(verifier))
 }
 
+/// Shows no certificate, and remembers that the server asked for one: TLS 1.2 has no alert that
+/// says so.
+#[derive(Debug)]
+struct Anonymous(Witness);
+
+impl ResolvesClientCert for Anonymous {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.note(|seen| seen.asked_in_vain = true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 struct Verifier {
     rule: Rule,
     provider: Arc<CryptoProvider>,
@@ -204,12 +223,12 @@ impl ServerCertVerifier for Verifier {
             ),
         };
         let chain = std::iter::once(end_entity).chain(intermediates);
-        self.witness.note(Seen {
-            chain: chain.map(|certificate| certificate.clone().into_owned()).collect(),
-            error: match &verdict {
+        self.witness.note(|seen| {
+            seen.chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
+            seen.error = match &verdict {
                 Err(Error::InvalidCertificate(error)) => Some(error.clone()),
                 _ => None,
-            },
+            };
         });
         verdict
     }

@@ -12,7 +12,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
-use util::{Authority, Daemon, TLS, field, folder_with_certificates, write_identity};
+use util::{
+    Authority, Daemon, Running, TLS, field, folder_with_certificates, tool, wait_until,
+    write_identity,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -247,11 +250,83 @@ fn a_server_that_asks_for_a_certificate_gets_it_or_says_so() {
         "{said}"
     );
 
+    assert_eq!(said.lines().count(), 1, "{said}");
+
     let output = with("stranger");
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
     assert!(stderr(&output).contains("the server refuses us: "), "{}", stderr(&output));
     let line = daemon.wait_for_line(|line| line.contains("reason=tls-peer"));
     assert_ne!(field(&line, "peer"), "");
+}
+
+/// A server from outside, once it listens at its port.
+fn foreign_server(command: Command, port: u16) -> Running {
+    let server = Running::start(command);
+    let (ending, listens) = (format!(":{port:04X}"), "0A");
+    wait_until("listening", || {
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+            let table = std::fs::read_to_string(table).unwrap_or_default();
+            table.lines().any(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                fields[1].ends_with(&ending) && fields[3] == listens
+            })
+        })
+    });
+    server
+}
+
+#[test]
+fn other_servers_that_ask_for_a_certificate_are_understood_too() {
+    let folder = folder_with_certificates();
+    stranger(folder.path());
+    let free_port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for version in ["1.2", "1.3"] {
+        let mut servers = Vec::new();
+        if let Some(mut openssl) = tool("openssl") {
+            let port = free_port();
+            openssl.current_dir(folder.path()).args(["s_server", "-quiet", "-Verify", "1"]);
+            openssl.args(["-verify_return_error", "-CAfile", "signing.pem"]);
+            openssl.args(["-cert", "alex.crt", "-key", "alex.key"]);
+            openssl.arg(format!("-tls{}", version.replace('.', "_")));
+            openssl.args(["-accept", &format!("127.0.0.1:{port}")]);
+            servers.push(("openssl", port, foreign_server(openssl, port)));
+        }
+        if let Some(mut gnutls) = tool("gnutls-serv") {
+            let port = free_port();
+            gnutls.current_dir(folder.path()).args(["--echo", "--quiet"]);
+            gnutls.args(["--require-client-cert", "--verify-client-cert"]);
+            gnutls.args(["--x509cafile", "signing.pem", "--x509certfile", "alex.crt"]);
+            gnutls.args(["--x509keyfile", "alex.key", "--port", &port.to_string()]);
+            gnutls.arg(format!("--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}"));
+            servers.push(("gnutls-serv", port, foreign_server(gnutls, port)));
+        }
+        for (server, port, _running) in &servers {
+            let outcome = |own: &[&str]| {
+                Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
+                    .current_dir(folder.path())
+                    .args(["-q", "--tls", "--ca", "signing.pem", "--name", "localhost"])
+                    .args(own)
+                    .args(["127.0.0.1", &port.to_string()])
+                    .stdin(Stdio::null())
+                    .output()
+                    .unwrap()
+            };
+            let cases: [(&[&str], &str); 2] = [
+                (&[], "asks for a certificate"),
+                (&["--cert", "stranger.crt", "--key", "stranger.key"], "our certificate"),
+            ];
+            for (own, words) in cases {
+                let output = outcome(own);
+                let said = stderr(&output);
+                let case = format!("{server}, TLS {version}, {own:?}: {said}");
+                assert_eq!(output.status.code(), Some(3), "{case}");
+                assert!(said.contains("the server refuses us: "), "{case}");
+                assert!(said.contains(words) && said.contains("--cert FILE --key FILE"), "{case}");
+                assert_eq!(said.lines().count(), 1, "{case}");
+            }
+        }
+    }
 }
 
 fn stranger(folder: &Path) {

@@ -83,10 +83,23 @@ impl Dialler {
             let start = Instant::now();
             connection
                 .shake_hands(start + self.timeout, waiter, buffers)
-                .map_err(|failed| self.explain(failed))?;
+                .map_err(|failed| self.explain(self.blame_missing_certificate(failed)))?;
             connection.handshake_time = Some(start.elapsed());
         }
         Ok(connection)
+    }
+
+    /// A server of TLS 1.2 that asks for a certificate in vain ends the handshake with an alert
+    /// that says nothing of it.
+    fn blame_missing_certificate(&self, failed: Failed) -> Failed {
+        let asked = self.tls.as_ref().is_some_and(|(_, _, witness)| witness.seen().asked_in_vain);
+        match failed {
+            Failed::Reason(CloseReason::TlsPeer(text)) if asked => {
+                let text = format!("the peer asks for a certificate ({text})");
+                CloseReason::CertificateRefused(text.into()).into()
+            }
+            failed => failed,
+        }
     }
 
     /// A new transport for a connection to this server.
