@@ -203,6 +203,32 @@ fn the_chain_is_shown_and_nothing_in_it_reaches_the_terminal_raw() {
 }
 
 #[test]
+fn each_certificate_of_a_chain_is_shown() {
+    let root = Authority::new("the root");
+    let between = root.intermediate("in between");
+    let (certificate, key) = between.sign("leaf", ExtendedKeyUsagePurpose::ServerAuth);
+    let folder = tempfile::tempdir().unwrap();
+    write_identity(folder.path(), "alex", &(certificate + &between.pem()), &key);
+    root.write(folder.path(), "signing.pem");
+    let daemon = Daemon::start_in(folder, TLS, |_| {});
+    let output = client(&daemon, &["--ca", "signing.pem", "--show-certificate", "localhost"]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    let all = |key: &str| -> Vec<&str> {
+        said.lines().filter_map(|line| line.strip_prefix(key)).map(str::trim).collect()
+    };
+    assert_eq!(all("issuer "), ["CN=in between", "CN=the root"], "{said}");
+    assert_eq!(all("names "), ["localhost, 127.0.0.1, ::1", "none"], "{said}");
+    for key in ["valid ", "key "] {
+        assert_eq!(all(key).len(), 2, "{key}: {said}");
+    }
+    for key in ["subject ", "serial ", "SHA-256 "] {
+        assert_eq!(all(key).len(), 2, "{key}: {said}");
+        assert_ne!(all(key)[0], all(key)[1], "{key}: {said}");
+    }
+}
+
+#[test]
 fn a_fingerprint_from_the_daemons_log_is_enough() {
     let daemon =
         Daemon::start("[[listener]]\nname = \"tls\"\nlisten = \"127.0.0.1:0\"\n[listener.tls]\n");
