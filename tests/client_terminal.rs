@@ -99,8 +99,12 @@ fn a_line_comes_back_with_its_figures_and_ctrl_d_waits_for_the_rest() {
     let tls = ["--tls", "--ca", signing.to_str().unwrap(), "localhost", &tls];
     for arguments in [&["127.0.0.1", &plain][..], &tls] {
         let Some(mut terminal) = Terminal::run(arguments) else { return };
+        terminal.wait_for(&format!("{} is ", arguments[arguments.len() - 2]));
         terminal.wait_for("127.0.0.1");
         terminal.wait_for("connected to 127.0.0.1:");
+        if arguments.contains(&"--tls") {
+            terminal.wait_for("certificate valid: CN=");
+        }
         for line in ["hello, Alex", "and again"] {
             terminal.type_in(format!("{line}\n").as_bytes());
             let bytes = line.len() + 1;
@@ -136,6 +140,46 @@ fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
         });
         assert_eq!(field(&line, "reason"), "peer-done", "{line}");
     }
+}
+
+#[test]
+fn ctrl_d_ends_our_half_and_the_answer_that_follows_is_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let Some(mut terminal) = Terminal::run(&["127.0.0.1", &address.port().to_string()]) else {
+        return;
+    };
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    terminal.type_in(b"all of it?\n");
+    terminal.wait_for("sent 11 bytes\r\n");
+    terminal.type_in(CTRL_D);
+    // A server that answers nothing before the end of the question.
+    let mut question = String::new();
+    server.read_to_string(&mut question).unwrap();
+    assert_eq!(question, "all of it?\n");
+    server.write_all(b"all of it\n").unwrap();
+    terminal.wait_for("all of it\r\nreceived 10 bytes\r\n");
+    drop(server);
+    terminal.wait_for("closed by the server: sent 11 bytes, received 10 bytes in ");
+    assert_eq!(terminal.exit_code(), Some(0));
+}
+
+#[test]
+fn ctrl_c_gives_the_server_an_end_and_no_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let Some(mut terminal) = Terminal::run(&["127.0.0.1", &address.port().to_string()]) else {
+        return;
+    };
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    terminal.wait_for("connected to ");
+    terminal.type_in(CTRL_C);
+    terminal.wait_for("interrupted: sent 0 bytes, received 0 bytes in ");
+    assert_eq!(terminal.exit_code(), Some(130));
+    // A reset would be an error.
+    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
 }
 
 #[test]
