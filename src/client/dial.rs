@@ -278,3 +278,51 @@ fn resolve(host: &str, port: u16, family: Option<Family>) -> Result<Vec<SocketAd
     }
     Ok(addresses)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// To loopback addresses in this order, as a resolver might give them.
+    fn dialler(addresses: &[SocketAddr]) -> Dialler {
+        Dialler {
+            host: "alex".into(),
+            addresses: addresses.to_vec(),
+            timeout: Duration::from_secs(10),
+            tls: None,
+        }
+    }
+
+    /// A port that is held and does not listen, so that nobody else gets it.
+    fn refusing() -> (socket2::Socket, SocketAddr) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        (socket, address)
+    }
+
+    #[test]
+    fn the_next_address_is_tried_where_one_refuses() {
+        let (_held, refusing) = refusing();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let (_, address) = dialler(&[refusing, there]).connect().unwrap();
+        assert_eq!(address, there);
+    }
+
+    #[test]
+    fn each_address_has_its_reason_where_none_answers() {
+        let ((_held, one), (_held_too, other)) = (refusing(), refusing());
+        let failure = dialler(&[one, other]).connect().unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert_eq!(
+            failure.message,
+            format!(
+                "cannot connect to alex: {one}: connection refused; {other}: connection refused"
+            )
+        );
+    }
+}
