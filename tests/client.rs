@@ -382,12 +382,6 @@ fn full_and_resumed_handshakes_are_counted_apart() {
     assert!(resumed.contains("reason=peer-done"), "{resumed}");
 }
 
-/// Starts a program from outside that serves one port, and waits until it listens.
-fn foreign(mut command: Command) -> std::process::Child {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    child.unwrap()
-}
-
 /// A port that was free a moment ago.
 fn free_port() -> String {
     port(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
@@ -416,28 +410,24 @@ fn it_works_with_servers_that_we_did_not_write() {
     if let Some(mut socat) = tool("socat") {
         let port = free_port();
         socat.arg(format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr")).arg("EXEC:cat");
-        let mut child = foreign(socat);
+        let _server = util::Running::start(socat);
         let output = run_when_it_listens(&["--verify", "127.0.0.1", &port], &input);
         assert!(output.status.success() && output.stdout == input, "socat: {}", stderr(&output));
-        let _ = child.kill();
-        child.wait().unwrap();
     }
     if let Some(mut gnutls) = tool("gnutls-serv") {
         let port = free_port();
         gnutls.args(["--echo", "--port", &port, "--x509certfile", &certificate]);
         gnutls.args(["--x509keyfile", &key, "--quiet"]);
-        let mut child = foreign(gnutls);
+        let _server = util::Running::start(gnutls);
         let arguments = ["--tls", "--ca", &ca, "localhost", &port, "--ping", "-c3", "-i0.01"];
         let output = run_when_it_listens(&arguments, b"");
         assert!(output.status.success(), "gnutls-serv: {}", stderr(&output));
-        let _ = child.kill();
-        child.wait().unwrap();
     }
     if let Some(mut openssl) = tool("openssl") {
         let port = free_port();
         openssl.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{port}")]);
         openssl.args(["-cert", &certificate, "-key", &key]);
-        let mut child = foreign(openssl);
+        let _server = util::Running::start(openssl);
         let mut asking = client()
             .args(["-q", "--tls", "--ca", &ca, "--timeout=1", "127.0.0.1", &port])
             .stdin(Stdio::piped())
@@ -466,8 +456,6 @@ fn it_works_with_servers_that_we_did_not_write() {
         assert_eq!(line, "olleh\n");
         let _ = asking.kill();
         asking.wait().unwrap();
-        let _ = child.kill();
-        child.wait().unwrap();
     }
 }
 
@@ -479,17 +467,14 @@ fn a_classs_first_server_is_found_out_by_its_extra_nul() {
     compiler.args(["-Wall", "-o"]).arg(&program);
     compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seed/server.c"));
     assert!(compiler.status().unwrap().success());
-    let mut server = Command::new(program).stdout(Stdio::piped()).spawn().unwrap();
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let mut server = util::Running::start(Command::new(program));
+    let port = server.read_to("\n");
 
     let output = run(&["-q", "127.0.0.1", port.trim()], b"hello\n");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hello\n\0"[..]));
     let output = run(&["-q", "--verify", "127.0.0.1", port.trim()], b"hello\n");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("byte 6: came 0x00 where nothing was sent"), "{output:?}");
-    server.kill().unwrap();
-    server.wait().unwrap();
 }
 
 #[test]
@@ -509,6 +494,32 @@ fn netcat_can_be_the_server() {
     assert_eq!(server.read(6), b"to nc\n");
     server.say(b"from nc\n");
     assert_eq!(talking.read(8), b"from nc\n");
+    assert!(talking.finish().success());
+    assert!(util::wait(&mut server.child).success());
+}
+
+#[test]
+fn each_address_of_a_name_is_tried_in_turn() {
+    let resolved = |family: &str| {
+        let output = run(&["-q", family, "localhost", "1"], b"");
+        !stderr(&output).contains("cannot resolve") && !stderr(&output).contains("has no IPv")
+    };
+    if !resolved("-4") || !resolved("-6") {
+        eprintln!("left out: localhost is not both an IPv4 and an IPv6 address here");
+        return;
+    }
+    for (listen, there, not_there) in [("127.0.0.1:0", "-4", "-6"), ("[::1]:0", "-6", "-4")] {
+        let daemon =
+            Daemon::start(&format!("[[listener]]\nname = \"plain\"\nlisten = \"{listen}\"\n"));
+        let port = port(daemon.address("plain"));
+        for family in [&[][..], &[there]] {
+            let arguments = [&["-q", "--verify"], family, &["localhost", &port]].concat();
+            let output = run(&arguments, b"found");
+            assert!(output.status.success(), "{listen} {family:?}: {}", stderr(&output));
+        }
+        let output = run(&["-q", not_there, "localhost", &port], b"");
+        assert_eq!(output.status.code(), Some(2), "{listen}: {}", stderr(&output));
+    }
 }
 
 #[test]
