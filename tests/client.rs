@@ -230,6 +230,9 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         port(listener.local_addr().unwrap())
     };
+    let folder = tempfile::tempdir().unwrap();
+    let junk = folder.path().join("junk.pem");
+    std::fs::write(&junk, "no certificate").unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = port(silent.local_addr().unwrap());
     let cases: &[(&[&str], i32, &str)] = &[
@@ -253,6 +256,11 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
             &["--tls", "--ca", "/nowhere.pem", "127.0.0.1"],
             66,
             "cannot read the certificate /nowhere.pem",
+        ),
+        (
+            &["--tls", "--ca", junk.to_str().unwrap(), "127.0.0.1"],
+            78,
+            "junk.pem: there is no certificate",
         ),
     ];
     for (arguments, code, words) in cases {

@@ -34,7 +34,8 @@ Usage: echo-alex-client [OPTIONS] HOST [PORT]     (port 5000, with --tls 5001)
       --json             Figures of --ping and --bench as JSON
   -h, --help; -V, --version
 Exit codes: 0 well, 1 the echo differed or was cut short, 2 cannot connect,
-  3 certificate refused, 4 timed out, 64 usage, 66 no such file, 130 interrupted
+  3 certificate refused, 4 timed out, 64 usage, 66 no such file, 77 it may not
+  be read, 78 it is not good, 130 interrupted
 ";
 
 /// What the client was asked for.
@@ -340,6 +341,22 @@ mod tests {
         }
         assert!(fingerprint("sha256:ab").is_err());
         assert!(fingerprint(&"é".repeat(32)).is_err());
+    }
+
+    #[test]
+    fn each_option_in_the_help_is_understood() {
+        let words = HELP.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+        let options: Vec<&str> = words
+            .filter(|word| {
+                word.trim_start_matches('-').starts_with(char::is_alphanumeric)
+                    && word.starts_with('-')
+            })
+            .collect();
+        assert!(options.contains(&"--fingerprint") && options.contains(&"-4"), "{options:?}");
+        for option in options {
+            let refused = parse(option).err().unwrap_or_default();
+            assert!(!refused.contains("invalid option"), "{option}: {refused}");
+        }
     }
 
     #[test]
