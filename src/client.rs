@@ -47,10 +47,15 @@ pub fn run(options: Options) -> Result<Exit, Failure> {
     match &task {
         Task::Bench(bench) => bench::run(&mut client, bench),
         Task::Ping(_) | Task::Relay { .. } => {
-            let connection = client.dialler.dial(&mut client.waiter, &mut client.buffers)?;
-            if talks {
+            let dialled = client.dialler.dial(&mut client.waiter, &mut client.buffers);
+            if let (Ok(connection), true) = (&dialled, talks) {
                 introduce(&client.dialler, connection.address);
             }
+            // Where they are refused, they are wanted most.
+            for certificate in client.dialler.shown_certificates() {
+                eprintln!("{certificate}");
+            }
+            let connection = dialled?;
             match &task {
                 Task::Ping(ping) => ping::run(&mut client, connection, ping),
                 _ => relay::run(

@@ -229,6 +229,17 @@ fn each_certificate_of_a_chain_is_shown() {
 }
 
 #[test]
+fn a_certificate_that_is_refused_is_shown_too() {
+    let ca = ca();
+    let daemon = daemon(&ca, &server("refused"));
+    let output = client(&daemon, &["-q", "--ca", "another.pem", "--show-certificate", "localhost"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("subject  CN=refused\n") && said.contains("SHA-256"), "{said}");
+    assert!(said.lines().last().unwrap().starts_with("echo-alex-client: "), "{said}");
+}
+
+#[test]
 fn a_fingerprint_from_the_daemons_log_is_enough() {
     let daemon =
         Daemon::start("[[listener]]\nname = \"tls\"\nlisten = \"127.0.0.1:0\"\n[listener.tls]\n");

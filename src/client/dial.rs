@@ -190,10 +190,17 @@ impl Dialler {
             }
             _ => lines.push(format!("certificate valid: {who}")),
         }
-        if tls.show {
-            lines.extend(chain.iter().map(|der| certificate::describe(der)));
-        }
         lines
+    }
+
+    /// What the server sent of certificates, also those that were refused, if that was asked for.
+    pub fn shown_certificates(&self) -> Vec<String> {
+        match &self.tls {
+            Some((tls, _, witness)) if tls.show => {
+                witness.seen().chain.iter().map(|der| certificate::describe(der)).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 }
 
