@@ -136,7 +136,12 @@ fn a_reader_that_has_enough_ends_the_client_without_a_word() {
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "first\n");
     drop(stdout);
-    stdin.write_all(b"second\n").unwrap();
+    // A process that another test starts at this moment may still hold our end of the pipe, so one
+    // line could go out unread.
+    util::wait_until("the client's end", || {
+        let _ = stdin.write_all(b"more\n");
+        child.try_wait().unwrap().is_some()
+    });
     let status = util::wait(&mut child);
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

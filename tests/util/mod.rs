@@ -738,7 +738,7 @@ impl Daemon {
 }
 
 /// Looks again and again until something outside is so that gives no word of it by itself.
-pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "it did not come to {what}");
