@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
@@ -25,7 +24,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use crate::tls::{Chain, fingerprint};
+use crate::tls::{Chain, fingerprint, has_aes, provider};
 
 /// What a certificate says of itself. The texts are safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,13 +193,13 @@ pub fn verify(chain: &Chain, roots: &Chain, ca: &str, purpose: Purpose) -> Resul
             // A wildcard stands for any name in its place.
             let server = ServerName::try_from(name.replace('*', "any"))
                 .map_err(|_| format!("{name:?} is neither a host name nor an address"))?;
-            WebPkiServerVerifier::builder_with_provider(store, provider())
+            WebPkiServerVerifier::builder_with_provider(store, provider(has_aes()))
                 .build()
                 .map_err(|e| format!("{ca}: {e}"))?
                 .verify_server_cert(leaf, links, &server, &[], now)
                 .map(|_| ())
         }
-        Purpose::Client => WebPkiClientVerifier::builder_with_provider(store, provider())
+        Purpose::Client => WebPkiClientVerifier::builder_with_provider(store, provider(has_aes()))
             .build()
             .map_err(|e| format!("{ca}: {e}"))?
             .verify_client_cert(leaf, links, now)
@@ -237,7 +236,7 @@ fn verify_dates_of_signer(chain: &Chain, roots: &Chain, ca: &str) -> Result<(), 
 
 /// Checks that `key` is the key of the first certificate in `chain`.
 pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), String> {
-    match CertifiedKey::from_der(chain.clone(), key, &provider()) {
+    match CertifiedKey::from_der(chain.clone(), key, &provider(has_aes())) {
         Ok(_) => Ok(()),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             Err("the key is another certificate's: find the right one, or make both anew".into())
@@ -342,10 +341,6 @@ pub fn explain(
             printable(&other.to_string())
         ),
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// A name as RFC 4514 writes it, but in the order in which it stands in the certificate.

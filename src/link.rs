@@ -119,6 +119,13 @@ impl<W: Wire> Link<W> {
         Ok(self.outbox.send(&mut self.wire, buffers.sealed.filled())?)
     }
 
+    /// Says goodbye, as far as the kernel takes it: `close_notify`, FIN.
+    pub fn goodbye(&mut self, buffers: &mut Buffers) {
+        if self.finish(buffers).is_ok() {
+            let _ = self.end_writing();
+        }
+    }
+
     /// Sends what waits; says whether the kernel took any of it.
     pub fn flush(&mut self) -> io::Result<bool> {
         self.outbox.flush(&mut self.wire)

@@ -387,11 +387,17 @@ impl Server {
             listener.admission.leave(address);
             self.tls_sessions -= usize::from(session.is_tls());
             listener.stats.end(&reason);
-            if listener.sockets.is_empty() && listener.admission.sessions() == 0 {
-                self.past.add(&self.listeners.remove(listener_key).stats);
-            }
+            self.forget_if_retired(listener_key);
             // Its descriptor is free for one that waits.
             self.exhausted = None;
+        }
+    }
+
+    /// Forgets a listener that has neither sockets nor sessions any more, but not what it counted.
+    fn forget_if_retired(&mut self, key: usize) {
+        let listener = &self.listeners[key];
+        if listener.sockets.is_empty() && listener.admission.sessions() == 0 {
+            self.past.add(&self.listeners.remove(key).stats);
         }
     }
 

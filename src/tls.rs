@@ -101,11 +101,7 @@ pub fn load_certificates(path: &Path) -> Result<Chain, Failure> {
         .collect::<Result<Chain, _>>()
         .map_err(|error| damaged(path, &error))?;
     if certificates.is_empty() {
-        let hint = if contains(&pem, "PRIVATE KEY") {
-            "; it holds a key: are the two swapped?"
-        } else {
-            ""
-        };
+        let hint = swapped(&pem, "PRIVATE KEY", "a key");
         return Err(Failure::config(format!(
             "{}: there is no certificate (-----BEGIN CERTIFICATE-----) in it{hint}",
             path.display()
@@ -127,11 +123,7 @@ pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     let key =
         rustls_pemfile::private_key(&mut pem.as_slice()).map_err(|error| damaged(path, &error))?;
     let Some(key) = key else {
-        let hint = if contains(&pem, "CERTIFICATE") {
-            "; it holds a certificate: are the two swapped?"
-        } else {
-            ""
-        };
+        let hint = swapped(&pem, "CERTIFICATE", "a certificate");
         return Err(Failure::config(format!(
             "{}: there is no private key (-----BEGIN PRIVATE KEY-----) in it{hint}",
             path.display()
@@ -143,12 +135,18 @@ pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     Ok(key)
 }
 
-fn load_client_ca(client_ca: &config::ClientCa) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
-    let path = &client_ca.file;
-    let mut roots = RootCertStore::empty();
+/// Adds the CAs in a PEM file to `roots`.
+pub(crate) fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), Failure> {
     for certificate in load_certificates(path)? {
         roots.add(certificate).map_err(|error| damaged(path, &error))?;
     }
+    Ok(())
+}
+
+fn load_client_ca(client_ca: &config::ClientCa) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
+    let path = &client_ca.file;
+    let mut roots = RootCertStore::empty();
+    add_authorities(&mut roots, path)?;
     warn_of_an_old_clock(path);
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(has_aes()));
     let builder = if client_ca.required { builder } else { builder.allow_unauthenticated() };
@@ -195,11 +193,20 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| failed(&error))
 }
 
+/// A hint for a file that holds what belongs into another.
+fn swapped(pem: &[u8], text: &str, what: &str) -> String {
+    if contains(pem, text) {
+        format!("; it holds {what}: are the two swapped?")
+    } else {
+        String::new()
+    }
+}
+
 fn contains(pem: &[u8], text: &str) -> bool {
     pem.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-pub(crate) fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::config(format!("{}: damaged: {error}", path.display()))
 }
 

@@ -140,9 +140,7 @@ fn rule(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Rule, Failure> 
         Trust::Fingerprint(expected) => return Ok(Rule::Fingerprint(expected.clone())),
         Trust::Authorities(files) => {
             for file in files {
-                for certificate in tls::load_certificates(file)? {
-                    roots.add(certificate).map_err(|error| tls::damaged(file, &error))?;
-                }
+                tls::add_authorities(&mut roots, file)?;
             }
         }
         Trust::System => {

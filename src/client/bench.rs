@@ -142,9 +142,7 @@ pub fn run(client: &mut Client, bench: &Bench) -> Result<Exit, Failure> {
     };
     let duration = start.elapsed();
     for load in &mut loads {
-        if load.link.finish(&mut client.buffers).is_ok() {
-            let _ = load.link.end_writing();
-        }
+        load.link.goodbye(&mut client.buffers);
     }
     let bytes: u64 = loads.iter().map(|load| load.received).sum();
     let Some(address) = address else { return Ok(Exit::Ok) };
@@ -456,7 +454,7 @@ fn count_handshakes(
             Err(super::ping::Missed::Failed(Failed::Interrupted)) => interrupted = true,
             Err(missed) => return Err(missed.explain(dialler)),
         }
-        connection.goodbye(&mut client.buffers);
+        connection.link.goodbye(&mut client.buffers);
     }
     Ok((Handshakes::over(&latencies, start.elapsed()), interrupted))
 }

@@ -18,7 +18,7 @@ use crate::transport::Transport;
 use crate::trust::{self, ClientConfig, Trust, Witness};
 
 /// The token of a connection's socket.
-pub const SOCKET: Token = Token(0);
+const SOCKET: Token = Token(0);
 
 /// How to reach the server: found out once, used for each connection.
 pub struct Dialler {
@@ -103,14 +103,14 @@ impl Dialler {
     }
 
     /// A new transport for a connection to this server.
-    pub fn transport(&self) -> Result<Transport, Failure> {
+    fn transport(&self) -> Result<Transport, Failure> {
         let Some((tls, config, _)) = &self.tls else { return Ok(Transport::Plain) };
         Transport::tls_client(config.clone(), trust::server_name(&tls.name)?)
             .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
     }
 
     /// A socket to the first address that answers.
-    pub fn connect(&self) -> Result<(TcpStream, SocketAddr), Failure> {
+    fn connect(&self) -> Result<(TcpStream, SocketAddr), Failure> {
         let mut failures = Vec::new();
         for address in &self.addresses {
             let connected = StdStream::connect_timeout(address, self.timeout).and_then(|stream| {
@@ -228,13 +228,6 @@ impl From<io::Error> for Failed {
 }
 
 impl Connection {
-    /// Says goodbye, as far as the kernel takes it: `close_notify`, FIN.
-    pub fn goodbye(&mut self, buffers: &mut Buffers) {
-        if self.link.finish(buffers).is_ok() {
-            let _ = self.link.end_writing();
-        }
-    }
-
     fn shake_hands(
         &mut self,
         deadline: Instant,

@@ -118,7 +118,7 @@ impl Times {
                 if let Some(time) = connection.handshake_time {
                     self.handshakes.record(time);
                 }
-                connection.goodbye(&mut client.buffers);
+                connection.link.goodbye(&mut client.buffers);
             }
             if !client.options.json && !client.options.quiet {
                 let phases = if ping.reconnect { phases(&connection) } else { String::new() };
@@ -136,7 +136,7 @@ impl Times {
             }
         }
         if !ping.reconnect {
-            connection.goodbye(&mut client.buffers);
+            connection.link.goodbye(&mut client.buffers);
         }
         Ok(())
     }

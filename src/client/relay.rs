@@ -81,7 +81,7 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
     let end = relay.converse();
     drop(waker);
     if !relay.input_ended {
-        relay.connection.goodbye(&mut relay.client.buffers);
+        relay.connection.link.goodbye(&mut relay.client.buffers);
     }
     let end = end?;
     if relay.talks {
@@ -89,7 +89,8 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
             "{}: sent {}, received {} in {:.1} s",
             match end {
                 End::Interrupted => "interrupted",
-                End::Server | End::Output => "closed by the server",
+                End::Server => "closed by the server",
+                End::Output => "nobody reads the output",
             },
             stats::bytes(relay.sent),
             stats::bytes(relay.received),
@@ -177,8 +178,7 @@ impl Relay<'_> {
             }
             return Ok(false);
         }
-        let explain =
-            |reason: crate::close::CloseReason| self.client.dialler.explain(reason.into());
+        let explain = |reason: CloseReason| self.client.dialler.explain(reason.into());
         match self.input.try_recv() {
             Ok(Input::Bytes(bytes)) => {
                 self.connection.link.send(&bytes, &mut self.client.buffers).map_err(explain)?;

@@ -168,9 +168,7 @@ impl Server {
             .collect();
         self.end_sessions(&CloseReason::ListenerRemoved, |key| retired.contains(&key), now);
         for key in retired {
-            if self.listeners[key].admission.sessions() == 0 {
-                self.past.add(&self.listeners.remove(key).stats);
-            }
+            self.forget_if_retired(key);
         }
     }
 
