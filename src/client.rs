@@ -11,14 +11,13 @@ pub mod bench;
 pub mod latency;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use crate::buffers::Buffers;
 use crate::exit::{Exit, Failure};
 use arguments::{Options, Task};
-use dial::Dialler;
+use dial::{Connection, Dialler};
 use wait::Waiter;
 
 /// What every task needs.
@@ -38,40 +37,34 @@ pub fn run(options: Options) -> Result<Exit, Failure> {
         waiter: Waiter::new()?,
         options,
     };
-    let talks = !client.options.quiet && !client.options.json;
-    if talks {
+    if !client.options.quiet {
         let addresses: Vec<String> =
             client.dialler.addresses.iter().map(|address| address.ip().to_string()).collect();
         eprintln!("{} is {}", client.dialler.host, addresses.join(", "));
     }
+    let connection = client.dial_and_introduce()?;
     match &task {
-        Task::Bench(bench) => bench::run(&mut client, bench),
-        Task::Ping(_) | Task::Relay { .. } => {
-            let dialled = client.dialler.dial(&mut client.waiter, &mut client.buffers);
-            if let (Ok(connection), true) = (&dialled, talks) {
-                introduce(&client.dialler, connection.address);
-            }
-            // Where they are refused, they are wanted most.
-            for certificate in client.dialler.shown_certificates() {
-                eprintln!("{certificate}");
-            }
-            let connection = dialled?;
-            match &task {
-                Task::Ping(ping) => ping::run(&mut client, connection, ping),
-                _ => relay::run(
-                    &mut client,
-                    connection,
-                    matches!(task, Task::Relay { verify: true }),
-                ),
-            }
-        }
+        Task::Relay { verify } => relay::run(&mut client, connection, *verify),
+        Task::Ping(ping) => ping::run(&mut client, connection, ping),
+        Task::Bench(bench) => bench::run(&mut client, connection, bench),
     }
 }
 
-fn introduce(dialler: &Dialler, address: SocketAddr) {
-    eprintln!("connected to {address}");
-    for line in dialler.introduction() {
-        eprintln!("{line}");
+impl Client {
+    /// The first connection, and who is at its other end.
+    fn dial_and_introduce(&mut self) -> Result<Connection, Failure> {
+        let dialled = self.dialler.dial(&mut self.waiter, &mut self.buffers);
+        if let (Ok(connection), false) = (&dialled, self.options.quiet) {
+            eprintln!("connected to {}", connection.address);
+            for line in self.dialler.introduction() {
+                eprintln!("{line}");
+            }
+        }
+        // Where they are refused, they are wanted most.
+        for certificate in self.dialler.shown_certificates() {
+            eprintln!("{certificate}");
+        }
+        dialled
     }
 }
 

@@ -261,6 +261,24 @@ fn insecure_says_in_capitals_what_it_is_and_who_answered() {
     assert!(said.contains("certificate not verified: CN=whoever"), "{said}");
 }
 
+#[test]
+fn a_measurement_says_too_who_answers_and_json_stays_json() {
+    let ca = ca();
+    let daemon = daemon(&ca, &server("measured"));
+    for task in [
+        &["--bench", "--duration=0.1"][..],
+        &["--handshakes", "--duration=0.2"],
+        &["--ping", "-c1"],
+    ] {
+        let arguments = [task, &["--json", "--insecure", "localhost"]].concat();
+        let output = client(&daemon, &arguments);
+        let said = stderr(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("NOT VERIFIED") && said.contains("CN=measured"), "{task:?}: {said}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    }
+}
+
 fn mutual(folder: tempfile::TempDir) -> Daemon {
     Daemon::start_in(folder, &format!("{TLS}client-ca = \"signing.pem\"\n"), |_| {})
 }

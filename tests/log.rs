@@ -288,3 +288,15 @@ fn why_a_start_failed_is_on_standard_error_and_in_syslog() {
     wait_until("a line on standard error", || !daemon.seen().is_empty());
     assert!(daemon.seen()[0].starts_with(&format!("echo-alex: {cause}")));
 }
+
+#[test]
+fn a_relative_path_of_the_log_daemon_is_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = std::os::unix::net::UnixDatagram::bind(folder.path().join("log")).unwrap();
+    log.set_read_timeout(Some(util::PATIENCE)).unwrap();
+    let config = format!("[log]\ntarget = \"syslog\"\nsocket = \"log\"\n{PLAIN}");
+    let _daemon = Daemon::start_in(folder, &config, |_| {});
+    let mut line = [0; 1000];
+    let length = log.recv(&mut line).unwrap();
+    assert!(String::from_utf8_lossy(&line[..length]).contains(" starts, with "));
+}

@@ -160,6 +160,8 @@ impl Request {
         let (mut quiet, mut json, mut verify) = (false, false, false);
         let mut tls = TlsOptions::default();
         let (mut pings, mut benches) = (false, false);
+        // The last option that only one of the tasks has.
+        let (mut of_ping, mut of_bench) = (None, None);
         let mut ping =
             Ping { count: None, interval: Duration::from_secs(1), size: 64, reconnect: false };
         let mut bench = Bench {
@@ -170,6 +172,15 @@ impl Request {
             handshakes: false,
         };
         while let Some(argument) = parser.next()? {
+            match argument {
+                Short('c' | 'i' | 's') | Long("count" | "interval" | "reconnect") => {
+                    of_ping = Some(name(&argument));
+                }
+                Long("connections" | "size" | "depth" | "duration") => {
+                    of_bench = Some(name(&argument));
+                }
+                _ => {}
+            }
             match argument {
                 Short('h') | Long("help") => return Ok(Self::Help),
                 Short('V') | Long("version") => return Ok(Self::Version),
@@ -197,19 +208,22 @@ impl Request {
                 Long("bench") => benches = true,
                 Long("handshakes") => (benches, bench.handshakes) = (true, true),
                 Long("connections") => bench.connections = at_least_one(parser)?,
-                Long("size") => {
-                    bench.size = at_least_one(parser)?;
-                    ping.size = bench.size;
-                }
+                Long("size") => bench.size = at_least_one(parser)?,
                 Long("depth") => bench.depth = at_least_one(parser)?,
                 Long("duration") => bench.duration = seconds(parser)?,
                 Value(value) if host.is_none() => host = Some(value.string()?),
-                Value(value) if port.is_none() => port = Some(value.parse()?),
+                Value(value) if port.is_none() => port = Some(value.parse_with(tcp_port)?),
                 argument => return Err(argument.unexpected()),
             }
         }
         let host: String = host.ok_or("which HOST?")?;
         let tls = tls.check(&host)?;
+        if let Some(option) = of_ping.filter(|_| !pings) {
+            return Err(format!("{option} goes with --ping").into());
+        }
+        if let Some(option) = of_bench.filter(|_| !benches) {
+            return Err(format!("{option} goes with --bench").into());
+        }
         let task = match (pings, benches) {
             (true, true) => return Err("--ping and --bench are two things".into()),
             (true, false) => Task::Ping(ping),
@@ -253,6 +267,19 @@ impl TlsOptions {
         let name = self.name.unwrap_or_else(|| bare(host).to_owned());
         Ok(Some(Tls { trust, name, identity, show: self.show }))
     }
+}
+
+/// An option as it is typed.
+fn name(argument: &lexopt::Arg<'_>) -> String {
+    match argument {
+        Short(letter) => format!("-{letter}"),
+        Long(word) => format!("--{word}"),
+        Value(value) => value.to_string_lossy().into_owned(),
+    }
+}
+
+fn tcp_port(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|port| *port > 0).ok_or("a port is a number from 1 to 65535")
 }
 
 /// A host without the brackets that an IPv6 address may be written in.
@@ -356,6 +383,27 @@ mod tests {
         for option in options {
             let refused = parse(option).err().unwrap_or_default();
             assert!(!refused.contains("invalid option"), "{option}: {refused}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_does_not_fit_the_task_is_refused() {
+        for (line, words) in [
+            ("-c 3 alex", "-c goes with --ping"),
+            ("--bench -s 3000 alex", "-s goes with --ping"),
+            ("--ping --size 3000 alex", "--size goes with --bench"),
+            ("--duration 3 alex", "--duration goes with --bench"),
+        ] {
+            assert!(parse(line).unwrap_err().contains(words), "{line}");
+        }
+        assert!(parse("--ping -c 3 -s 9 alex").is_ok() && parse("--bench --size 9 alex").is_ok());
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused_in_words() {
+        for port in ["0", "70000", "http"] {
+            let words = parse(&format!("alex {port}")).unwrap_err();
+            assert!(words.contains("from 1 to 65535"), "{words}");
         }
     }
 

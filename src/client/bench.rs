@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Client;
 use super::arguments::Bench;
-use super::dial::{Dialler, Failed};
+use super::dial::{Connection, Dialler, Failed};
 use super::expect::{Difference, Expected};
 use super::latency::{Latencies, Summary};
 use crate::buffers::{Buffers, READ_SIZE};
@@ -97,29 +97,18 @@ impl Pattern {
     }
 }
 
-/// Measures for the time that was asked for.
-pub fn run(client: &mut Client, bench: &Bench) -> Result<Exit, Failure> {
+/// Measures for the time that was asked for; `first` is the first of the connections.
+pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<Exit, Failure> {
     if bench.handshakes {
+        first.link.goodbye(&mut client.buffers);
         return handshakes(client, bench);
     }
     let pattern = Pattern::new();
-    let mut address = None;
-    let mut loads = Vec::with_capacity(bench.connections);
-    for number in 0..bench.connections {
-        let mut connection = client.dialler.dial(&mut client.waiter, &mut client.buffers)?;
-        address = Some(connection.address);
-        client
-            .waiter
-            .registry()
-            .reregister(
-                connection.link.wire(),
-                Token(number),
-                Interest::READABLE | Interest::WRITABLE,
-            )
-            .map_err(|error| Failure::system("cannot watch a connection", &error))?;
-        let phase = number.wrapping_mul(7919) % READ_SIZE;
-        let (link, starts) = (connection.link, VecDeque::with_capacity(bench.depth));
-        loads.push(Load { link, phase, sent: 0, received: 0, begun: 0, starts });
+    let address = first.address;
+    let mut loads = vec![Load::new(first, 0, bench, client)?];
+    for number in 1..bench.connections {
+        let connection = client.dialler.dial(&mut client.waiter, &mut client.buffers)?;
+        loads.push(Load::new(connection, number, bench, client)?);
     }
     let mut latencies = Latencies::default();
     let start = Instant::now();
@@ -145,7 +134,6 @@ pub fn run(client: &mut Client, bench: &Bench) -> Result<Exit, Failure> {
         load.link.goodbye(&mut client.buffers);
     }
     let bytes: u64 = loads.iter().map(|load| load.received).sum();
-    let Some(address) = address else { return Ok(Exit::Ok) };
     report(client, bench, &latencies, address.to_string(), duration, bytes)?;
     Ok(if interrupted { Exit::Interrupted } else { Exit::Ok })
 }
@@ -208,6 +196,24 @@ fn drive(
 }
 
 impl Load {
+    /// The session that has this number, watched under it.
+    fn new(
+        mut connection: Connection,
+        number: usize,
+        bench: &Bench,
+        client: &Client,
+    ) -> Result<Self, Failure> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        client
+            .waiter
+            .registry()
+            .reregister(connection.link.wire(), Token(number), interest)
+            .map_err(|error| Failure::system("cannot watch a connection", &error))?;
+        let phase = number.wrapping_mul(7919) % READ_SIZE;
+        let starts = VecDeque::with_capacity(bench.depth);
+        Ok(Self { link: connection.link, phase, sent: 0, received: 0, begun: 0, starts })
+    }
+
     /// Sends and reads as far as it goes.
     fn advance(
         &mut self,
