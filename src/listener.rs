@@ -19,7 +19,7 @@ use crate::transport::Transport;
 
 /// How many connections may wait to be accepted. The kernel's own bound is
 /// `net.core.somaxconn`, 4096 (listen(2)).
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: u16 = 1024;
 
 /// How often a port that the system chose for IPv4 is tried for IPv6 as well.
 const PORT_TRIES: usize = 16;
@@ -165,6 +165,14 @@ impl Fresh {
     }
 }
 
+impl ListenSocket {
+    /// It was bound here, so that nobody listens any more once it is closed. The service manager keeps
+    /// the sockets that it hands over: what waits there is for the next daemon.
+    pub fn is_ours(&self) -> bool {
+        self.origin != Origin::Handed
+    }
+}
+
 impl Listener {
     /// A listener with the settings of `plan`; its sockets follow.
     pub fn new(plan: &Plan) -> Self {
@@ -257,7 +265,7 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }
 
