@@ -96,6 +96,17 @@ fn connections_that_wait_at_a_stop_are_served_by_the_next_daemon() {
 }
 
 #[test]
+fn reuse_port_does_not_concern_a_socket_that_was_handed_over() {
+    let (listener, address) = bound("127.0.0.1:0");
+    let config = format!("{}reuse-port = true\n", PLAIN.replace(":0", ":5000"));
+    let daemon = start_with(listener.try_clone().unwrap(), None, Some("plain"), &config);
+    assert_echo(&mut connect(address), b"handed over");
+    assert!(daemon.reload().ends_with(" reloaded"));
+    assert!(!SockRef::from(&listener).reuse_port().unwrap());
+    assert!(!daemon.seen().iter().any(|line| line.contains("reuse-port")));
+}
+
+#[test]
 fn names_are_matched_whatever_the_order() {
     let (first, first_address) = bound("127.0.0.1:0");
     let (second, second_address) = bound("127.0.0.1:0");

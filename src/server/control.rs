@@ -121,8 +121,16 @@ impl Server {
                 None => self.listeners.insert(Listener::new(&plan)),
             };
             for key in plan.kept {
-                self.sockets[key].listener = listener_key;
-                self.listeners[listener_key].sockets.push(key);
+                let (socket, listener) =
+                    (&mut self.sockets[key], &mut self.listeners[listener_key]);
+                if socket.cannot_follow(plan.settings.reuse_port) {
+                    warn!(
+                        "reuse-port = {} waits for a restart listener={} address={}",
+                        plan.settings.reuse_port, listener.name, socket.address
+                    );
+                }
+                socket.listener = listener_key;
+                listener.sockets.push(key);
             }
             for fresh in plan.fresh {
                 let listener = &mut self.listeners[listener_key];
