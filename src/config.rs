@@ -97,6 +97,8 @@ pub struct Listener {
     pub name: String,
     /// Where it listens.
     pub endpoints: Vec<Endpoint>,
+    /// Other processes may listen there too (`SO_REUSEPORT`).
+    pub reuse_port: bool,
     /// TLS, or plain TCP.
     pub tls: Option<Tls>,
     /// Limits on this listener alone.

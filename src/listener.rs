@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
 use mio::net::TcpListener;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::close::CloseReason;
 use crate::config::{self, Endpoint};
@@ -19,7 +19,7 @@ use crate::transport::Transport;
 
 /// How many connections may wait to be accepted. The kernel's own bound is
 /// `net.core.somaxconn`, 4096 (listen(2)).
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: u16 = 1024;
 
 /// How often a port that the system chose for IPv4 is tried for IPv6 as well.
 const PORT_TRIES: usize = 16;
@@ -121,8 +121,9 @@ impl Plan {
                     }
                 }
                 plan.fresh.extend(
-                    bind_all(*endpoint, &missing)
-                        .map_err(|(address, error)| cannot_listen(name, address, &error))?,
+                    bind_all(*endpoint, &missing, plan.settings.reuse_port).map_err(
+                        |(address, error)| cannot_listen(&plan.settings, address, &error),
+                    )?,
                 );
             }
         }
@@ -144,7 +145,7 @@ impl Plan {
                 || handed.socket.local_addr().is_ok_and(|address| ports.contains(&address.port()))
         };
         for Handed { socket, name } in handed.extract_if(.., is_ours) {
-            let ready = socket2::SockRef::from(&socket)
+            let ready = SockRef::from(&socket)
                 .set_tcp_nodelay(true)
                 .and_then(|()| socket.set_nonblocking(true))
                 .and_then(|()| socket.local_addr());
@@ -162,6 +163,21 @@ impl Fresh {
     pub fn serve(self, listener: usize) -> ListenSocket {
         let Self { socket, address, origin } = self;
         ListenSocket { listener, address, socket: TcpListener::from_std(socket), origin }
+    }
+}
+
+impl ListenSocket {
+    /// It was bound here, so that nobody listens any more once it is closed. The service manager keeps
+    /// the sockets that it hands over: what waits there is for the next daemon.
+    pub fn is_ours(&self) -> bool {
+        self.origin != Origin::Handed
+    }
+
+    /// Whether `reuse_port` asks for something else than it was bound with, which comes too late
+    /// (socket(7)). Of one that was handed over, nothing of the kind is asked.
+    pub fn cannot_follow(&self, reuse_port: bool) -> bool {
+        let has_it = SockRef::from(&self.socket).reuse_port();
+        self.is_ours() && has_it.is_ok_and(|has_it| has_it != reuse_port)
     }
 }
 
@@ -207,10 +223,11 @@ impl Listener {
 fn bind_all(
     endpoint: Endpoint,
     addresses: &[SocketAddr],
+    reuse_port: bool,
 ) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
     let mut tries = PORT_TRIES;
     loop {
-        match bind_each(endpoint, addresses) {
+        match bind_each(endpoint, addresses, reuse_port) {
             Err((address, error))
                 if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries > 1 =>
             {
@@ -224,6 +241,7 @@ fn bind_all(
 fn bind_each(
     endpoint: Endpoint,
     addresses: &[SocketAddr],
+    reuse_port: bool,
 ) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
     let every_address = matches!(endpoint, Endpoint::Port(_));
     let mut bound: Vec<Fresh> = Vec::new();
@@ -232,7 +250,7 @@ fn bind_each(
         if let Some(first) = bound.first().filter(|_| address.port() == 0) {
             address.set_port(first.address.port());
         }
-        match bind(address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+        match bind(address, reuse_port).and_then(|socket| Ok((socket.local_addr()?, socket))) {
             Ok((address, socket)) => {
                 bound.push(Fresh { socket, address, origin: Origin::Configured(*configured) });
             }
@@ -246,7 +264,7 @@ fn bind_each(
 
 /// A non-blocking listening socket. What it accepts inherits `TCP_NODELAY`: an echo goes back as soon
 /// as it came.
-fn bind(address: SocketAddr) -> io::Result<StdListener> {
+fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own, and peers keep their IPv4 addresses in the log.
@@ -254,10 +272,11 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
     }
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }
 
@@ -267,16 +286,19 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-fn cannot_listen(name: &str, address: SocketAddr, error: &io::Error) -> Failure {
+fn cannot_listen(settings: &config::Listener, address: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::system(format_args!("cannot listen on {address}"), error);
     let port = address.port();
     let cure = match error.kind() {
+        io::ErrorKind::AddrInUse if settings.reuse_port => format!(
+            "who has it needs reuse-port too, and the same user: see ss -ltnpe 'sport = :{port}'"
+        ),
         io::ErrorKind::AddrInUse => format!("see who has it: ss -ltnp 'sport = :{port}'"),
         io::ErrorKind::AddrNotAvailable => "not an address of this machine: see ip address".into(),
         io::ErrorKind::PermissionDenied => {
             "a port below 1024 needs the capability CAP_NET_BIND_SERVICE".into()
         }
-        _ => return failure.of_listener(name),
+        _ => return failure.of_listener(&settings.name),
     };
-    Failure::new(failure.exit, format!("{failure}; {cure}")).of_listener(name)
+    Failure::new(failure.exit, format!("{failure}; {cure}")).of_listener(&settings.name)
 }

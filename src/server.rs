@@ -40,7 +40,7 @@ use crate::config::Config;
 use crate::deadline::Deadlines;
 use crate::exit::{Failure, plain};
 use crate::limits::Admission;
-use crate::listener::{ListenSocket, Listener};
+use crate::listener::{BACKLOG, ListenSocket, Listener};
 use crate::repeats::Repeats;
 use crate::session::{Session, Turn};
 use crate::signals::Signals;
@@ -248,11 +248,25 @@ impl Server {
 
     /// Accepts what waits at a socket, as far as a turn and the descriptors go.
     fn accept(&mut self, key: usize, now: Instant) {
+        self.accept_up_to(ACCEPTS_A_TURN, key, now);
+    }
+
+    /// Closes a listening socket. The kernel resets what has not been accepted by then, peers that
+    /// are connected as far as they know, so that comes first: one whole queue, and not what joins
+    /// it meanwhile, or a busy port would never close.
+    fn stop_listening(&mut self, key: usize, now: Instant) {
+        if self.sockets[key].is_ours() {
+            self.accept_up_to(usize::from(BACKLOG) + 1, key, now);
+        }
+        self.sockets.remove(key);
+    }
+
+    fn accept_up_to(&mut self, most: usize, key: usize, now: Instant) {
         if self.exhausted.is_some() {
             self.put_off(key);
             return;
         }
-        for _ in 0..ACCEPTS_A_TURN {
+        for _ in 0..most {
             let Some(socket) = self.sockets.get(key) else { return };
             let listener = socket.listener;
             match socket.socket.accept() {

@@ -16,8 +16,8 @@ use util::{
 };
 
 /// So that a file that is not found fails the test as well as one that was forgotten.
-const VALID: usize = 10;
-const INVALID: usize = 58;
+const VALID: usize = 11;
+const INVALID: usize = 62;
 
 const USAGE: i32 = 64;
 const NO_INPUT: i32 = 66;

@@ -3,11 +3,14 @@
 
 mod util;
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
-use util::{Daemon, PLAIN, assert_echo, connect, field, program};
+use rustix::process::Signal;
+use socket2::SockRef;
+use util::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, assert_echo, connect, field, program};
 
 /// Starts a daemon as a service manager would: with `first`, and perhaps `second`, as its
 /// descriptors 3 and 4. They come through standard input and output, which a shell moves.
@@ -69,6 +72,38 @@ fn connections_that_came_before_the_daemon_are_served() {
     let mut early = connect(address);
     let _daemon = start_with(listener, None, Some("plain"), PLAIN);
     assert_echo(&mut early, b"early");
+}
+
+#[test]
+fn connections_that_wait_at_a_stop_are_served_by_the_next_daemon() {
+    let config = format!("{ROOM_FOR_A_CROWD}{PLAIN}");
+    let (listener, address) = bound("127.0.0.1:0");
+    // The standard library lets 128 wait.
+    SockRef::from(&listener).listen(1024).unwrap();
+    let mut first = start_with(listener.try_clone().unwrap(), None, Some("plain"), &config);
+    let crowd = first.crowd_before(Signal::TERM, address, b"waits");
+    assert_eq!(first.wait().code(), Some(0));
+    let accepted = first.whole_log().iter().filter(|line| line.contains(" session ")).count();
+    assert!(accepted < CROWD, "none was left in the queue");
+
+    let second = start_with(listener, None, Some("plain"), &config);
+    for mut stream in crowd {
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).unwrap();
+        assert_eq!(&echo, b"waits");
+    }
+    assert_eq!(field(&second.statistics(), "accepted"), (CROWD - accepted).to_string());
+}
+
+#[test]
+fn reuse_port_does_not_concern_a_socket_that_was_handed_over() {
+    let (listener, address) = bound("127.0.0.1:0");
+    let config = format!("{}reuse-port = true\n", PLAIN.replace(":0", ":5000"));
+    let daemon = start_with(listener.try_clone().unwrap(), None, Some("plain"), &config);
+    assert_echo(&mut connect(address), b"handed over");
+    assert!(daemon.reload().ends_with(" reloaded"));
+    assert!(!SockRef::from(&listener).reuse_port().unwrap());
+    assert!(!daemon.seen().iter().any(|line| line.contains("reuse-port")));
 }
 
 #[test]

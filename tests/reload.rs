@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use util::{
-    Authority, Daemon, PLAIN, TLS, TlsClient, assert_echo, connect, connect_tls, field,
-    folder_with_certificates, plain_and_tls, read_to_end,
+    Authority, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TlsClient, assert_echo, connect, connect_tls,
+    field, folder_with_certificates, plain_and_tls, read_to_end,
 };
 
 /// The certificate that the listener called `tls` serves to a new session.
@@ -132,6 +132,17 @@ fn listeners_come_and_go_and_only_sessions_of_those_that_go_end() {
     assert_eq!(field(&line, "address"), tls.to_string());
     // What the removed one has echoed is not forgotten.
     assert_eq!(field(&daemon.statistics(), "echoed"), (5 + 4 + 8 + 3 + 3).to_string());
+}
+
+#[test]
+fn connections_that_wait_at_a_listener_that_goes_get_their_echo() {
+    let daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{PLAIN}"));
+    let address = daemon.address("plain");
+    daemon.rewrite_config(&format!("{ROOM_FOR_A_CROWD}{}", PLAIN.replace("plain", "other")));
+    for mut stream in daemon.crowd_before(Signal::HUP, address, b"waits") {
+        assert_eq!(read_to_end(&mut stream), b"waits");
+    }
+    assert_echo(&mut daemon.connect("other"), b"x");
 }
 
 #[test]

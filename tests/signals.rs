@@ -8,8 +8,8 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 use util::{
-    Daemon, PLAIN, TLS, TlsClient, assert_echo, field, folder_with_certificates, noise,
-    plain_and_tls, read_to_end,
+    Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TlsClient, assert_echo, field, folder_with_certificates,
+    noise, plain_and_tls, read_to_end,
 };
 
 fn stops_cleanly(signal: Signal) {
@@ -101,6 +101,17 @@ fn a_peer_that_reads_late_gets_all_of_its_echo_after_term() {
     let line = daemon.session_line(peer);
     assert_eq!(field(&line, "out"), echoed.len().to_string());
     assert_eq!(field(&line, "in"), echoed.len().to_string());
+}
+
+#[test]
+fn connections_that_wait_to_be_accepted_get_their_echo_too() {
+    let mut daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{PLAIN}"));
+    let mut crowd = daemon.crowd_before(Signal::TERM, daemon.address("plain"), b"waits");
+    for stream in &mut crowd {
+        assert_eq!(read_to_end(stream), b"waits");
+    }
+    drop(crowd);
+    assert_eq!(daemon.wait().code(), Some(0));
 }
 
 #[test]

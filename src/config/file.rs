@@ -89,6 +89,7 @@ struct LimitsTable {
 struct ListenerTable {
     name: Spanned<String>,
     listen: Spanned<Listen>,
+    reuse_port: Option<Spanned<bool>>,
     tls: Option<Spanned<TlsTable>>,
     #[serde(default)]
     limits: LimitsTable,
@@ -236,6 +237,15 @@ impl ListenerTable {
             return Err(Problem::new(self.listen.span(), "this listener listens nowhere"));
         }
         self.check_clashes(others)?;
+        let reuse_port = self.reuse_port.as_ref().filter(|reuse_port| *reuse_port.get_ref());
+        if let Some(reuse_port) = reuse_port
+            && endpoints.iter().flat_map(|e| e.addresses()).any(|address| address.port() == 0)
+        {
+            return Err(Problem::new(
+                reuse_port.span(),
+                "port 0 is another port for each process, so that there is none to share",
+            ));
+        }
         if let Some(timeout) = &self.limits.drain_timeout {
             return Err(Problem::new(
                 timeout.span(),
@@ -254,6 +264,7 @@ impl ListenerTable {
         Ok(Listener {
             name: name.clone(),
             endpoints: endpoints.clone(),
+            reuse_port: reuse_port.is_some(),
             tls: self.tls.map(|tls| TlsTable::check(tls, folder)).transpose()?,
             limits: own_limits,
             timeouts,

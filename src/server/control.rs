@@ -10,7 +10,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, plain};
 use crate::limits::raise_descriptor_limit;
-use crate::listener::{Listener, Plan};
+use crate::listener::{ListenSocket, Listener, Plan};
 use crate::logger;
 use crate::session::Stage;
 use crate::signals::Command;
@@ -29,7 +29,8 @@ impl Server {
         }
     }
 
-    /// Accepts no more, and ends every session when its echo is out; asked again, at once.
+    /// Accepts what waits and no more, and ends every session when its echo is out; asked again, at
+    /// once.
     fn stop(&mut self, now: Instant) {
         if self.stopping.is_some() {
             warn!("asked to stop again: {} are cut off", self.figures());
@@ -39,7 +40,10 @@ impl Server {
         self.manager.stopping();
         let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
         self.stopping = Some(Stopping { until });
-        self.sockets.clear();
+        let keys: Vec<usize> = self.sockets.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.stop_listening(key, now);
+        }
         self.end_sessions(&CloseReason::Stopping, |_| true, now);
     }
 
@@ -117,8 +121,16 @@ impl Server {
                 None => self.listeners.insert(Listener::new(&plan)),
             };
             for key in plan.kept {
-                self.sockets[key].listener = listener_key;
-                self.listeners[listener_key].sockets.push(key);
+                let (socket, listener) =
+                    (&mut self.sockets[key], &mut self.listeners[listener_key]);
+                if socket.cannot_follow(plan.settings.reuse_port) {
+                    warn!(
+                        "reuse-port = {} waits for a restart listener={} address={}",
+                        plan.settings.reuse_port, listener.name, socket.address
+                    );
+                }
+                socket.listener = listener_key;
+                listener.sockets.push(key);
             }
             for fresh in plan.fresh {
                 let listener = &mut self.listeners[listener_key];
@@ -144,15 +156,18 @@ impl Server {
                 entry.insert(socket);
             }
         }
-        let listeners = &self.listeners;
-        self.sockets.retain(|key, socket| {
-            let listener = &listeners[socket.listener];
-            let stays = listener.sockets.contains(&key);
-            if !stays {
-                info!("no longer listening listener={} address={}", listener.name, socket.address);
-            }
-            stays
-        });
+        let gone: Vec<usize> = self
+            .sockets
+            .iter()
+            .filter(|(key, socket)| !self.listeners[socket.listener].sockets.contains(key))
+            .map(|(key, _)| key)
+            .collect();
+        for key in gone {
+            let ListenSocket { listener, address, .. } = &self.sockets[key];
+            let name = &self.listeners[*listener].name;
+            info!("no longer listening listener={name} address={address}");
+            self.stop_listening(key, now);
+        }
         self.retire_listeners(now);
         self.rearm();
         Ok(())

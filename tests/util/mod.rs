@@ -800,3 +800,27 @@ impl Daemon {
         }
     }
 }
+
+/// More than a daemon accepts before it looks at its signals, and limits that let them in.
+pub const CROWD: usize = 300;
+pub const ROOM_FOR_A_CROWD: &str = "[limits]\nmax-sessions-per-address = 1000\n";
+
+impl Daemon {
+    /// Stops this daemon's process, and lets a crowd come to `address` and send `bytes`: they are
+    /// connected as far as they know. They wait for `signal`, and then for the daemon to go on.
+    pub fn crowd_before(
+        &self,
+        signal: Signal,
+        address: SocketAddr,
+        bytes: &[u8],
+    ) -> Vec<TcpStream> {
+        self.signal(Signal::STOP);
+        let mut crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(address)).collect();
+        for stream in &mut crowd {
+            stream.write_all(bytes).unwrap();
+        }
+        self.signal(signal);
+        self.signal(Signal::CONT);
+        crowd
+    }
+}

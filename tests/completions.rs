@@ -1,0 +1,260 @@
+//! The shells complete what the programs take: every option that the help shows and no other, with
+//! each command its own, and the files that fit.
+
+mod util;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use util::{Running, outcome, tool};
+
+const PROGRAMS: [(&str, &str); 3] = [
+    ("echo-alex", env!("CARGO_BIN_EXE_echo-alex")),
+    ("echo-alex-client", env!("CARGO_BIN_EXE_echo-alex-client")),
+    ("echo-alex-certs", env!("CARGO_BIN_EXE_echo-alex-certs")),
+];
+
+const COMMANDS: [&str; 6] = ["init", "ca", "server", "client", "show", "verify"];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+impl Shell {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+        }
+    }
+
+    fn folder(self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(self.name())
+    }
+
+    /// The file for `program`, by the name under which the shell looks for it.
+    fn file(self, program: &str) -> PathBuf {
+        self.folder().join(match self {
+            Self::Bash => program.to_owned(),
+            Self::Zsh => format!("_{program}"),
+            Self::Fish => format!("{program}.fish"),
+        })
+    }
+
+    /// The options that stand in a file of this shell.
+    fn options(self, text: &str) -> BTreeSet<String> {
+        match self {
+            // Its words stand in quotes.
+            Self::Bash => text.split('\'').skip(1).step_by(2).flat_map(options).collect(),
+            // An option stands before its help in brackets, and after those that it excludes.
+            Self::Zsh => text
+                .lines()
+                .filter_map(|line| line.split_once('[').map(|(spec, _)| spec))
+                .map(|spec| spec.split_once(')').map_or(spec, |(_, spec)| spec))
+                .flat_map(options)
+                .collect(),
+            Self::Fish => {
+                let mut all = BTreeSet::new();
+                for line in text.lines().filter(|line| line.starts_with("complete ")) {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    all.extend(words.windows(2).filter_map(|pair| match pair[0] {
+                        "-s" => Some(format!("-{}", pair[1])),
+                        "-l" => Some(format!("--{}", pair[1])),
+                        _ => None,
+                    }));
+                }
+                all
+            }
+        }
+    }
+
+    /// What this shell offers in `folder` for the last word of `line`, best first; `None` where it
+    /// is not installed.
+    fn offers(self, folder: &Path, line: &str) -> Option<Vec<String>> {
+        let program = line.split(' ').next().unwrap();
+        let mut shell = tool(self.name())?;
+        // Some of them leave files at home.
+        let home = tempfile::tempdir().unwrap();
+        shell.current_dir(folder).env("HOME", home.path());
+        let offers = match self {
+            Self::Bash => {
+                shell.args(["--norc", "-c", BASH, "bash"]).arg(self.file(program));
+                outcome(shell.args(line.split(' ')))
+            }
+            Self::Zsh => {
+                let offers = folder.join("offers");
+                shell.args(["-f", "-c", ZSH, "zsh"]).arg(self.folder()).arg(line).arg(&offers);
+                assert!(Running::start(shell).finish().success());
+                let text = fs::read_to_string(&offers).unwrap();
+                fs::remove_file(offers).unwrap();
+                text
+            }
+            Self::Fish => {
+                // It completes what can be run alone.
+                let programs = Path::new(PROGRAMS[0].1).parent().unwrap();
+                shell.args(["--no-config", "-c", FISH]).arg(self.folder()).arg(programs).arg(line);
+                outcome(&mut shell)
+            }
+        };
+        let word = |line: &str| {
+            let word = line.split('\t').next().unwrap_or_default();
+            word.trim_end_matches('/').to_owned()
+        };
+        Some(offers.lines().map(word).filter(|word| !word.is_empty()).collect())
+    }
+}
+
+/// Calls the function that completes the program, as bash does.
+const BASH: &str = r#"
+source "$1"; shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+function=$(complete -p "$1"); function=${function##*-F }
+"${function%% *}" "$1" "${@: -1}" "${@: -2:1}"
+printf '%s\n' "${COMPREPLY[@]}"
+"#;
+
+/// Completes at a terminal of its own, because zsh does so nowhere else, and notes what is added;
+/// with -A, -D or -O nothing is, but filtered.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty terminal zsh -f -i
+zpty -w terminal "
+    fpath=(${(q)1} \$fpath); autoload -Uz compinit; compinit -u -D; exec 3>${(q)3}
+    compadd() {
+        local -a added
+        if [[ \${@[1,(i)(-|--)]} != *-[ADO]\ * ]]; then
+            builtin compadd -A added \"\$@\"; print -rl -- \$added >&3
+        fi
+        builtin compadd \"\$@\"
+    }
+    note() { _main_complete; compstate[insert]= compstate[list]= }
+    zle -C note complete-word note; bindkey '^I' note; print -n REA''DY"
+zpty -r terminal output '*READY*'
+zpty -w -n terminal "$2"$'\t'$'\C-u''exec 3>&-; print -n DO''NE'$'\n'
+zpty -r terminal output '*DONE*'
+zpty -d terminal
+"#;
+
+const FISH: &str = r"
+set fish_complete_path $argv[1] $fish_complete_path
+set PATH $argv[2] $PATH
+complete -C $argv[3]
+";
+
+/// The words that are options.
+fn options(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let is_option = |word: &&str| {
+        word.starts_with('-') && word.trim_start_matches('-').starts_with(char::is_alphanumeric)
+    };
+    words.filter(is_option).map(Into::into).collect()
+}
+
+fn help(program: &str) -> String {
+    outcome(Command::new(program).arg("-h"))
+}
+
+fn set<'a>(words: &[&'a str]) -> BTreeSet<&'a str> {
+    words.iter().copied().collect()
+}
+
+#[test]
+fn every_option_of_the_help_and_no_other_is_in_each_file() {
+    for (name, program) in PROGRAMS {
+        let shown = options(&help(program));
+        assert!(shown.contains("-h") && shown.len() > 5, "{shown:?}");
+        for shell in SHELLS {
+            let text = fs::read_to_string(shell.file(name)).unwrap();
+            assert_eq!(shell.options(&text), shown, "{name} in {shell:?}");
+        }
+    }
+}
+
+#[test]
+fn there_is_a_file_for_each_program_and_none_besides() {
+    for shell in SHELLS {
+        let there: BTreeSet<PathBuf> =
+            fs::read_dir(shell.folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(there, PROGRAMS.iter().map(|(name, _)| shell.file(name)).collect());
+    }
+}
+
+#[test]
+fn the_shells_understand_the_files() {
+    for shell in SHELLS {
+        for (name, _) in PROGRAMS {
+            let Some(mut command) = tool(shell.name()) else { continue };
+            outcome(command.arg("-n").arg(shell.file(name)));
+        }
+    }
+}
+
+#[test]
+fn commands_options_and_files_that_fit_are_offered() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("certs")).unwrap();
+    for file in ["alex.toml", "alex.crt", "alex.key", "signing.pem", "notes.txt"] {
+        fs::write(folder.path().join(file), "").unwrap();
+    }
+    for (line, expected) in [
+        ("echo-alex --ch", &["--check"][..]),
+        ("echo-alex -c a", &["alex.toml"]),
+        ("echo-alex --config ", &["alex.toml", "certs"]),
+        ("echo-alex-client --show", &["--show-certificate"]),
+        ("echo-alex-client --tls --key ", &["alex.key", "certs"]),
+        ("echo-alex-certs s", &["server", "show"]),
+        ("echo-alex-certs server --ren", &["--renew"]),
+        ("echo-alex-certs ca --key-type ", &["ecdsa", "ed25519"]),
+        ("echo-alex-certs init --dir ", &["certs"]),
+        ("echo-alex-certs show al", &["alex.crt"]),
+    ] {
+        for shell in SHELLS {
+            let Some(offers) = shell.offers(folder.path(), line) else { continue };
+            let mut offers: Vec<&str> = offers.iter().map(String::as_str).collect();
+            if shell == Shell::Fish {
+                // It has other files too, behind those that fit.
+                offers.truncate(expected.len());
+            }
+            assert_eq!(set(&offers), set(expected), "{line:?} in {shell:?}");
+        }
+    }
+}
+
+#[test]
+fn each_command_is_offered_the_options_that_it_takes() {
+    let (_, program) = PROGRAMS[2];
+    let folder = tempfile::tempdir().unwrap();
+    let options: Vec<String> =
+        options(&help(program)).into_iter().filter(|option| option.starts_with("--")).collect();
+    for command in COMMANDS {
+        let is_taken = |option: &&String| {
+            let value = match option.as_str() {
+                "--renew" | "--force" => "",
+                "--days" => "=1",
+                "--ip" => "=127.0.0.1",
+                "--key-type" => "=ecdsa",
+                _ => "=x",
+            };
+            let mut run = Command::new(program);
+            run.current_dir(folder.path()).args([command, &format!("{option}{value}")]);
+            let words = String::from_utf8(run.output().unwrap().stderr).unwrap();
+            !words.contains(&format!("{command} takes no {option}"))
+        };
+        let taken: BTreeSet<String> = options.iter().filter(is_taken).cloned().collect();
+        assert!(taken.len() < options.len(), "{command} takes everything");
+        for shell in SHELLS {
+            let line = format!("echo-alex-certs {command} --");
+            let Some(offers) = shell.offers(folder.path(), &line) else { continue };
+            let offers: BTreeSet<String> = offers.into_iter().collect();
+            assert_eq!(offers, taken, "{command} in {shell:?}");
+        }
+    }
+}
