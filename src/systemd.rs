@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
 use log::warn;
+use rustix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
 use crate::exit::plain;
@@ -66,10 +67,11 @@ impl Manager {
 
     /// The configuration is read anew; `ready` follows.
     pub fn reloading(&self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(time) => self.say(&[NotifyState::Reloading, time]),
-            Err(_) => self.say(&[NotifyState::Reloading]),
-        };
+        // Not with `NotifyState::monotonic_usec_now`: where `time_t` has 32 bits, it overflows once
+        // the machine has been up for 36 minutes, and a reload with the wrong time is never over.
+        let now = clock_gettime(ClockId::Monotonic);
+        let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+        self.say(&[NotifyState::Reloading, NotifyState::MonotonicUsec(micros)]);
     }
 
     /// The daemon stops, as soon as its sessions have ended.

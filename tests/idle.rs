@@ -10,12 +10,13 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use util::{Daemon, PLAIN, TlsClient, assert_echo, plain_and_tls, tool};
+use util::{Daemon, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool};
 
 /// strace at work on a daemon.
 struct Trace {
     child: Child,
     file: PathBuf,
+    pid: u32,
 }
 
 impl Trace {
@@ -41,7 +42,7 @@ impl Trace {
         assert!(words.contains("attached"), "{words}");
         // What it says when it lets go must have a reader.
         std::thread::spawn(move || stderr.lines().count());
-        Some(Self { child, file })
+        Some(Self { child, file, pid: daemon.pid() })
     }
 
     /// The names of the calls that were made since the start, in order; not the wait for events that
@@ -51,7 +52,10 @@ impl Trace {
         util::wait(&mut self.child);
         let trace = fs::read_to_string(&self.file).unwrap();
         let finished = trace.lines().filter(|line| !line.contains("<detached ...>"));
-        finished
+        // An emulator has a thread of its own beside the daemon's one.
+        let main = format!("{} ", self.pid);
+        let daemons = finished.filter(|line| !emulated() || line.starts_with(&main));
+        daemons
             .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
             .map(|(name, _)| name.to_owned())
             .collect()
@@ -62,13 +66,17 @@ impl Trace {
 fn a_hundred_idle_sessions_cost_no_system_call() {
     let daemon = plain_and_tls();
     let mut plain: Vec<_> = (0..50).map(|_| daemon.connect("plain")).collect();
-    let mut tls: Vec<_> = (0..50).map(|_| TlsClient::default().connect(&daemon)).collect();
     for session in &mut plain {
         assert_echo(session, b"12345");
     }
-    for session in &mut tls {
-        assert_echo(session, b"12345");
-    }
+    // One handshake after the other: on a slow machine all of them take longer than one may.
+    let mut tls: Vec<_> = (0..50)
+        .map(|_| {
+            let mut session = TlsClient::default().connect(&daemon);
+            assert_echo(&mut session, b"12345");
+            session
+        })
+        .collect();
     // The last thing that there is to say.
     daemon.wait_for_notification(|text| text == "STATUS=100 sessions (50 TLS), 500 bytes echoed\n");
     let Some(trace) = Trace::start(&daemon) else { return };
@@ -96,8 +104,12 @@ fn a_message_costs_one_read_one_write_and_one_wait() {
     }
     let calls = trace.calls();
     let count = |name: &str| calls.iter().filter(|call| *call == name).count();
-    assert_eq!((count("recvfrom"), count("sendto")), (100, 100), "{calls:?}");
-    assert!(count("epoll_wait") <= 101, "{calls:?}");
+    // They have other names on some architectures.
+    let reads = count("recvfrom") + count("recv");
+    let writes = count("sendto") + count("send");
+    let waits = count("epoll_wait") + count("epoll_pwait");
+    assert_eq!((reads, writes), (100, 100), "{calls:?}");
+    assert!(waits <= 101, "{calls:?}");
     assert_eq!(count("epoll_ctl"), 0, "{calls:?}");
-    assert_eq!(calls.len(), 200 + count("epoll_wait"), "{calls:?}");
+    assert_eq!(calls.len(), 200 + waits, "{calls:?}");
 }

@@ -9,10 +9,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::CertificateDer;
 use util::{
     Authority, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TlsClient, assert_echo, connect, connect_tls,
-    field, folder_with_certificates, plain_and_tls, read_to_end,
+    field, folder_with_certificates, plain_and_tls, read_to_end, tool,
 };
 
 /// The certificate that the listener called `tls` serves to a new session.
@@ -234,6 +235,14 @@ fn a_client_ca_that_is_added_counts_for_resumed_sessions_too() {
     assert_echo(&mut laptop.connect(&daemon), b"with a certificate");
 }
 
+/// What the monotonic clock said, as the service manager hears it.
+fn time_of_reload(message: &str) -> Duration {
+    let lines: Vec<&str> = message.lines().collect();
+    assert!(lines.contains(&"RELOADING=1"), "{message}");
+    let time = lines.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+    Duration::from_micros(time.parse().unwrap())
+}
+
 #[test]
 fn the_service_manager_hears_reloading_with_the_time_and_then_ready() {
     let daemon = Daemon::start(PLAIN);
@@ -243,14 +252,36 @@ fn the_service_manager_hears_reloading_with_the_time_and_then_ready() {
         let before = Instant::now();
         daemon.signal(Signal::HUP);
         let reloading = daemon.notification();
-        let lines: Vec<&str> = reloading.lines().collect();
-        assert!(lines.contains(&"RELOADING=1"), "{reloading}");
-        let time = lines.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
-        reloads.push((before, Duration::from_micros(time.parse().unwrap()), Instant::now()));
+        reloads.push((before, time_of_reload(&reloading), Instant::now()));
         assert!(daemon.notification().contains("READY=1"));
     }
     // The time between the two fits what the monotonic clock says on this side.
     let [(before1, time1, after1), (before2, time2, after2)] = reloads[..] else { unreachable!() };
     let between = time2.checked_sub(time1).unwrap() + Duration::from_micros(1);
     assert!(between >= before2 - after1 && between <= after2 - before1 + Duration::from_micros(2));
+}
+
+#[test]
+fn the_time_of_a_reload_is_right_on_a_machine_that_has_been_up_for_weeks() {
+    const WEEKS: u64 = 3_000_000;
+    // Whoever is not root needs a user namespace for one of time.
+    let namespace = format!("--user --map-root-user --time --monotonic={WEEKS} --boottime={WEEKS}");
+    let Some(mut unshare) = tool("unshare") else { return };
+    // It may not be permitted, and an older kernel puts only children there.
+    let uptime = unshare.args(namespace.split(' ')).args(["cat", "/proc/uptime"]).output().unwrap();
+    let uptime = String::from_utf8(uptime.stdout).unwrap();
+    let seconds = uptime.split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
+    if seconds.is_none_or(|seconds| seconds < WEEKS) {
+        eprintln!("left out: no program can be put into a time namespace here");
+        return;
+    }
+    let clock = || {
+        Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap() + Duration::from_secs(WEEKS)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_through(folder, PLAIN, &format!("exec unshare {namespace} \"$@\""));
+    let before = clock();
+    daemon.signal(Signal::HUP);
+    let time = time_of_reload(&daemon.notification());
+    assert!(time + Duration::from_micros(1) > before && time <= clock(), "{before:?}, {time:?}");
 }

@@ -149,6 +149,7 @@ fn the_program_does_not_need_any_environment() {
         .arg("-c")
         .arg(&file)
         .env_clear()
+        .envs(util::emulator())
         .stdout(Stdio::null())
         .status()
         .unwrap();

@@ -6,6 +6,7 @@
 //! of hanging it.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -39,6 +40,19 @@ listen = \"127.0.0.1:0\"
 /// The path of the daemon under test.
 pub fn program() -> &'static str {
     env!("CARGO_BIN_EXE_echo-alex")
+}
+
+/// Whether an emulator may run the programs. On a Pi it does not, and what the tests do for it does no
+/// harm.
+pub const fn emulated() -> bool {
+    cfg!(target_arch = "arm")
+}
+
+/// What an emulated program cannot do without in its environment: where its C library is.
+pub fn emulator() -> Option<(&'static str, OsString)> {
+    const FOLDER: &str = "QEMU_LD_PREFIX";
+    let folder = std::env::var_os(FOLDER).filter(|_| emulated())?;
+    Some((FOLDER, folder))
 }
 
 /// A running daemon in a folder of its own. It is killed when this is dropped.
