@@ -53,7 +53,7 @@ fn a_byte_now_and_then_does_not_put_off_the_handshake_timeout() {
 
 #[test]
 fn a_finished_handshake_ends_the_handshake_timeout() {
-    let daemon = with_timeout("handshake-timeout = \"1s\"\nidle-timeout = \"none\"");
+    let daemon = with_timeout("handshake-timeout = \"3s\"\nidle-timeout = \"none\"");
     let mut tls = TlsClient::default().connect(&daemon);
     assert_echo(&mut tls, b"in time");
     // When this one's time is over, the other's would have been too.
