@@ -11,10 +11,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use util::{Daemon, PATIENCE, PLAIN, field, plain_and_tls, tool, wait};
+use util::{Daemon, PATIENCE, PLAIN, field, plain_and_tls, tool};
 
 const CTRL_C: &[u8] = b"\x03";
 const CTRL_D: &[u8] = b"\x04";
+
+/// The terminal's session leader, and the client's parent. When a leader ends, the kernel drops what
+/// nobody has read from the screen yet; so it stays until it is killed.
+const LEADER: &str = "trap : INT; \"$@\"; echo \"exit code $?\"; read -r _";
 
 /// A client at a terminal of its own.
 struct Terminal {
@@ -34,7 +38,8 @@ impl Terminal {
         let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let open = || File::options().read(true).write(true).open(&path).unwrap();
         let child = command
-            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_echo-alex-client")])
+            .args(["--ctty", "--wait", "sh", "-c", LEADER, "sh"])
+            .arg(env!("CARGO_BIN_EXE_echo-alex-client"))
             .args(arguments)
             .stdin(Stdio::from(open()))
             .stdout(Stdio::from(open()))
@@ -62,11 +67,16 @@ impl Terminal {
 
     /// Waits until this stands on the screen, behind what was waited for before.
     fn wait_for(&mut self, text: &str) {
+        let at = self.find(text);
+        self.seen.drain(..at + text.len());
+    }
+
+    /// Where this stands in what is on the screen, once it does.
+    fn find(&mut self, text: &str) -> usize {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
-                return;
+                return at;
             }
             match self.screen.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
@@ -75,8 +85,17 @@ impl Terminal {
         }
     }
 
-    fn exit_code(&mut self) -> Option<i32> {
-        wait(&mut self.child).code()
+    /// The client's, and what stood on the screen before it ended and was not waited for.
+    fn end(&mut self) -> (i32, String) {
+        let at = self.find("exit code ");
+        let rest = self.seen[..at].to_owned();
+        self.wait_for("exit code ");
+        let end = self.find("\r\n");
+        (self.seen[..end].parse().unwrap(), rest)
+    }
+
+    fn exit_code(&mut self) -> i32 {
+        self.end().0
     }
 }
 
@@ -115,7 +134,7 @@ fn a_line_comes_back_with_its_figures_and_ctrl_d_waits_for_the_rest() {
         }
         terminal.type_in(CTRL_D);
         terminal.wait_for("closed by the server: sent 22 bytes, received 22 bytes in ");
-        assert_eq!(terminal.exit_code(), Some(0));
+        assert_eq!(terminal.exit_code(), 0);
     }
     daemon.wait_for_line(|line| line.contains("listener=tls") && line.contains("reason=peer-done"));
 }
@@ -134,7 +153,7 @@ fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
         terminal.type_in(b"half a li");
         terminal.type_in(CTRL_C);
         terminal.wait_for("interrupted: sent 4 bytes, received 4 bytes in ");
-        assert_eq!(terminal.exit_code(), Some(130));
+        assert_eq!(terminal.exit_code(), 130);
         let line = daemon.wait_for_line(|line| {
             line.contains(" session listener=") && line.contains(&format!("listener={name} "))
         });
@@ -162,7 +181,7 @@ fn ctrl_d_ends_our_half_and_the_answer_that_follows_is_read() {
     terminal.wait_for("all of it\r\nreceived 10 bytes\r\n");
     drop(server);
     terminal.wait_for("closed by the server: sent 11 bytes, received 10 bytes in ");
-    assert_eq!(terminal.exit_code(), Some(0));
+    assert_eq!(terminal.exit_code(), 0);
 }
 
 #[test]
@@ -177,7 +196,7 @@ fn ctrl_c_gives_the_server_an_end_and_no_reset() {
     terminal.wait_for("connected to ");
     terminal.type_in(CTRL_C);
     terminal.wait_for("interrupted: sent 0 bytes, received 0 bytes in ");
-    assert_eq!(terminal.exit_code(), Some(130));
+    assert_eq!(terminal.exit_code(), 130);
     // A reset would be an error.
     assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
 }
@@ -205,7 +224,7 @@ fn what_arrives_while_a_line_is_typed_is_shown_at_once() {
     // The server's end is said, and ends the client though nobody typed Ctrl-D.
     drop(server);
     terminal.wait_for("closed by the server: sent 4 bytes, received 21 bytes");
-    assert_eq!(terminal.exit_code(), Some(0));
+    assert_eq!(terminal.exit_code(), 0);
 }
 
 #[test]
@@ -217,9 +236,5 @@ fn quiet_leaves_the_conversation_alone() {
     terminal.type_in(b"hush\n");
     terminal.wait_for("hush\r\nhush\r\n");
     terminal.type_in(CTRL_D);
-    assert_eq!(terminal.exit_code(), Some(0));
-    while let Ok(bytes) = terminal.screen.recv_timeout(PATIENCE) {
-        terminal.seen += &String::from_utf8_lossy(&bytes);
-    }
-    assert_eq!(terminal.seen, "");
+    assert_eq!(terminal.end(), (0, String::new()));
 }
