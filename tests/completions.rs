@@ -122,7 +122,8 @@ printf '%s\n' "${COMPREPLY[@]}"
 "#;
 
 /// Completes at a terminal of its own, because zsh does so nowhere else, and notes what is added;
-/// with -A, -D or -O nothing is, but filtered.
+/// with -A, -D or -O nothing is, but filtered. It is ready once its line editor is: until then the
+/// terminal itself takes Ctrl-U, and the line with it.
 const ZSH: &str = r#"
 zmodload zsh/zpty
 zpty terminal zsh -f -i
@@ -136,7 +137,8 @@ zpty -w terminal "
         builtin compadd \"\$@\"
     }
     note() { _main_complete; compstate[insert]= compstate[list]= }
-    zle -C note complete-word note; bindkey '^I' note; print -n REA''DY"
+    zle -C note complete-word note; bindkey '^I' note
+    zle-line-init() { print -n REA''DY }; zle -N zle-line-init"
 zpty -r terminal output '*READY*'
 zpty -w -n terminal "$2"$'\t'$'\C-u''exec 3>&-; print -n DO''NE'$'\n'
 zpty -r terminal output '*DONE*'

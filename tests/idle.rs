@@ -85,7 +85,12 @@ fn a_hundred_idle_sessions_cost_no_system_call() {
     daemon.wait_for_notification(|text| text == "STATUS=100 sessions (50 TLS), 500 bytes echoed\n");
     let Some(trace) = Trace::start(&daemon) else { return };
     std::thread::sleep(Duration::from_secs(10));
-    assert_eq!(trace.calls(), [""; 0]);
+    let mut calls = trace.calls();
+    // An emulated daemon may still have been on its way into the wait.
+    if emulated() && calls == ["epoll_pwait"] {
+        calls.clear();
+    }
+    assert_eq!(calls, [""; 0]);
 
     // The trace does see something where there is something to see.
     let Some(trace) = Trace::start(&daemon) else { return };
