@@ -5,7 +5,7 @@ mod util;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
@@ -110,6 +110,16 @@ fn port(daemon: &Daemon, listener: &str) -> String {
     daemon.address(listener).port().to_string()
 }
 
+/// A client at a terminal, and its connection as a server has it; `None` as [`Terminal::run`] says.
+fn connected() -> Option<(Terminal, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let terminal = Terminal::run(&["127.0.0.1", &address.port().to_string()])?;
+    let (server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    Some((terminal, server))
+}
+
 #[test]
 fn a_line_comes_back_with_its_figures_and_ctrl_d_waits_for_the_rest() {
     let daemon = plain_and_tls();
@@ -163,13 +173,7 @@ fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
 
 #[test]
 fn ctrl_d_ends_our_half_and_the_answer_that_follows_is_read() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let Some(mut terminal) = Terminal::run(&["127.0.0.1", &address.port().to_string()]) else {
-        return;
-    };
-    let (mut server, _) = listener.accept().unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Some((mut terminal, mut server)) = connected() else { return };
     terminal.type_in(b"all of it?\n");
     terminal.wait_for("sent 11 bytes\r\n");
     terminal.type_in(CTRL_D);
@@ -186,13 +190,7 @@ fn ctrl_d_ends_our_half_and_the_answer_that_follows_is_read() {
 
 #[test]
 fn ctrl_c_gives_the_server_an_end_and_no_reset() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let Some(mut terminal) = Terminal::run(&["127.0.0.1", &address.port().to_string()]) else {
-        return;
-    };
-    let (mut server, _) = listener.accept().unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Some((mut terminal, mut server)) = connected() else { return };
     terminal.wait_for("connected to ");
     terminal.type_in(CTRL_C);
     terminal.wait_for("interrupted: sent 0 bytes, received 0 bytes in ");
@@ -203,13 +201,7 @@ fn ctrl_c_gives_the_server_an_end_and_no_reset() {
 
 #[test]
 fn what_arrives_while_a_line_is_typed_is_shown_at_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let Some(mut terminal) = Terminal::run(&["127.0.0.1", &address.port().to_string()]) else {
-        return;
-    };
-    let (mut server, _) = listener.accept().unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Some((mut terminal, mut server)) = connected() else { return };
     terminal.wait_for("connected to ");
     terminal.type_in(b"GE");
     terminal.wait_for("GE");
