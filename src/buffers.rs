@@ -11,24 +11,32 @@ pub const READ_SIZE: usize = 64 * 1024;
 /// (64 KiB) and the largest record (16 KiB + 2 KiB, RFC 5246 §6.2.3) that surrounds its end.
 pub const HELD_MAX: usize = 96 * 1024;
 
+/// What was held back, and one read behind it.
+const WIRE_SIZE: usize = HELD_MAX + READ_SIZE;
+
 /// The buffers that all sessions take turns in. An idle session has none of its own.
 #[derive(Debug)]
 pub struct Buffers {
     /// Bytes from the wire.
-    pub wire: Box<[u8]>,
+    pub wire: Box<[u8; WIRE_SIZE]>,
     /// Plaintext that a transport took out of them.
     pub plain: Scratch,
     /// Bytes for the wire.
     pub sealed: Scratch,
+    /// How many bytes of plaintext have come through since the start.
+    pub passed: u64,
 }
 
 impl Buffers {
     /// Buffers for one loop, about 300 KiB in all once TLS has used them.
+    #[allow(clippy::missing_panics_doc)] // It does not.
     pub fn new() -> Self {
         Self {
-            wire: vec![0; HELD_MAX + READ_SIZE].into_boxed_slice(),
+            // Not by way of the stack.
+            wire: vec![0; WIRE_SIZE].into_boxed_slice().try_into().expect("this is its length"),
             plain: Scratch::default(),
             sealed: Scratch::default(),
+            passed: 0,
         }
     }
 }
@@ -80,42 +88,54 @@ impl Scratch {
 
 /// Bytes for the wire that the kernel has not taken yet.
 ///
-/// Empty, it owns no memory. A session whose outbox is not empty is not read from, so it never
-/// holds more than one read's worth: `READ_SIZE` and what TLS puts round it.
+/// Empty, it is one word, and owns no memory. A session whose outbox is not empty is not read from, so
+/// it never holds more than one read's worth: `READ_SIZE` and what TLS puts round it.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    waiting: Option<Box<Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
     bytes: Vec<u8>,
     sent: usize,
 }
 
 impl Outbox {
     /// Nothing waits.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.waiting.is_none()
     }
 
     /// How many bytes wait.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes.len() - waiting.sent)
     }
 
     /// Writes `bytes` now if nothing waits before them, and keeps what the kernel does not take.
+    #[inline]
     pub fn send(&mut self, wire: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-        if !self.is_empty() {
-            self.bytes.extend_from_slice(bytes);
-            return Ok(());
+        let taken = if self.is_empty() { write_some(wire, bytes)? } else { 0 };
+        if taken < bytes.len() {
+            self.keep(&bytes[taken..]);
         }
-        let taken = write_some(wire, bytes)?;
-        self.bytes.extend_from_slice(&bytes[taken..]);
         Ok(())
+    }
+
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) {
+        let new = || Box::new(Waiting { bytes: Vec::new(), sent: 0 });
+        self.waiting.get_or_insert_with(new).bytes.extend_from_slice(bytes);
     }
 
     /// Writes what waits; says whether the kernel took any of it.
     pub fn flush(&mut self, wire: &mut impl Write) -> io::Result<bool> {
-        let taken = write_some(wire, &self.bytes[self.sent..])?;
-        self.sent += taken;
-        if self.sent == self.bytes.len() {
-            *self = Self::default();
+        let Some(Waiting { bytes, sent }) = self.waiting.as_deref_mut() else { return Ok(false) };
+        let taken = write_some(wire, &bytes[*sent..])?;
+        *sent += taken;
+        if *sent == bytes.len() {
+            self.waiting = None;
         }
         Ok(taken > 0)
     }
@@ -123,19 +143,19 @@ impl Outbox {
 
 /// As much of `bytes` as goes out without blocking. A short count is an answer: the kernel is full
 /// and will say when it is not, so no second call is spent on hearing `WouldBlock`.
+#[inline(always)]
 fn write_some(wire: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     if bytes.is_empty() {
         return Ok(0);
     }
-    loop {
-        match wire.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(taken) => return Ok(taken),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) => return Err(error),
-        }
-    }
+    wire.write(bytes).or_else(|error| would_block(error).map(|()| 0))
+}
+
+/// Whether an error is only that the kernel has no more bytes, or no more room, for now. (A socket
+/// that does not block is not interrupted by signals: there is nothing to wait in.)
+#[cold]
+pub fn would_block(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]
@@ -161,7 +181,7 @@ mod tests {
     fn an_outbox_owns_memory_only_while_bytes_wait() {
         let mut outbox = Outbox::default();
         outbox.send(&mut Room(5), b"hello").unwrap();
-        assert_eq!(outbox.bytes.capacity(), 0);
+        assert!(outbox.waiting.is_none());
         outbox.send(&mut Room(2), b"hello").unwrap();
         assert_eq!((outbox.is_empty(), outbox.len()), (false, 3));
         outbox.send(&mut Room(9), b" world").unwrap();
@@ -170,7 +190,7 @@ mod tests {
         assert!(outbox.flush(&mut Room(4)).unwrap());
         assert_eq!(outbox.len(), 5);
         assert!(outbox.flush(&mut Room(5)).unwrap());
-        assert_eq!((outbox.is_empty(), outbox.bytes.capacity()), (true, 0));
+        assert!(outbox.is_empty());
     }
 
     #[test]

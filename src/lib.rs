@@ -35,6 +35,7 @@ pub mod certificate;
 pub mod authority;
 pub mod close;
 pub mod deadline;
+pub mod clock;
 pub mod signals;
 pub mod systemd;
 pub mod logger;

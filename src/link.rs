@@ -4,9 +4,9 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
-use crate::buffers::{Buffers, Outbox, READ_SIZE};
+use crate::buffers::{Buffers, Outbox, READ_SIZE, Scratch, would_block};
 use crate::close::CloseReason;
-use crate::transport::{Opened, Transport};
+use crate::transport::Transport;
 
 /// A connected socket: non-blocking, and able to end its writing half.
 pub trait Wire: Read + Write {
@@ -59,21 +59,17 @@ impl<W: Wire> Link<W> {
     }
 
     /// Reads once into the loop's buffer, behind what the transport holds.
+    #[inline(always)]
     pub fn read(&mut self, buffers: &mut Buffers) -> io::Result<Reading> {
-        let held = self.transport.restore(&mut buffers.wire);
-        loop {
-            match self.wire.read(&mut buffers.wire[held..held + READ_SIZE]) {
-                Ok(0) => return Ok(Reading::Ended),
-                Ok(count) => return Ok(Reading::Bytes(Bytes { held, count })),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Reading::Nothing);
-                }
-                Err(error) => return Err(error),
-            }
+        let held = self.transport.restore(&mut buffers.wire[..]);
+        match self.wire.read(&mut buffers.wire[held..held + READ_SIZE]) {
+            Ok(0) => Ok(Reading::Ended),
+            Ok(count) => Ok(Reading::Bytes(Bytes { held, count })),
+            Err(error) => would_block(error).map(|()| Reading::Nothing),
         }
     }
 
+    #[inline(always)]
     /// Opens what was read, and sends what `answer` makes of the plaintext behind what the
     /// protocol itself has to say; where that fails, the alert that tells the peer is sent.
     pub fn receive<'a>(
@@ -81,21 +77,25 @@ impl<W: Wire> Link<W> {
         bytes: Bytes,
         buffers: &'a mut Buffers,
         answer: impl Fn(&[u8]) -> &[u8],
-    ) -> Result<Opened<'a>, CloseReason> {
-        let Buffers { wire, plain, sealed } = buffers;
-        plain.clear();
-        sealed.clear();
+    ) -> Result<&'a [u8], CloseReason> {
+        let Buffers { wire, plain, sealed, .. } = buffers;
         let came = &mut wire[..bytes.held + bytes.count];
         match self.transport.open(came, plain, sealed) {
-            Ok(opened) => {
-                let bytes = self.transport.seal(answer(opened.plaintext), sealed)?;
+            Ok(plaintext) => {
+                let bytes = self.transport.seal(answer(plaintext), sealed)?;
                 self.outbox.send(&mut self.wire, bytes)?;
-                Ok(opened)
+                Ok(plaintext)
             }
-            Err(reason) => {
-                self.outbox.send(&mut self.wire, sealed.filled())?;
-                Err(reason)
-            }
+            Err(reason) => Err(self.alert(reason, sealed)),
+        }
+    }
+
+    /// Sends the alert for `reason`; what is reported is the reason, or that it could not be sent.
+    #[cold]
+    fn alert(&mut self, reason: CloseReason, sealed: &Scratch) -> CloseReason {
+        match self.outbox.send(&mut self.wire, sealed.filled()) {
+            Ok(()) => reason,
+            Err(error) => error.into(),
         }
     }
 

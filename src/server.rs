@@ -27,7 +27,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{debug, error, info, warn};
 use mio::net::TcpStream;
@@ -35,7 +35,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::buffers::Buffers;
-use crate::close::CloseReason;
+use crate::clock::Moment;
 use crate::config::Config;
 use crate::deadline::Deadlines;
 use crate::exit::{Failure, plain};
@@ -79,11 +79,11 @@ pub struct Server {
     /// Sockets that may have connections waiting.
     pending: Vec<usize>,
     /// Until when accepting rests.
-    exhausted: Option<Instant>,
+    exhausted: Option<Moment>,
     exhaustion: Repeats,
     drain_timeout: Option<Duration>,
     stopping: Option<Stopping>,
-    started: Instant,
+    started: Moment,
 }
 
 /// A session, and what the loop knows of it.
@@ -91,47 +91,22 @@ struct Slot {
     session: Session<TcpStream>,
     listener: usize,
     /// Where its entry among the deadlines is.
-    armed: Option<Instant>,
+    armed: Option<Moment>,
     /// It is among those that want another turn.
     again: bool,
-    /// Why it has ended, from then until the turn is over.
-    ended: Option<CloseReason>,
 }
 
 /// The daemon waits for its last sessions.
 #[derive(Clone, Copy, Debug)]
 struct Stopping {
     /// How long.
-    until: Option<Instant>,
+    until: Option<Moment>,
 }
 
-/// What an event is for, as its token says.
-#[derive(Clone, Copy)]
-enum Source {
-    Signals,
-    Socket(usize),
-    Session(usize),
-}
-
-impl From<Source> for Token {
-    fn from(source: Source) -> Self {
-        match source {
-            Source::Signals => Self(0),
-            Source::Socket(key) => Self(2 * key + 1),
-            Source::Session(key) => Self(2 * key + 2),
-        }
-    }
-}
-
-impl From<Token> for Source {
-    fn from(Token(number): Token) -> Self {
-        match number {
-            0 => Self::Signals,
-            odd if odd % 2 == 1 => Self::Socket(odd / 2),
-            even => Self::Session(even / 2 - 1),
-        }
-    }
-}
+/// The token of the signals. Those below [`SOCKETS`] are keys of sessions, those from there on keys of
+/// sockets.
+const SIGNALS: Token = Token(usize::MAX);
+const SOCKETS: usize = 1 << (usize::BITS - 1);
 
 impl Server {
     /// Binds every listener of `config` and tells the service manager.
@@ -140,9 +115,9 @@ impl Server {
     pub fn start(config: Config, config_file: Option<PathBuf>) -> Result<Self, Failure> {
         let failed = |error: &io::Error| Failure::system("cannot start the event loop", error);
         let poll = Poll::new().map_err(|error| failed(&error))?;
-        let signals = Signals::register(poll.registry(), Source::Signals.into())
-            .map_err(|error| failed(&error))?;
-        let now = Instant::now();
+        let signals =
+            Signals::register(poll.registry(), SIGNALS).map_err(|error| failed(&error))?;
+        let now = Moment::now();
         let mut server = Self {
             config_file,
             poll,
@@ -174,33 +149,30 @@ impl Server {
     /// Serves until a signal says stop.
     pub fn run(&mut self) -> Result<(), Failure> {
         let mut events = Events::with_capacity(EVENTS_A_TURN);
+        let mut now = Moment::now();
         while self.stopping.is_none() || !self.sessions.is_empty() {
-            let timeout = self.until_next_deadline();
-            match self.poll.poll(&mut events, timeout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            let polled = self.poll.poll(&mut events, self.until_next_deadline(now));
+            now = Moment::now();
+            match polled {
+                Ok(()) => self.turn(&events, now),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::system("cannot wait for events", &error)),
             }
-            self.turn(&events, Instant::now());
         }
         info!("stopped, {}", self.figures());
         Ok(())
     }
 
     /// One turn for everybody who has something to do.
-    fn turn(&mut self, events: &Events, now: Instant) {
+    fn turn(&mut self, events: &Events, now: Moment) {
         let again = mem::take(&mut self.again);
         let pending = mem::take(&mut self.pending);
         let mut signalled = false;
         for event in events {
-            match event.token().into() {
-                Source::Signals => signalled = true,
-                Source::Socket(key) => self.accept(key, now),
-                // Its turn comes below, and is one: then it goes as far as its event could tell.
-                Source::Session(key) if self.sessions.get(key).is_some_and(|slot| slot.again) => {}
-                Source::Session(key) => {
-                    self.advance(key, event.is_read_closed() || event.is_error(), now);
-                }
+            match event.token() {
+                Token(key) if key < SOCKETS => self.advance(key, event.is_read_closed(), now),
+                SIGNALS => signalled = true,
+                Token(number) => self.accept(number - SOCKETS, now),
             }
         }
         for key in again {
@@ -227,41 +199,45 @@ impl Server {
         }
     }
 
-    /// How long the loop may sleep; `None` until something happens.
-    fn until_next_deadline(&self) -> Option<Duration> {
+    /// How long the loop may sleep, as of `now`; `None` until something happens.
+    fn until_next_deadline(&self, now: Moment) -> Option<Duration> {
         let accepts = !self.pending.is_empty() && self.exhausted.is_none();
         if accepts || !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
         let manager = self.manager.is_there().then(|| self.manager.next(self.figures())).flatten();
-        let next = [
-            self.deadlines.next(),
-            self.exhausted,
-            self.exhaustion.due(),
-            self.stopping.and_then(|stopping| stopping.until),
-            manager,
-        ];
-        let refusals = self.listeners.iter().filter_map(|(_, listener)| listener.refusals.due());
-        let next = next.into_iter().flatten().chain(refusals).min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        let mut next = self.deadlines.next();
+        let mut sooner = |due: Option<Moment>| {
+            if due.is_some() && (next.is_none() || due < next) {
+                next = due;
+            }
+        };
+        sooner(manager);
+        sooner(self.exhausted);
+        sooner(self.exhaustion.due());
+        sooner(self.stopping.and_then(|stopping| stopping.until));
+        for (_, listener) in &self.listeners {
+            sooner(listener.refusals.due());
+        }
+        Some(next?.duration_since(now))
     }
 
     /// Accepts what waits at a socket, as far as a turn and the descriptors go.
-    fn accept(&mut self, key: usize, now: Instant) {
+    fn accept(&mut self, key: usize, now: Moment) {
         self.accept_up_to(ACCEPTS_A_TURN, key, now);
     }
 
     /// Closes a listening socket. The kernel resets what has not been accepted by then, peers that
     /// are connected as far as they know, so that comes first: one whole queue, and not what joins
     /// it meanwhile, or a busy port would never close.
-    fn stop_listening(&mut self, key: usize, now: Instant) {
+    fn stop_listening(&mut self, key: usize, now: Moment) {
         if self.sockets[key].is_ours() {
             self.accept_up_to(usize::from(BACKLOG) + 1, key, now);
         }
         self.sockets.remove(key);
     }
 
-    fn accept_up_to(&mut self, most: usize, key: usize, now: Instant) {
+    fn accept_up_to(&mut self, most: usize, key: usize, now: Moment) {
         if self.exhausted.is_some() {
             self.put_off(key);
             return;
@@ -300,7 +276,7 @@ impl Server {
     }
 
     /// Makes a session of a connection, if the limits allow one more.
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener_key: usize, now: Instant) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener_key: usize, now: Moment) {
         let listener = &mut self.listeners[listener_key];
         let name = &listener.name;
         let admitted = self.admission.check(peer.ip());
@@ -319,8 +295,7 @@ impl Server {
         let entry = self.sessions.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Session(key).into();
-        if let Err(error) = self.poll.registry().register(session.wire(), token, interest) {
+        if let Err(error) = self.poll.registry().register(session.wire(), Token(key), interest) {
             return error!("session listener={name} peer={peer}: {}", plain(&error));
         }
         debug!("accepted listener={name} peer={peer}");
@@ -330,64 +305,59 @@ impl Server {
         self.tls_sessions += usize::from(session.is_tls());
         let mut armed = None;
         self.deadlines.set(key, &mut armed, session.deadline(&listener.timeouts));
-        entry.insert(Slot { session, listener: listener_key, armed, again: false, ended: None });
+        entry.insert(Slot { session, listener: listener_key, armed, again: false });
     }
 
-    /// Lets a session go as far as it can.
-    fn advance(&mut self, key: usize, to_the_end: bool, now: Instant) {
-        self.act(key, |session, buffers| session.advance(to_the_end, now, buffers));
+    /// Lets a session go as far as it can. One that waits for a turn has it after all events, and it
+    /// is one: then it goes as far as its event could tell.
+    #[inline(always)]
+    fn advance(&mut self, key: usize, to_the_end: bool, now: Moment) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        if !slot.again {
+            match slot.session.advance(to_the_end, now, &mut self.buffers) {
+                Turn::Unchanged => {}
+                turn => self.follow_up(key, turn),
+            }
+        }
     }
 
     /// Ends the sessions whose time is over.
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Moment) {
         while let Some(key) = self.deadlines.due(now) {
             let slot = &mut self.sessions[key];
             let due = slot.session.deadline(&self.listeners[slot.listener].timeouts);
             self.deadlines.set(key, &mut slot.armed, due.filter(|due| *due > now));
             // A session that has no deadline any more (its timeout is "none") only loses its entry.
-            if due.is_some_and(|due| due <= now) {
-                self.act(key, |session, buffers| session.expire(now, buffers));
+            if due.is_some_and(|due| due <= now) && !slot.session.is_closed() {
+                let turn = slot.session.expire(now, &mut self.buffers);
+                self.follow_up(key, turn);
             }
         }
     }
 
-    /// Lets a session act, and does what follows from it.
-    fn act(&mut self, key: usize, act: impl FnOnce(&mut Session<TcpStream>, &mut Buffers) -> Turn) {
-        let Some(slot) = self.sessions.get_mut(key).filter(|slot| slot.ended.is_none()) else {
-            return;
-        };
-        let listener = &mut self.listeners[slot.listener];
-        let (stage, received) = (slot.session.stage(), slot.session.received());
-        let turn = act(&mut slot.session, &mut self.buffers);
-        listener.stats.echoed += slot.session.received() - received;
+    /// Does what follows from a session's turn.
+    #[cold]
+    fn follow_up(&mut self, key: usize, turn: Turn) {
+        let slot = &mut self.sessions[key];
         match turn {
-            Turn::Closed(reason) => {
-                slot.ended = Some(reason);
-                self.ended.push(key);
-                return;
-            }
-            Turn::Again if slot.again => {}
-            Turn::Again => {
+            Turn::Closed => return self.ended.push(key),
+            Turn::Again if !slot.again => {
                 slot.again = true;
                 self.again.push(key);
             }
-            Turn::Wait => {}
+            Turn::Again | Turn::Wait | Turn::Unchanged => {}
         }
-        let due = slot.session.deadline(&listener.timeouts);
-        if slot.session.stage() == stage {
-            self.deadlines.hold(key, &mut slot.armed, due);
-        } else {
-            self.deadlines.set(key, &mut slot.armed, due);
-        }
+        let due = slot.session.deadline(&self.listeners[slot.listener].timeouts);
+        self.deadlines.set(key, &mut slot.armed, due);
     }
 
     /// Takes leave of the sessions that ended in this turn.
-    fn bury(&mut self, now: Instant) {
+    fn bury(&mut self, now: Moment) {
         for key in mem::take(&mut self.ended) {
             let mut slot = self.sessions.remove(key);
             self.deadlines.set(key, &mut slot.armed, None);
-            let Slot { session, listener: listener_key, ended, .. } = slot;
-            let Some(reason) = ended else { continue };
+            let Slot { session, listener: listener_key, .. } = slot;
+            let Some(reason) = session.reason() else { continue };
             let listener = &mut self.listeners[listener_key];
             log::log!(
                 reason.level(),
@@ -400,7 +370,7 @@ impl Server {
             self.admission.leave(address);
             listener.admission.leave(address);
             self.tls_sessions -= usize::from(session.is_tls());
-            listener.stats.end(&reason);
+            listener.stats.end(reason, session.received());
             self.forget_if_retired(listener_key);
             // Its descriptor is free for one that waits.
             self.exhausted = None;
@@ -416,7 +386,7 @@ impl Server {
     }
 
     /// Writes the sums of what was not worth a line each.
-    fn report_repeats(&mut self, now: Instant) {
+    fn report_repeats(&mut self, now: Moment) {
         for (_, listener) in &mut self.listeners {
             if let Some((count, time)) = listener.refusals.sum(now) {
                 warn!("refused listener={} more={count} in={}s", listener.name, time.as_secs());
@@ -428,11 +398,10 @@ impl Server {
     }
 
     fn figures(&self) -> Figures {
-        let now = self.listeners.iter().map(|(_, listener)| listener.stats.echoed).sum::<u64>();
         Figures {
             sessions: self.sessions.len(),
             tls: self.tls_sessions,
-            echoed: self.past.echoed + now,
+            echoed: self.buffers.passed,
         }
     }
 }

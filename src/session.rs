@@ -1,7 +1,7 @@
 //! One connection's life: read, open, **echo**, seal, flush, close.
 //!
 //! ```text
-//! Handshaking ──▶ Echoing ──▶ Draining ──▶ Finishing ──▶ Lingering ──▶ gone, with a CloseReason
+//! Handshaking ──▶ Echoing ──▶ Draining ──▶ Finishing ──▶ Lingering ──▶ Closed, with a CloseReason
 //!  handshake-      idle- or    write-       write-        linger-
 //!  timeout         write-      timeout      timeout       timeout
 //!                  timeout
@@ -38,15 +38,16 @@
 //! that the log has for the session's end.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::buffers::Buffers;
+use crate::clock::Moment;
 use crate::close::CloseReason;
 use crate::link::{Bytes, Link, Reading, Wire};
 use crate::transport::Transport;
 
-/// How many reads a session may make before the others have their turn.
-const READS_A_TURN: usize = 4;
+/// How many steps (most of them reads) a session may make before the others have their turn.
+const STEPS_A_TURN: usize = 6;
 
 /// How long a session may stay where it is; `None` is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,17 @@ pub struct Timeouts {
     pub linger: Option<Duration>,
 }
 
+/// Which of the timeouts a session is under.
+#[derive(Clone, Copy)]
+enum Timer {
+    Handshake,
+    Idle,
+    Write,
+    Linger,
+}
+
 /// Where a session is in its life. From `Draining` on, why it ends is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// The TLS handshake is not over.
     Handshaking,
@@ -75,28 +85,34 @@ enum State {
     /// Our FIN is out. What the peer still sends is read and dropped, because closing a socket
     /// with unread bytes resets the connection, and a reset destroys the echo on its way.
     Lingering(CloseReason),
+    /// It is over.
+    Closed(CloseReason),
 }
 
-/// A session's state by name alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Stage {
-    Handshaking,
-    Echoing,
-    Draining,
-    Finishing,
-    Lingering,
+/// What a step of a turn came to.
+#[derive(Clone, Copy)]
+enum Step {
+    /// What came went back, and the kernel had no more of it.
+    Echoed,
+    /// There may be more to do.
+    More,
+    /// There is no more to do, for now.
+    Wait,
+    /// The session is over.
+    Closed,
 }
 
 /// What a session wants after a turn.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
+    /// An event; nothing has changed but that its deadline may have moved back.
+    Unchanged,
     /// An event.
     Wait,
     /// Another turn, after the others have had theirs.
     Again,
-    /// To be dropped.
-    Closed(CloseReason),
+    /// To be dropped; [`Session::reason`] says why.
+    Closed,
 }
 
 /// One accepted connection.
@@ -105,8 +121,8 @@ pub struct Session<W> {
     state: State,
     /// Since when the state's timeout runs: the state's beginning, and where bytes count as
     /// life (echoing, draining, finishing) the last of them.
-    since: Instant,
-    opened: Instant,
+    since: Moment,
+    opened: Moment,
     /// Plaintext bytes that came from the peer.
     received: u64,
     /// The peer's FIN was read, or is not worth waiting for.
@@ -116,7 +132,7 @@ pub struct Session<W> {
 
 impl<W: Wire> Session<W> {
     /// A session over `wire`, at `now`.
-    pub fn new(wire: W, peer: SocketAddr, transport: Transport, now: Instant) -> Self {
+    pub fn new(wire: W, peer: SocketAddr, transport: Transport, now: Moment) -> Self {
         let state = if transport.is_handshaking() { State::Handshaking } else { State::Echoing };
         let link = Link::new(wire, transport);
         Self { link, state, since: now, opened: now, received: 0, wire_ended: false, peer }
@@ -124,155 +140,219 @@ impl<W: Wire> Session<W> {
 
     /// Goes as far as the kernel and a turn allow. `to_the_end`: the event said that the peer has
     /// closed, or there was none.
-    pub fn advance(&mut self, to_the_end: bool, now: Instant, buffers: &mut Buffers) -> Turn {
-        match self.try_advance(to_the_end, now, buffers) {
-            Ok(turn) => turn,
-            Err(reason) => Turn::Closed(reason),
+    #[inline(always)]
+    pub fn advance(&mut self, to_the_end: bool, now: Moment, buffers: &mut Buffers) -> Turn {
+        if to_the_end || !self.is_idle() {
+            return self.go_on(Step::More, to_the_end, now, buffers);
+        }
+        match self.read(now, buffers) {
+            Step::Echoed => Turn::Unchanged,
+            step => self.go_on(step, to_the_end, now, buffers),
         }
     }
 
-    fn try_advance(
+    /// The turn from its first step on.
+    #[cold]
+    fn go_on(
         &mut self,
+        mut step: Step,
         mut to_the_end: bool,
-        now: Instant,
+        now: Moment,
         buffers: &mut Buffers,
-    ) -> Result<Turn, CloseReason> {
-        let mut reads_left = READS_A_TURN;
-        loop {
-            if !self.link.is_flushed() {
-                if self.link.flush()? {
+    ) -> Turn {
+        if self.is_closed() {
+            return Turn::Unchanged;
+        }
+        for _ in 0..STEPS_A_TURN {
+            match step {
+                Step::Echoed if !to_the_end => return Turn::Wait,
+                Step::Echoed | Step::More => {}
+                Step::Wait => return Turn::Wait,
+                Step::Closed => return Turn::Closed,
+            }
+            step = if !self.link.is_flushed() {
+                to_the_end = true;
+                self.flush(now)
+            } else if self.is_open() {
+                self.read(now, buffers)
+            } else {
+                self.wind_down(now, buffers)
+            };
+        }
+        match step {
+            Step::Closed => Turn::Closed,
+            _ => Turn::Again,
+        }
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self, now: Moment) -> Step {
+        match self.link.flush() {
+            Ok(moved) => {
+                if moved {
                     self.touch(now);
                 }
-                if !self.link.is_flushed() {
-                    return Ok(Turn::Wait);
-                }
-                to_the_end = true;
+                if self.link.is_flushed() { Step::More } else { Step::Wait }
             }
-            match &self.state {
-                State::Handshaking | State::Echoing | State::Lingering(_) if reads_left == 0 => {
-                    return Ok(Turn::Again);
-                }
-                State::Handshaking | State::Echoing => {
-                    reads_left -= 1;
-                    match self.link.read(buffers)? {
-                        Reading::Nothing => return Ok(Turn::Wait),
-                        Reading::Ended => self.end_of_wire(now)?,
-                        Reading::Bytes(bytes) => {
-                            self.receive(bytes, now, buffers);
-                            let enough = bytes.is_short() && !to_the_end && self.is_open();
-                            if !self.link.is_flushed() || enough {
-                                return Ok(Turn::Wait);
-                            }
-                        }
-                    }
-                }
-                State::Draining(reason) => {
-                    let reason = reason.clone();
-                    self.link.finish(buffers)?;
-                    self.enter(State::Finishing(reason), now);
-                    if !self.link.is_flushed() {
-                        return Ok(Turn::Wait);
-                    }
-                }
-                State::Finishing(reason) => {
-                    let reason = reason.clone();
-                    if self.wire_ended || self.link.end_writing().is_err() {
-                        return Ok(Turn::Closed(reason));
-                    }
-                    self.enter(State::Lingering(reason), now);
-                }
-                State::Lingering(reason) => {
-                    let reason = reason.clone();
-                    reads_left -= 1;
-                    match self.link.read(buffers) {
-                        Ok(Reading::Nothing) => return Ok(Turn::Wait),
-                        Ok(Reading::Bytes(_)) => {}
-                        Ok(Reading::Ended) | Err(_) => return Ok(Turn::Closed(reason)),
-                    }
-                }
-            }
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    /// Reads once and echoes what came.
+    #[inline(always)]
+    fn read(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
+        match self.link.read(buffers) {
+            Ok(Reading::Bytes(bytes)) => self.receive(bytes, now, buffers),
+            Ok(Reading::Nothing) => Step::Wait,
+            Ok(Reading::Ended) => self.end_of_wire(now),
+            Err(error) => self.fail(error.into()),
         }
     }
 
     /// Takes what was read through open, echo and seal.
-    fn receive(&mut self, bytes: Bytes, now: Instant, buffers: &mut Buffers) {
+    #[inline(always)]
+    fn receive(&mut self, bytes: Bytes, now: Moment, buffers: &mut Buffers) -> Step {
         // This is the echo (RFC 862): what came is what goes.
-        match self.link.receive(bytes, buffers, |came| came) {
-            Ok(opened) => {
-                self.received += opened.plaintext.len() as u64;
-                if opened.peer_done {
-                    self.enter(State::Draining(CloseReason::PeerDone), now);
-                } else if matches!(self.state, State::Handshaking) {
-                    if !self.link.transport().is_handshaking() {
-                        self.enter(State::Echoing, now);
-                    }
-                } else {
-                    self.touch(now);
-                }
-            }
+        let count = match self.link.receive(bytes, buffers, |came| came) {
+            Ok(plaintext) => plaintext.len() as u64,
             // Where TLS failed, the peer is owed the alert, and then the end.
-            Err(reason) => self.enter(State::Finishing(reason), now),
+            Err(reason) => return self.enter(State::Finishing(reason), now),
+        };
+        self.received += count;
+        buffers.passed += count;
+        if self.link.transport().peer_done() {
+            return self.enter(State::Draining(CloseReason::PeerDone), now);
+        }
+        if !self.is_handshaking() {
+            self.since = now;
+        } else if !self.link.transport().is_handshaking() {
+            self.enter(State::Echoing, now);
+        }
+        match (self.link.is_flushed(), bytes.is_short()) {
+            (true, true) => Step::Echoed,
+            (true, false) => Step::More,
+            (false, _) => Step::Wait,
         }
     }
 
     /// The peer's FIN was read.
-    fn end_of_wire(&mut self, now: Instant) -> Result<(), CloseReason> {
+    #[cold]
+    fn end_of_wire(&mut self, now: Moment) -> Step {
         self.wire_ended = true;
         match self.link.transport().end_of_wire() {
-            reason @ CloseReason::HandshakeAbandoned => Err(reason),
-            reason => {
-                self.enter(State::Draining(reason), now);
-                Ok(())
+            reason @ CloseReason::HandshakeAbandoned => self.fail(reason),
+            reason => self.enter(State::Draining(reason), now),
+        }
+    }
+
+    /// From where nothing more is echoed, a step towards the end. The outbox is empty.
+    fn wind_down(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
+        match self.state.clone() {
+            State::Handshaking | State::Echoing => Step::More,
+            State::Draining(reason) => match self.link.finish(buffers) {
+                Ok(()) => {
+                    self.enter(State::Finishing(reason), now);
+                    if self.link.is_flushed() { Step::More } else { Step::Wait }
+                }
+                Err(reason) => self.fail(reason),
+            },
+            State::Finishing(reason) => {
+                if self.wire_ended || self.link.end_writing().is_err() {
+                    self.fail(reason)
+                } else {
+                    self.enter(State::Lingering(reason), now)
+                }
             }
+            State::Lingering(reason) => match self.link.read(buffers) {
+                Ok(Reading::Nothing) => Step::Wait,
+                Ok(Reading::Bytes(_)) => Step::More,
+                Ok(Reading::Ended) | Err(_) => self.fail(reason),
+            },
+            State::Closed(_) => Step::Closed,
         }
     }
 
     /// Ends the session for `reason`: what has come already is echoed, then we say that no more
     /// will come, and linger.
-    pub fn end(&mut self, reason: CloseReason, now: Instant, buffers: &mut Buffers) -> Turn {
-        match (self.advance(true, now, buffers), &self.state) {
-            (Turn::Closed(reason), _) => Turn::Closed(reason),
-            (_, State::Handshaking) => Turn::Closed(reason),
-            (_, State::Echoing) => {
+    pub fn end(&mut self, reason: CloseReason, now: Moment, buffers: &mut Buffers) -> Turn {
+        let turn = self.go_on(Step::More, true, now, buffers);
+        match self.state {
+            State::Handshaking => self.close(reason),
+            State::Echoing => {
                 self.enter(State::Draining(reason), now);
-                self.advance(true, now, buffers)
+                self.go_on(Step::More, true, now, buffers)
             }
-            (turn, _) => turn,
+            _ => turn,
         }
     }
 
     /// The deadline has passed: ends the session, or what is left of it.
-    pub fn expire(&mut self, now: Instant, buffers: &mut Buffers) -> Turn {
+    pub fn expire(&mut self, now: Moment, buffers: &mut Buffers) -> Turn {
+        match (&self.state, self.timer()) {
+            (State::Closed(_), _) => Turn::Closed,
+            (State::Lingering(reason), _) => self.close(reason.clone()),
+            (_, Timer::Handshake) => self.close(CloseReason::HandshakeTimeout),
+            (_, Timer::Idle) => self.end(CloseReason::IdleTimeout, now, buffers),
+            (_, Timer::Write | Timer::Linger) => self.close(CloseReason::WriteTimeout),
+        }
+    }
+
+    /// Ends the session as it stands.
+    #[cold]
+    pub fn close(&mut self, reason: CloseReason) -> Turn {
+        self.state = State::Closed(reason);
+        Turn::Closed
+    }
+
+    /// Whether it is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed(_))
+    }
+
+    /// Why it is over, once it is.
+    pub fn reason(&self) -> Option<&CloseReason> {
         match &self.state {
-            State::Handshaking => Turn::Closed(CloseReason::HandshakeTimeout),
-            State::Echoing if self.link.is_flushed() => {
-                self.end(CloseReason::IdleTimeout, now, buffers)
-            }
-            State::Echoing | State::Draining(_) | State::Finishing(_) => {
-                Turn::Closed(CloseReason::WriteTimeout)
-            }
-            State::Lingering(reason) => Turn::Closed(reason.clone()),
+            State::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Which timeout it is under.
+    fn timer(&self) -> Timer {
+        match self.state {
+            State::Handshaking => Timer::Handshake,
+            State::Echoing if self.link.is_flushed() => Timer::Idle,
+            State::Echoing | State::Draining(_) | State::Finishing(_) => Timer::Write,
+            State::Lingering(_) | State::Closed(_) => Timer::Linger,
         }
     }
 
     /// When `expire` is due, if ever.
-    pub fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        let timeout = match &self.state {
-            State::Handshaking => timeouts.handshake,
-            State::Echoing if self.link.is_flushed() => timeouts.idle,
-            State::Echoing | State::Draining(_) | State::Finishing(_) => timeouts.write,
-            State::Lingering(_) => timeouts.linger,
+    pub fn deadline(&self, timeouts: &Timeouts) -> Option<Moment> {
+        let timeout = match self.timer() {
+            Timer::Handshake => timeouts.handshake,
+            Timer::Idle => timeouts.idle,
+            Timer::Write => timeouts.write,
+            Timer::Linger => timeouts.linger,
         };
         self.since.checked_add(timeout?)
     }
 
-    fn enter(&mut self, state: State, now: Instant) {
+    #[cold]
+    fn enter(&mut self, state: State, now: Moment) -> Step {
         self.state = state;
         self.since = now;
+        Step::More
+    }
+
+    #[cold]
+    fn fail(&mut self, reason: CloseReason) -> Step {
+        self.close(reason);
+        Step::Closed
     }
 
     /// Bytes moved: counts as life where the state's timeout is for silence.
-    fn touch(&mut self, now: Instant) {
+    fn touch(&mut self, now: Moment) {
         if !matches!(self.state, State::Handshaking | State::Lingering(_)) {
             self.since = now;
         }
@@ -282,15 +362,15 @@ impl<W: Wire> Session<W> {
         matches!(self.state, State::Handshaking | State::Echoing)
     }
 
-    /// Where it is in its life.
-    pub fn stage(&self) -> Stage {
-        match self.state {
-            State::Handshaking => Stage::Handshaking,
-            State::Echoing => Stage::Echoing,
-            State::Draining(_) => Stage::Draining,
-            State::Finishing(_) => Stage::Finishing,
-            State::Lingering(_) => Stage::Lingering,
-        }
+    /// Whether the TLS handshake is not over.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshaking)
+    }
+
+    /// Whether all that came went back.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Echoing) && self.link.is_flushed()
     }
 
     /// Whether it speaks TLS.
@@ -317,7 +397,7 @@ impl<W: Wire> Session<W> {
     ///
     /// `in` and `out` are bytes of the echo. `unsent` are bytes of the wire that the kernel had not
     /// taken; with TLS their rims count too, so `out` may then be a little too small.
-    pub fn summary(&self, now: Instant) -> String {
+    pub fn summary(&self, now: Moment) -> String {
         let (received, unsent) = (self.received, self.link.unsent() as u64);
         let echoed = received.saturating_sub(unsent);
         let duration = now.duration_since(self.opened).as_secs_f64();

@@ -11,7 +11,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections that were closed at once, because of a limit.
     pub refused: u64,
-    /// Plaintext bytes that came in, and went back unless a session ended before.
+    /// Plaintext bytes that came in, and went back unless a session ended before; those of a session
+    /// count when it has ended.
     pub echoed: u64,
     ended: [Ended; CloseReason::COUNT],
 }
@@ -24,8 +25,9 @@ struct Ended {
 }
 
 impl Stats {
-    /// Counts a session's end.
-    pub fn end(&mut self, reason: &CloseReason) {
+    /// Counts a session's end, and the bytes that it echoed.
+    pub fn end(&mut self, reason: &CloseReason, echoed: u64) {
+        self.echoed += echoed;
         let ended = &mut self.ended[reason.index()];
         ended.reason = reason.name();
         ended.count += 1;
@@ -108,9 +110,9 @@ mod tests {
 
     #[test]
     fn counters_add_up() {
-        let mut one = Stats { accepted: 2, refused: 1, echoed: 10, ..Stats::default() };
-        one.end(&CloseReason::PeerDone);
-        one.end(&CloseReason::PeerReset);
+        let mut one = Stats { accepted: 2, refused: 1, ..Stats::default() };
+        one.end(&CloseReason::PeerDone, 6);
+        one.end(&CloseReason::PeerReset, 4);
         let mut all = one.clone();
         all.add(&one);
         assert_eq!(all.to_string(), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");

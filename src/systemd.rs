@@ -13,13 +13,14 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use log::warn;
 use rustix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
+use crate::clock::Moment;
 use crate::exit::plain;
 use crate::stats::Figures;
 
@@ -32,16 +33,16 @@ pub struct Manager {
     /// `None` if nobody listens.
     line: Option<Line>,
     /// What it was told last, and when.
-    told: Option<(Figures, Instant)>,
+    told: Option<(Figures, Moment)>,
     /// READY=1 was dropped.
     ready_again: bool,
     /// How often it wants to hear from the loop, twice over, and when it heard last.
-    watchdog: Option<(Duration, Instant)>,
+    watchdog: Option<(Duration, Moment)>,
 }
 
 impl Manager {
     /// The one that started this process, if any.
-    pub fn from_environment(now: Instant) -> Self {
+    pub fn from_environment(now: Moment) -> Self {
         let line = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
             let failed = |error| warn!("cannot reach the service manager: {}", plain(&error));
             Line::open(&path).map_err(failed).ok()
@@ -58,7 +59,7 @@ impl Manager {
     }
 
     /// Every listener is bound.
-    pub fn ready(&mut self, figures: Figures, now: Instant) {
+    pub fn ready(&mut self, figures: Figures, now: Moment) {
         let status = figures.to_string();
         let taken = self.say(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.ready_again = !taken;
@@ -80,7 +81,7 @@ impl Manager {
     }
 
     /// Says what is due at `now`: that the loop is alive, and the figures where they changed.
-    pub fn tick(&mut self, figures: Figures, now: Instant) {
+    pub fn tick(&mut self, figures: Figures, now: Moment) {
         if let Some((every, last)) = &mut self.watchdog
             && now >= *last + *every
         {
@@ -99,7 +100,7 @@ impl Manager {
     }
 
     /// When `tick` has something to say, if nothing else happens.
-    pub fn next(&self, figures: Figures) -> Option<Instant> {
+    pub fn next(&self, figures: Figures) -> Option<Moment> {
         let watchdog = self.watchdog.map(|(every, last)| last + every);
         watchdog.into_iter().chain(self.status_due(figures)).min()
     }
@@ -108,7 +109,7 @@ impl Manager {
         self.line.as_ref().is_none_or(|line| line.say(state))
     }
 
-    fn status_due(&self, figures: Figures) -> Option<Instant> {
+    fn status_due(&self, figures: Figures) -> Option<Moment> {
         let (told, when) = self.told.as_ref()?;
         (self.ready_again || *told != figures).then(|| *when + STATUS_INTERVAL)
     }

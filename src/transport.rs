@@ -41,15 +41,6 @@ pub enum Transport {
     Tls(Box<Tls>),
 }
 
-/// What [`Transport::open`] found in the bytes that it was given.
-#[derive(Debug)]
-pub struct Opened<'a> {
-    /// Plaintext, to be echoed.
-    pub plaintext: &'a [u8],
-    /// The peer has said that no more will come (`close_notify`).
-    pub peer_done: bool,
-}
-
 /// What was agreed in a TLS handshake, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
@@ -87,7 +78,7 @@ impl Transport {
     }
 
     fn tls(side: Side) -> Self {
-        Self::Tls(Box::new(Tls { side, held: Vec::new() }))
+        Self::Tls(Box::new(Tls { side, held: Vec::new(), peer_done: false }))
     }
 
     /// Puts what was held back at the front of `wire` and says how long it is; the next bytes
@@ -103,22 +94,24 @@ impl Transport {
     }
 
     /// Takes bytes of the wire, with what `restore` put before them, and gives the plaintext.
+    #[inline]
     pub fn open<'a>(
         &mut self,
         wire: &'a mut [u8],
         plain: &'a mut Scratch,
         sealed: &mut Scratch,
-    ) -> Result<Opened<'a>, CloseReason> {
+    ) -> Result<&'a [u8], CloseReason> {
         match self {
-            Self::Plain => Ok(Opened { plaintext: wire, peer_done: false }),
+            Self::Plain => Ok(wire),
             Self::Tls(tls) => {
-                let peer_done = tls.open(wire, plain, sealed)?;
-                Ok(Opened { plaintext: plain.filled(), peer_done })
+                tls.open(wire, plain, sealed)?;
+                Ok(plain.filled())
             }
         }
     }
 
     /// Gives the wire form of `plaintext`, behind what `sealed` already holds.
+    #[inline]
     pub fn seal<'a>(
         &mut self,
         plaintext: &'a [u8],
@@ -126,12 +119,7 @@ impl Transport {
     ) -> Result<&'a [u8], CloseReason> {
         match self {
             Self::Plain => Ok(plaintext),
-            Self::Tls(tls) => {
-                if !plaintext.is_empty() {
-                    tls.write(Say::Plaintext(plaintext), sealed)?;
-                }
-                Ok(sealed.filled())
-            }
+            Self::Tls(tls) => tls.seal(plaintext, sealed),
         }
     }
 
@@ -141,6 +129,15 @@ impl Transport {
         match self {
             Self::Plain => Ok(()),
             Self::Tls(tls) => tls.write(Say::CloseNotify, sealed),
+        }
+    }
+
+    /// Whether the peer has said that no more will come (`close_notify`).
+    #[inline]
+    pub fn peer_done(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => tls.peer_done,
         }
     }
 
@@ -182,6 +179,8 @@ pub struct Tls {
     side: Side,
     /// The beginning of a record, or of a handshake message in several, that is not whole yet.
     held: Vec<u8>,
+    /// The peer has sent `close_notify`.
+    peer_done: bool,
 }
 
 enum Side {
@@ -208,20 +207,23 @@ enum Step {
 }
 
 impl Tls {
-    /// Opens all whole records of `wire` and holds the rest; says whether the peer is done.
+    /// Opens all whole records of `wire` and holds the rest.
+    #[inline(never)] // It would only be in the way of plain bytes; so would `seal`.
     fn open(
         &mut self,
         wire: &mut [u8],
         plain: &mut Scratch,
         sealed: &mut Scratch,
-    ) -> Result<bool, CloseReason> {
-        let (mut used, mut peer_done) = (0, false);
+    ) -> Result<(), CloseReason> {
+        plain.clear();
+        sealed.clear();
+        let mut used = 0;
         loop {
             let (discard, result) = self.side.step(&mut wire[used..], Say::Nothing, plain, sealed);
             used += discard;
             match result {
                 Ok(Step::Again) => {}
-                Ok(Step::PeerDone) => peer_done = true,
+                Ok(Step::PeerDone) => self.peer_done = true,
                 Ok(Step::Done) => break,
                 Err(error) => {
                     let handshaking = self.side.common().is_handshaking();
@@ -237,12 +239,24 @@ impl Tls {
                 }
             }
         }
-        let rest = if peer_done { &[] } else { &wire[used..] };
+        let rest = if self.peer_done { &[] } else { &wire[used..] };
         if rest.len() > HELD_MAX {
             return Err(CloseReason::TlsPeer("handshake message too long".into()));
         }
         self.held = rest.to_vec();
-        Ok(peer_done)
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn seal<'a>(
+        &mut self,
+        plaintext: &[u8],
+        sealed: &'a mut Scratch,
+    ) -> Result<&'a [u8], CloseReason> {
+        if !plaintext.is_empty() {
+            self.write(Say::Plaintext(plaintext), sealed)?;
+        }
+        Ok(sealed.filled())
     }
 
     /// Puts one thing of ours behind what `sealed` holds; in a handshake, nothing may be said.

@@ -244,11 +244,11 @@ impl Load {
                     return Err(Stopped::CutShort(number, self.begun - self.received));
                 }
                 Reading::Bytes(bytes) => {
-                    let opened = self.link.receive(bytes, buffers, |_| &[])?;
-                    check(pattern, self.phase, self.received, self.sent, opened.plaintext)
+                    let came = self.link.receive(bytes, buffers, |_| &[])?;
+                    check(pattern, self.phase, self.received, self.sent, came)
                         .map_err(|difference| Stopped::Differs(number, difference))?;
-                    self.received += opened.plaintext.len() as u64;
-                    if opened.peer_done {
+                    self.received += came.len() as u64;
+                    if self.link.transport().peer_done() {
                         return Err(Stopped::CutShort(number, self.begun - self.received));
                     }
                     let on_their_way = (self.begun - self.received).div_ceil(bench.size as u64);

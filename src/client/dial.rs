@@ -242,8 +242,8 @@ impl Connection {
             }
             match self.link.read(buffers)? {
                 Reading::Bytes(bytes) => {
-                    let opened = self.link.receive(bytes, buffers, |_| &[])?;
-                    self.early.extend_from_slice(opened.plaintext);
+                    let came = self.link.receive(bytes, buffers, |_| &[])?;
+                    self.early.extend_from_slice(came);
                 }
                 Reading::Ended => return Err(self.link.transport().end_of_wire().into()),
                 Reading::Nothing => {

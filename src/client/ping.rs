@@ -205,15 +205,14 @@ pub(super) fn echo(
         }
         match connection.link.read(&mut client.buffers)? {
             Reading::Bytes(bytes) => {
-                let opened = connection.link.receive(bytes, &mut client.buffers, |_| &[])?;
-                let peer_done = opened.peer_done;
-                expected.came(opened.plaintext).map_err(|difference| {
+                let came = connection.link.receive(bytes, &mut client.buffers, |_| &[])?;
+                expected.came(came).map_err(|difference| {
                     Missed::Told(Failure::new(Exit::Failure, difference.to_string()))
                 })?;
                 if expected.missing() == 0 {
                     return Ok(start.elapsed());
                 }
-                if peer_done {
+                if connection.link.transport().peer_done() {
                     return Err(cut_short(&expected, size));
                 }
             }

@@ -135,14 +135,14 @@ impl Relay<'_> {
             match self.connection.link.read(&mut self.client.buffers) {
                 Ok(Reading::Bytes(bytes)) => {
                     let link = &mut self.connection.link;
-                    let opened = link
+                    let came = link
                         .receive(bytes, &mut self.client.buffers, |_| &[])
                         .map_err(|reason| self.client.dialler.explain(reason.into()))?;
-                    let (plaintext, peer_done) = (opened.plaintext.to_vec(), opened.peer_done);
-                    if !self.deliver(&plaintext)? {
+                    let came = came.to_vec();
+                    if !self.deliver(&came)? {
                         return Ok(Some(End::Output));
                     }
-                    if peer_done {
+                    if self.connection.link.transport().peer_done() {
                         return Ok(Some(End::Server));
                     }
                 }

@@ -1,24 +1,22 @@
 //! What signals ask for: stop, reload, report.
 
-use std::time::Instant;
-
 use log::{error, info, warn};
-use mio::Interest;
+use mio::{Interest, Token};
 
-use super::{Server, Source, Stopping};
+use super::{SOCKETS, Server, Stopping};
+use crate::clock::Moment;
 use crate::close::CloseReason;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, plain};
 use crate::limits::raise_descriptor_limit;
 use crate::listener::{ListenSocket, Listener, Plan};
 use crate::logger;
-use crate::session::Stage;
 use crate::signals::Command;
 use crate::systemd::Handed;
 
 impl Server {
     /// Does what the signals of this turn ask for.
-    pub(super) fn obey(&mut self, now: Instant) {
+    pub(super) fn obey(&mut self, now: Moment) {
         for command in self.signals.commands() {
             match command {
                 Command::Stop => self.stop(now),
@@ -31,7 +29,7 @@ impl Server {
 
     /// Accepts what waits and no more, and ends every session when its echo is out; asked again, at
     /// once.
-    fn stop(&mut self, now: Instant) {
+    fn stop(&mut self, now: Moment) {
         if self.stopping.is_some() {
             warn!("asked to stop again: {} are cut off", self.figures());
             return self.cut_off();
@@ -48,7 +46,7 @@ impl Server {
     }
 
     /// Ends what is left when the time to drain is over.
-    pub(super) fn stop_draining(&mut self, now: Instant) {
+    pub(super) fn stop_draining(&mut self, now: Moment) {
         let Some(Stopping { until: Some(until) }) = self.stopping else { return };
         if now >= until && !self.sessions.is_empty() {
             warn!("drain-timeout is over: {} are cut off", self.figures());
@@ -58,15 +56,15 @@ impl Server {
 
     fn cut_off(&mut self) {
         for (key, slot) in &mut self.sessions {
-            if slot.ended.is_none() {
-                slot.ended = Some(CloseReason::Stopping);
+            if !slot.session.is_closed() {
+                slot.session.close(CloseReason::Stopping);
                 self.ended.push(key);
             }
         }
     }
 
     /// Reads the configuration again. What does not pass changes nothing.
-    fn reload(&mut self, now: Instant) {
+    fn reload(&mut self, now: Moment) {
         self.manager.reloading();
         let outcome = Config::load(self.config_file.as_deref())
             .and_then(|config| self.apply(config, Vec::new(), now));
@@ -83,7 +81,7 @@ impl Server {
         &mut self,
         config: Config,
         mut handed: Vec<Handed>,
-        now: Instant,
+        now: Moment,
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
         let Config { log, limits, drain_timeout, listeners, .. } = config;
@@ -106,7 +104,7 @@ impl Server {
     }
 
     /// Changes the listeners at work into those of `plans`.
-    fn follow(&mut self, plans: Vec<Plan>, now: Instant) -> Result<(), Failure> {
+    fn follow(&mut self, plans: Vec<Plan>, now: Moment) -> Result<(), Failure> {
         for (_, listener) in &mut self.listeners {
             listener.sockets.clear();
         }
@@ -136,7 +134,7 @@ impl Server {
                 let listener = &mut self.listeners[listener_key];
                 let entry = self.sockets.vacant_entry();
                 let mut socket = fresh.serve(listener_key);
-                let token = Source::Socket(entry.key()).into();
+                let token = Token(SOCKETS + entry.key());
                 self.poll
                     .registry()
                     .register(&mut socket.socket, token, Interest::READABLE)
@@ -174,7 +172,7 @@ impl Server {
     }
 
     /// Ends the sessions of listeners that have no socket any more, and forgets those without any.
-    fn retire_listeners(&mut self, now: Instant) {
+    fn retire_listeners(&mut self, now: Moment) {
         let retired: Vec<usize> = self
             .listeners
             .iter()
@@ -188,7 +186,7 @@ impl Server {
     }
 
     /// Ends the sessions of the listeners whose keys are `chosen`.
-    fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Instant) {
+    fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Moment) {
         let keys: Vec<usize> = self
             .sessions
             .iter()
@@ -196,7 +194,11 @@ impl Server {
             .map(|(key, _)| key)
             .collect();
         for key in keys {
-            self.act(key, |session, buffers| session.end(reason.clone(), now, buffers));
+            let session = &mut self.sessions[key].session;
+            if !session.is_closed() {
+                let turn = session.end(reason.clone(), now, &mut self.buffers);
+                self.follow_up(key, turn);
+            }
         }
     }
 
@@ -209,13 +211,17 @@ impl Server {
     }
 
     /// Writes the counters to the log, and a line for each listener.
-    fn report(&self, now: Instant) {
+    fn report(&self, now: Moment) {
         let mut all = self.past.clone();
-        for (_, listener) in &self.listeners {
-            all.add(&listener.stats);
+        let mut reports = Vec::new();
+        for (key, listener) in &self.listeners {
+            let mut stats = listener.stats.clone();
+            let live = self.sessions.iter().filter(|(_, slot)| slot.listener == key);
+            stats.echoed += live.map(|(_, slot)| slot.session.received()).sum::<u64>();
+            all.add(&stats);
+            reports.push((listener, stats));
         }
-        let handshakes =
-            self.sessions.iter().filter(|(_, slot)| slot.session.stage() == Stage::Handshaking);
+        let handshakes = self.sessions.iter().filter(|(_, slot)| slot.session.is_handshaking());
         logger::write(format_args!(
             "statistics uptime={}s sessions={} tls={} handshaking={} {all} log-lines-lost={}",
             now.duration_since(self.started).as_secs(),
@@ -224,12 +230,11 @@ impl Server {
             handshakes.count(),
             logger::lost(),
         ));
-        for (_, listener) in &self.listeners {
+        for (listener, stats) in reports {
             logger::write(format_args!(
-                "statistics listener={} sessions={} {}",
+                "statistics listener={} sessions={} {stats}",
                 listener.name,
                 listener.admission.sessions(),
-                listener.stats
             ));
         }
     }

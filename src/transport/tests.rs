@@ -46,7 +46,6 @@ struct End {
     plain: Scratch,
     sealed: Scratch,
     read: Vec<u8>,
-    peer_done: bool,
     /// Sends back what it reads.
     echoes: bool,
 }
@@ -59,7 +58,6 @@ impl End {
             plain: Scratch::default(),
             sealed: Scratch::default(),
             read: Vec::new(),
-            peer_done: false,
             echoes,
         }
     }
@@ -68,13 +66,11 @@ impl End {
     fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CloseReason> {
         let held = self.transport.restore(&mut self.wire);
         self.wire[held..held + bytes.len()].copy_from_slice(bytes);
-        self.plain.clear();
         self.sealed.clear();
         let wire = &mut self.wire[..held + bytes.len()];
-        let opened = self.transport.open(wire, &mut self.plain, &mut self.sealed)?;
-        self.peer_done |= opened.peer_done;
-        self.read.extend_from_slice(opened.plaintext);
-        let echo = if self.echoes { opened.plaintext } else { &[] };
+        let came = self.transport.open(wire, &mut self.plain, &mut self.sealed)?;
+        self.read.extend_from_slice(came);
+        let echo = if self.echoes { came } else { &[] };
         Ok(self.transport.seal(echo, &mut self.sealed)?.to_vec())
     }
 
@@ -158,10 +154,10 @@ proptest! {
         }
         prop_assert!(server.read == messages.concat());
         prop_assert!(client.read == messages.concat());
-        prop_assert!(!server.peer_done);
+        prop_assert!(!server.transport.peer_done());
         let wire = client.finish();
         exchange(&mut client, &mut server, wire, &mut pieces);
-        prop_assert!(server.peer_done);
+        prop_assert!(server.transport.peer_done());
     }
 
     #[test]
@@ -216,12 +212,12 @@ fn the_server_can_echo_after_the_client_said_close_notify() {
         let mut wire = client.write(b"last words");
         wire.extend(client.finish());
         let echo = server.take(&wire).unwrap();
-        assert!(server.peer_done);
+        assert!(server.transport.peer_done());
         client.take(&echo).unwrap();
         assert_eq!(client.read, b"last words");
         let end = server.finish();
         client.take(&end).unwrap();
-        assert!(client.peer_done);
+        assert!(client.transport.peer_done());
     }
 }
 

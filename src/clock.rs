@@ -1,0 +1,71 @@
+//! The monotonic clock, as deadlines need it: a Pi has no clock chip, and its wall clock jumps when the
+//! network brings the time.
+
+use std::num::NonZero;
+use std::ops::{Add, AddAssign, Sub};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// The first look at the clock.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// A moment after the program's start, in nanoseconds. Half as long as an [`Instant`], even where there
+/// may be none: a session keeps three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(NonZero<u64>);
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        Self(NonZero::<u64>::MIN) + START.elapsed()
+    }
+
+    /// This long after; `None` beyond the clock's end, in 584 years.
+    pub fn checked_add(self, time: Duration) -> Option<Self> {
+        self.0.checked_add(u64::try_from(time.as_nanos()).ok()?).map(Self)
+    }
+
+    /// How long after `earlier`; nothing if it was not.
+    pub fn duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// At most the clock's end.
+    fn add(self, time: Duration) -> Self {
+        self.checked_add(time).unwrap_or(Self(NonZero::<u64>::MAX))
+    }
+}
+
+impl AddAssign<Duration> for Moment {
+    fn add_assign(&mut self, time: Duration) {
+        *self = *self + time;
+    }
+}
+
+impl Sub for Moment {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.duration_since(earlier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_small_and_end_where_the_clock_does() {
+        assert_eq!(size_of::<Option<Moment>>(), 8);
+        let now = Moment::now();
+        let later = now + Duration::from_millis(1500);
+        assert_eq!((later - now, now - later), (Duration::from_millis(1500), Duration::ZERO));
+        assert!(now < later && Moment::now() >= now);
+        assert_eq!(now.checked_add(Duration::MAX), None);
+        assert_eq!((now + Duration::MAX).checked_add(Duration::from_nanos(1)), None);
+    }
+}
