@@ -200,6 +200,8 @@ enum Say<'a> {
 enum Step {
     /// There may be more in the bytes at hand.
     Again,
+    /// Plaintext came. That may have been all, if no more bytes are at hand.
+    Read,
     /// The peer has sent `close_notify`.
     PeerDone,
     /// The bytes at hand are used up, and what was to be written is written.
@@ -222,7 +224,9 @@ impl Tls {
             let (discard, result) = self.side.step(&mut wire[used..], Say::Nothing, plain, sealed);
             used += discard;
             match result {
-                Ok(Step::Again) => {}
+                // One look less at each message.
+                Ok(Step::Read) if used == wire.len() && !self.side.common().wants_write() => break,
+                Ok(Step::Again | Step::Read) => {}
                 Ok(Step::PeerDone) => self.peer_done = true,
                 Ok(Step::Done) => break,
                 Err(error) => {
@@ -267,7 +271,7 @@ impl Tls {
         loop {
             match self.side.step(&mut self.held, say, &mut nothing, sealed).1 {
                 Ok(Step::Done) => return Ok(()),
-                Ok(Step::Again | Step::PeerDone) => {}
+                Ok(Step::Again | Step::Read | Step::PeerDone) => {}
                 Err(error) => return Err(explain(&error, false)),
             }
         }
@@ -312,7 +316,7 @@ fn take<Data>(
                 plain.push(record.payload);
                 discard += record.discard;
             }
-            Ok(Step::Again)
+            Ok(Step::Read)
         }
         ConnectionState::EncodeTlsData(mut message) => {
             fill(sealed, RECORD_ROOM, |room| message.encode(room))?;
