@@ -2,87 +2,106 @@
 
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Result;
 use crate::compare::Report;
+use crate::servers::{self, Kind};
 
 /// What of all workloads is shown: its name, and words for it.
 const SHOWN: [(&str, &str); 7] = [
-    ("plain/100x64", "Messages of 64 bytes, 100 sessions"),
+    ("plain/100x64", "Messages, 100 sessions"),
     ("plain/stream-1", "A stream"),
     ("plain/connect", "Connections"),
-    ("tls/100x64", "TLS: messages of 64 bytes, 100 sessions"),
-    ("tls/stream-1", "TLS: a stream"),
-    ("tls/full-ecdsa", "TLS: full handshakes"),
-    ("tls/resumed-ecdsa", "TLS: resumed handshakes"),
+    ("tls/100x64", "Messages, 100 sessions"),
+    ("tls/stream-1", "A stream"),
+    ("tls/full-ecdsa", "Full handshakes"),
+    ("tls/resumed-ecdsa", "Resumed handshakes"),
 ];
 
 /// Readable on white and on black.
 const INK: RGBColor = RGBColor(125, 133, 144);
-const OURS: RGBColor = RGBColor(31, 136, 61);
+const OURS: RGBColor = RGBColor(46, 160, 67);
 const THEIRS: RGBColor = RGBColor(110, 140, 180);
 
-const WIDTH: i32 = 800;
-const BAR: i32 = 18;
-const LEFT: i32 = 150;
+/// In pixels: of a column, of a line, and before the bars.
+const COLUMN: i32 = 420;
+const LINE: i32 = 18;
+const NAMES: i32 = 120;
 /// Longer bars are cut, and have a figure all the same.
 const MOST: f64 = 3.0;
 
-/// Draws `report` into a file.
+/// The bars of one workload, and what stands above them.
+type Group = (&'static str, Vec<(String, f64)>);
+
+/// Draws `report` into a file: plain on the left, TLS on the right.
 pub(crate) fn draw(report: &Report, path: &Path) -> Result<()> {
-    let groups: Vec<_> = SHOWN
-        .iter()
-        .filter_map(|(name, title)| {
-            let workload = report.workloads.iter().find(|workload| workload.name == *name)?;
-            let mut bars: Vec<(&str, f64)> = workload
-                .servers
-                .iter()
-                .filter_map(|cost| Some((cost.server, cost.ratio?.median)))
-                .collect();
-            bars.sort_by(|one, other| one.1.total_cmp(&other.1));
-            Some((*title, bars))
-        })
-        .collect();
-    let rows: usize = groups.iter().map(|(_, bars)| bars.len()).sum();
-    let height = i32::try_from(rows)? * BAR + i32::try_from(groups.len())? * 2 * BAR + 3 * BAR;
-    let area =
-        SVGBackend::new(path, (WIDTH.unsigned_abs(), height.unsigned_abs())).into_drawing_area();
-    let style = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let left = style(13).pos(Pos::new(HPos::Left, VPos::Center));
-    let right = style(13).pos(Pos::new(HPos::Right, VPos::Center));
-    let title = ("sans-serif", 14, FontStyle::Bold).into_font().color(&INK);
-    let title = title.pos(Pos::new(HPos::Left, VPos::Center));
-    area.draw(&Text::new(
-        "Processor time of the server; a bare epoll loop in C, for TLS over OpenSSL, is 1. Less is better.",
-        (4, BAR),
-        left.clone(),
-    ))?;
-    let mut y = 2 * BAR;
-    for (words, bars) in groups {
-        y += BAR / 2;
-        area.draw(&Text::new(words, (4, y + BAR / 2), title.clone()))?;
-        y += BAR + BAR / 3;
-        let top = y;
-        for (server, ratio) in bars {
-            let colour = if server == "echo-alex" { OURS } else { THEIRS };
-            let middle = y + BAR / 2;
-            area.draw(&Text::new(server, (LEFT - 8, middle), right.clone()))?;
-            let end = along(ratio);
-            area.draw(&Rectangle::new([(LEFT, y + 2), (end, y + BAR - 2)], colour.filled()))?;
-            let figure = format!("{ratio:.2}");
-            area.draw(&Text::new(figure, (end + 6, middle), left.clone()))?;
-            y += BAR;
-        }
-        area.draw(&PathElement::new([(along(1.0), top), (along(1.0), y)], INK.stroke_width(1)))?;
+    let columns = [false, true].map(|tls| groups(report, tls));
+    let lines = |groups: &Vec<Group>| groups.iter().map(|(_, bars)| bars.len() + 2).sum::<usize>();
+    let lines = 4 + columns.iter().map(lines).max().unwrap_or_default();
+    let size = (2 * COLUMN.unsigned_abs(), u32::try_from(lines)? * LINE.unsigned_abs());
+    let area = SVGBackend::new(path, size).into_drawing_area();
+    let words = "Processor time of the server, in the median. Less is better; what is longer than 3 is cut.";
+    area.draw(&Text::new(words, (4, LINE), style(HPos::Left, FontStyle::Normal)))?;
+    let (left, right) = area.split_horizontally(COLUMN);
+    for (column, groups, tls) in [(left, &columns[0], false), (right, &columns[1], true)] {
+        let head = format!("{}, {} is 1", if tls { "TLS" } else { "Plain" }, Kind::reference(tls));
+        column.draw(&Text::new(head, (4, LINE * 5 / 2), style(HPos::Left, FontStyle::Bold)))?;
+        bars(&column, groups)?;
     }
     area.present()?;
     Ok(())
 }
 
-/// Where a bar for `ratio` ends.
-#[allow(clippy::cast_possible_truncation)] // Within the picture.
-fn along(ratio: f64) -> i32 {
-    LEFT + (ratio.min(MOST) / MOST * f64::from(WIDTH - LEFT - 60)) as i32
+/// What is shown of one transport, the least of each first.
+fn groups(report: &Report, tls: bool) -> Vec<Group> {
+    SHOWN
+        .iter()
+        .filter_map(|(name, title)| {
+            let mut workloads = report.workloads.iter();
+            let workload = workloads.find(|one| one.name == *name && one.tls == tls)?;
+            let ratios = workload
+                .servers
+                .iter()
+                .filter_map(|cost| Some((servers::title(cost.server, tls), cost.ratio?.median)));
+            let mut bars: Vec<(String, f64)> = ratios.collect();
+            bars.sort_by(|one, other| one.1.total_cmp(&other.1));
+            Some((*title, bars))
+        })
+        .collect()
+}
+
+fn bars(area: &DrawingArea<SVGBackend, Shift>, groups: &[Group]) -> Result<()> {
+    // Where a bar ends.
+    #[allow(clippy::cast_possible_truncation)] // Within the picture.
+    let end = |ratio: f64| NAMES + (ratio.min(MOST) / MOST * f64::from(COLUMN - NAMES - 50)) as i32;
+    let mut y = 3 * LINE;
+    for (title, bars) in groups {
+        let middle = y + LINE * 3 / 4;
+        area.draw(&Text::new(*title, (4, middle), style(HPos::Left, FontStyle::Normal)))?;
+        y += LINE * 3 / 2;
+        let top = y;
+        for (server, ratio) in bars {
+            let (middle, end) = (y + LINE / 2, end(*ratio));
+            let colour = if server == "echo-alex" { OURS } else { THEIRS };
+            let (name, figure) = (server.clone(), format!("{ratio:.2}"));
+            area.draw(&Text::new(
+                name,
+                (NAMES - 8, middle),
+                style(HPos::Right, FontStyle::Normal),
+            ))?;
+            area.draw(&Rectangle::new([(NAMES, y + 2), (end, y + LINE - 2)], colour.filled()))?;
+            area.draw(&Text::new(figure, (end + 6, middle), style(HPos::Left, FontStyle::Normal)))?;
+            y += LINE;
+        }
+        area.draw(&PathElement::new([(end(1.0), top), (end(1.0), y)], INK.stroke_width(1)))?;
+        y += LINE / 2;
+    }
+    Ok(())
+}
+
+fn style(side: HPos, weight: FontStyle) -> TextStyle<'static> {
+    ("sans-serif", 16, weight).into_font().color(&INK).pos(Pos::new(side, VPos::Center))
 }

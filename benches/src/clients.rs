@@ -11,13 +11,25 @@ use rustls::client::Resumption;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
+};
 
 use crate::Result;
 use crate::identity::Identity;
 
 /// Longer than anything takes here, also under valgrind.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to ask of a server in a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Handshake {
+    Full,
+    /// To resume the last session, from the second connection on.
+    Resumed,
+    /// A full one, with this one cipher suite.
+    Only(CipherSuite),
+}
 
 /// How to reach a server.
 #[derive(Clone)]
@@ -34,16 +46,26 @@ pub(crate) enum Session {
 
 impl Dialler {
     /// TLS if there is an `identity`, which is then the only one that is trusted.
-    pub(crate) fn new(port: u16, identity: Option<&Identity>, resume: bool) -> Result<Self> {
+    pub(crate) fn new(
+        port: u16,
+        identity: Option<&Identity>,
+        handshake: Handshake,
+    ) -> Result<Self> {
         let Some(identity) = identity else { return Ok(Self { port, tls: None }) };
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&identity.certificate)?)?;
-        let mut config = ClientConfig::builder_with_provider(default_provider().into())
+        let mut provider = default_provider();
+        if let Handshake::Only(suite) = handshake {
+            provider.cipher_suites.retain(|one| one.suite() == suite);
+        }
+        let mut config = ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.resumption =
-            if resume { Resumption::in_memory_sessions(8) } else { Resumption::disabled() };
+        config.resumption = match handshake {
+            Handshake::Resumed => Resumption::in_memory_sessions(8),
+            Handshake::Full | Handshake::Only(_) => Resumption::disabled(),
+        };
         Ok(Self { port, tls: Some(Arc::new(config)) })
     }
 
@@ -176,20 +198,18 @@ pub(crate) fn churn(dialler: &Dialler, time: Duration) -> Result<Churn> {
     Ok(done)
 }
 
-/// Sends `rounds` messages of 64 bytes through each session, and checks what comes back. A session
+/// Sends `rounds` messages of `size` bytes through each session, and checks what comes back. A session
 /// gets its next message once its last one is back, whatever the others do, so a server that is
 /// slower than we are is full all the time.
-#[allow(dead_code)]
-pub(crate) fn exchange(sessions: &mut [Session], rounds: usize) -> Result<()> {
-    const MESSAGE: [u8; 64] = [0x55; 64];
-
+pub(crate) fn exchange(sessions: &mut [Session], rounds: usize, size: usize) -> Result<()> {
+    let message = vec![0x55; size];
     for round in 0..=rounds {
         for session in &mut *sessions {
             if round > 0 {
-                session.expect(&MESSAGE)?;
+                session.expect(&message)?;
             }
             if round < rounds {
-                session.send(&MESSAGE)?;
+                session.send(&message)?;
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::clients::Dialler;
+use crate::clients::{Dialler, Handshake};
 use crate::identity::{self, Identity};
 use crate::servers::{self, Kind, Programs, Server};
 use crate::stats::Spread;
@@ -265,7 +265,7 @@ fn memory(
 /// A server whose first session, which makes what is made once, has come and gone.
 fn warm(programs: &Programs, kind: Kind, identity: &Identity) -> Result<(Server, Dialler)> {
     let server = kind.start(programs, Some(identity), &[])?;
-    let dialler = Dialler::new(server.port, Some(identity).filter(|_| kind.tls), false)?;
+    let dialler = Dialler::new(server.port, Some(identity).filter(|_| kind.tls), Handshake::Full)?;
     for session in dialler.sessions(1)? {
         session.close()?;
     }
@@ -349,7 +349,7 @@ fn idle_calls(programs: &Programs, time: Duration) -> Result<usize> {
     let calls = tempfile::NamedTempFile::new()?;
     let tracer = ["strace", "-D", "-f", "-o", &calls.path().to_string_lossy()].map(str::to_owned);
     let server = servers::ALL[0].start(programs, None, &tracer)?;
-    let _sessions = Dialler::new(server.port, None, false)?.sessions(100)?;
+    let _sessions = Dialler::new(server.port, None, Handshake::Full)?.sessions(100)?;
     let lines = || Ok::<_, std::io::Error>(fs::read_to_string(calls.path())?.lines().count());
     // What the last session caused is over, and written down.
     thread::sleep(Duration::from_secs(1));

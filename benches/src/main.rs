@@ -1,5 +1,5 @@
-//! Compares echo-alex with other echo servers. `benches/run` builds what this
-//! needs, and starts it.
+//! Compares echo-alex with other echo servers, and counts what it does. `benches/run` and
+//! `benches/counts` build what this needs, and start it.
 
 use std::error::Error;
 use std::fs;
@@ -18,6 +18,8 @@ mod stats;
 mod compare;
 mod report;
 mod chart;
+mod counts;
+mod arm;
 
 /// What a person who runs this wants to read is all that is ever done with an error here.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -30,6 +32,9 @@ Usage: benches/run [OPTIONS]
   --servers A,B     These, and what they are compared with
   --quick           2 rounds of 0.5 s, of the daemon and the peers in peers/
   --chart FILE      Draw one, as SVG
+Usage: benches/counts [--all] [--arm]
+  --all             The peers too, which have no bounds
+  --arm             What only an emulated Raspberry Pi tells, instead
 ";
 
 fn main() -> ExitCode {
@@ -50,6 +55,7 @@ fn run() -> Result<ExitCode> {
         servers: Vec::new(),
         quick: false,
     };
+    let mut options = counts::Options { all: false, arm: false };
     let (mut task, mut chart) = (None, None);
     let mut root = PathBuf::from(".");
     let mut network = String::from("unknown");
@@ -66,6 +72,8 @@ fn run() -> Result<ExitCode> {
                 (plan.quick, plan.rounds, plan.time) = (true, 2, Duration::from_millis(500));
             }
             Long("chart") => chart = Some(PathBuf::from(parser.value()?)),
+            Long("all") => options.all = true,
+            Long("arm") => options.arm = true,
             // From the scripts.
             Long("root") => root = parser.value()?.into(),
             Long("network") => network = parser.value()?.string()?,
@@ -95,6 +103,7 @@ fn run() -> Result<ExitCode> {
             print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
+        Some("counts") => counts::run(options, &programs, &root),
         _ => Err(HELP.into()),
     }
 }

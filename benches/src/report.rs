@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::compare::{Alone, Cost, Measured, Memory, Report};
-use crate::servers::Kind;
+use crate::servers::{self, Kind};
 use crate::stats::Spread;
 
 /// All of it.
@@ -66,9 +66,10 @@ fn costs(text: &mut String, tls: bool, workloads: &[&Measured]) {
     let kind = if tls { "TLS" } else { "Plain" };
     line(text, &format!("\n## {kind}: processor time of the server, {reference} is 1\n"));
     line(text, "Median of the rounds, and from the least to the most.\n");
-    let first = format!("{reference} in all");
-    let columns = [&["workload"][..], &servers, &[first.as_str()]].concat();
-    head(text, &columns);
+    let absolute = format!("{reference}, by itself");
+    let titles: Vec<String> = servers.iter().map(|server| servers::title(server, tls)).collect();
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    head(text, &[&["workload"][..], &titles, &[absolute.as_str()]].concat());
     for workload in workloads {
         let ratios = servers
             .iter()
@@ -78,7 +79,7 @@ fn costs(text: &mut String, tls: bool, workloads: &[&Measured]) {
         row(text, [workload.name.to_owned()].into_iter().chain(ratios).chain([or_dash(absolute)]));
     }
     line(text, &format!("\n### {kind}: how busy the server and the load were, in % of a core\n"));
-    head(text, &[&["workload"][..], &servers].concat());
+    head(text, &[&["workload"][..], &titles].concat());
     for workload in workloads {
         let busy = servers.iter().map(|server| {
             let cost = find(workload, server);
@@ -95,7 +96,7 @@ fn costs(text: &mut String, tls: bool, workloads: &[&Measured]) {
         return;
     }
     line(text, "\n### Handshakes that did resume a session, in %\n");
-    head(text, &[&["workload"][..], &servers].concat());
+    head(text, &[&["workload"][..], &titles].concat());
     for workload in resuming {
         let resumed = servers.iter().map(|server| {
             let share = find(workload, server).and_then(|cost| cost.resumed);
@@ -133,7 +134,7 @@ fn memory(text: &mut String, memory: &[Memory]) {
         row(
             text,
             [
-                server.server.to_owned(),
+                servers::title(server.server, server.tls),
                 if server.tls { "TLS" } else { "plain" }.to_owned(),
                 or_dash(server.idle_session.map(|bytes| format!("{bytes:.0} B"))),
                 kib(server.left),

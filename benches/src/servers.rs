@@ -51,6 +51,12 @@ pub(crate) const ALL: [Kind; 13] = [
     Kind { name: "stunnel", tls: true, how: How::System(stunnel) },
 ];
 
+/// The name for people: what is only a proxy says what it stands before.
+pub(crate) fn title(name: &str, tls: bool) -> String {
+    let is_proxy = |kind: &Kind| kind.name == name && tls && kind.is_extra();
+    if ALL.iter().any(is_proxy) { format!("{name} + epoll") } else { name.to_owned() }
+}
+
 /// Where the programs stand.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
@@ -169,14 +175,7 @@ impl Server {
         log.lines().last().unwrap_or("without a word").to_owned()
     }
 
-    /// Its folder, for what a tracer writes.
-    #[allow(dead_code)]
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// The process that was started last.
-    #[allow(dead_code)]
     pub(crate) fn pid(&self) -> u32 {
         self.children.last().map_or(0, Child::id)
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clients::{self, Dialler};
+use crate::clients::{self, Dialler, Handshake};
 use crate::identity::{self, Identity};
 use crate::servers::{Programs, Server};
 use crate::{Result, machine};
@@ -30,7 +30,7 @@ enum Load {
     /// Sessions that stay, each with as many messages on their way.
     Messages { sessions: usize, size: usize, depth: usize },
     /// Sessions that come and go.
-    Churn { resume: bool },
+    Churn { handshake: Handshake },
 }
 
 /// What one of a figure is.
@@ -68,12 +68,13 @@ const fn churn(
     title: &'static str,
     tls: bool,
     key: identity::Kind,
-    resume: bool,
+    handshake: Handshake,
 ) -> Workload {
     let extras = matches!(key, identity::Kind::Ecdsa);
-    Workload { name, title, tls, key, load: Load::Churn { resume }, extras }
+    Workload { name, title, tls, key, load: Load::Churn { handshake }, extras }
 }
 
+use Handshake::{Full, Resumed};
 use identity::Kind::{Ecdsa, Rsa};
 
 /// A mebibyte is on its way in each stream, more than the sockets hold: both directions stay full.
@@ -85,17 +86,17 @@ pub(crate) const ALL: [Workload; 18] = [
     messages("plain/100x4096", "100 sessions, 4 KiB", false, (100, 4096, 1)),
     messages("plain/stream-1", "1 stream", false, (1, 16_384, 64)),
     messages("plain/stream-10", "10 streams", false, (10, 16_384, 64)),
-    churn("plain/connect", "connect, echo, close", false, Ecdsa, false),
+    churn("plain/connect", "connect, echo, close", false, Ecdsa, Full),
     messages("tls/1x64", "1 session", true, (1, 64, 1)),
     messages("tls/100x64", "100 sessions", true, (100, 64, 1)),
     messages("tls/1000x64", "1,000 sessions", true, (1000, 64, 1)),
     messages("tls/100x4096", "100 sessions, 4 KiB", true, (100, 4096, 1)),
     messages("tls/stream-1", "1 stream", true, (1, 16_384, 64)),
     messages("tls/stream-10", "10 streams", true, (10, 16_384, 64)),
-    churn("tls/full-ecdsa", "full handshake, ECDSA", true, Ecdsa, false),
-    churn("tls/resumed-ecdsa", "resumed, ECDSA", true, Ecdsa, true),
-    churn("tls/full-rsa", "full handshake, RSA", true, Rsa, false),
-    churn("tls/resumed-rsa", "resumed, RSA", true, Rsa, true),
+    churn("tls/full-ecdsa", "full handshake, ECDSA", true, Ecdsa, Full),
+    churn("tls/resumed-ecdsa", "resumed, ECDSA", true, Ecdsa, Resumed),
+    churn("tls/full-rsa", "full handshake, RSA", true, Rsa, Full),
+    churn("tls/resumed-rsa", "resumed, RSA", true, Rsa, Resumed),
 ];
 
 /// What one run told.
@@ -158,8 +159,8 @@ impl Workload {
                 command.args(["127.0.0.1", &server.port.to_string()]);
                 messages_run(command, server, self.unit())
             }
-            Load::Churn { resume } => {
-                churn_run(server, &Dialler::new(server.port, identity, resume)?, time)
+            Load::Churn { handshake } => {
+                churn_run(server, &Dialler::new(server.port, identity, handshake)?, time)
             }
         }
     }
