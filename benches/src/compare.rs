@@ -99,7 +99,7 @@ pub(crate) struct Alone {
 /// Does all of it.
 pub(crate) fn run(plan: &Plan, programs: &Programs, network: &str) -> Result<Report> {
     let mut remarks = Vec::new();
-    if machine::split()?.is_none() {
+    if !machine::split()? {
         remarks.push("one core: the load takes time from the server".to_owned());
     }
     let folder = tempfile::tempdir()?;

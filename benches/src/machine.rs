@@ -10,17 +10,23 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// What [`cores`] said at first: once a thread stays on a core, it knows of no other.
-static CORES: OnceLock<Option<(usize, usize)>> = OnceLock::new();
+/// The cores that are ours, as it was at first: who stays on one of them is told of that one alone.
+static CORES: OnceLock<Vec<usize>> = OnceLock::new();
 
-/// A core for the server and another one for the load; `None` where there is only one.
-fn cores() -> Option<(usize, usize)> {
-    let allowed = sched_getaffinity(None).ok()?;
-    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
-    match cores[..] {
+/// The server's core and the load's, once the machine is split.
+fn halves() -> Option<(usize, usize)> {
+    match CORES.get()?[..] {
         [] | [_] => None,
         [first, .., last] => Some((first, last)),
     }
+}
+
+/// Splits the machine: the load, which is this program and its children, stays on one core, and
+/// servers on another. Says whether there are two.
+pub(crate) fn split() -> io::Result<bool> {
+    let allowed = sched_getaffinity(None)?;
+    CORES.get_or_init(|| (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect());
+    halves().map_or(Ok(false), |(_, load)| stay_on(load).map(|()| true))
 }
 
 /// Keeps this thread, and what it starts from now on, on one core.
@@ -32,26 +38,12 @@ fn stay_on(core: usize) -> io::Result<()> {
 
 /// Starts `command` on the server's core.
 pub(crate) fn spawn_server(command: &mut Command) -> io::Result<Child> {
-    let cores = CORES.get().copied().flatten();
+    let Some((server, load)) = halves() else { return command.spawn() };
     // A child inherits the core of the thread that starts it.
-    if let Some((server, _)) = cores {
-        stay_on(server)?;
-    }
+    stay_on(server)?;
     let child = command.spawn();
-    if let Some((_, load)) = cores {
-        stay_on(load)?;
-    }
+    stay_on(load)?;
     child
-}
-
-/// Splits the machine: the load, which is this program and its children, on one core, and servers
-/// on another.
-pub(crate) fn split() -> io::Result<Option<(usize, usize)>> {
-    let cores = *CORES.get_or_init(cores);
-    if let Some((_, load)) = cores {
-        stay_on(load)?;
-    }
-    Ok(cores)
 }
 
 /// Asks a process to end.
@@ -114,7 +106,7 @@ pub(crate) fn description() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("an unknown processor", |(_, name)| name.trim());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let number = CORES.get().copied().flatten().map_or(1, |(_, last)| last + 1);
+    let number = CORES.get().map_or(0, Vec::len);
     format!("{model}, {number} cores, Linux {}", kernel.trim())
 }
 

@@ -118,39 +118,42 @@ impl Kind {
         wrapper: &[String],
     ) -> Result<Server> {
         let folder = tempfile::tempdir()?;
+        let path = folder.path().to_owned();
         let place = Place {
             port: free_port()?,
             echo: free_port()?,
-            folder: folder.path(),
+            folder: &path,
             identity: identity.filter(|_| self.tls),
         };
-        let mut children = Vec::new();
+        // Whatever fails from here on, those that were started are stopped.
+        let mut server = Server { children: Vec::new(), port: place.port, folder };
         let command = match self.how {
             How::Daemon => daemon(programs, &place)?,
             How::Peer => peer(programs, self.name, &place),
             How::System(command) => {
                 if self.tls {
                     let mut echo = Command::new(programs.peers.join("epoll"));
-                    let child = machine::spawn_server(echo.arg(place.echo.to_string()))?;
-                    children.push(child);
+                    server.spawn(echo.arg(place.echo.to_string()))?;
                 }
                 command(&place)?
             }
         };
-        let mut command = below(wrapper, &command);
-        let log = File::create(folder.path().join("log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = machine::spawn_server(&mut command)
-            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
-        children.push(child);
-        let port = place.port;
-        let mut server = Server { children, port, folder };
+        server.spawn(&mut below(wrapper, &command))?;
         server.wait().map_err(|error| format!("{}: {error}", self.name))?;
         Ok(server)
     }
 }
 
 impl Server {
+    fn spawn(&mut self, command: &mut Command) -> Result<()> {
+        let log = File::create(self.folder.path().join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = machine::spawn_server(command)
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+        self.children.push(child);
+        Ok(())
+    }
+
     /// Until it accepts.
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + START;
