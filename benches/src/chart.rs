@@ -1,0 +1,107 @@
+//! The ratios as bars.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::Result;
+use crate::compare::Report;
+use crate::servers::{self, Kind};
+
+/// What of all workloads is shown: its name, and words for it.
+const SHOWN: [(&str, &str); 7] = [
+    ("plain/100x64", "Messages, 100 sessions"),
+    ("plain/stream-1", "A stream"),
+    ("plain/connect", "Connections"),
+    ("tls/100x64", "Messages, 100 sessions"),
+    ("tls/stream-1", "A stream"),
+    ("tls/full-ecdsa", "Full handshakes"),
+    ("tls/resumed-ecdsa", "Resumed handshakes"),
+];
+
+/// Readable on white and on black.
+const INK: RGBColor = RGBColor(125, 133, 144);
+const OURS: RGBColor = RGBColor(46, 160, 67);
+const THEIRS: RGBColor = RGBColor(110, 140, 180);
+
+/// In pixels: of a column, of a line, and before the bars.
+const COLUMN: i32 = 420;
+const LINE: i32 = 18;
+const NAMES: i32 = 120;
+/// Longer bars are cut, and have a figure all the same.
+const MOST: f64 = 3.0;
+
+/// The bars of one workload, and what stands above them.
+type Group = (&'static str, Vec<(String, f64)>);
+
+/// Draws `report` into a file: plain on the left, TLS on the right.
+pub(crate) fn draw(report: &Report, path: &Path) -> Result<()> {
+    let columns = [false, true].map(|tls| groups(report, tls));
+    let lines = |groups: &Vec<Group>| groups.iter().map(|(_, bars)| bars.len() + 2).sum::<usize>();
+    let lines = 4 + columns.iter().map(lines).max().unwrap_or_default();
+    let size = (2 * COLUMN.unsigned_abs(), u32::try_from(lines)? * LINE.unsigned_abs());
+    let area = SVGBackend::new(path, size).into_drawing_area();
+    let words = "Processor time of the server, in the median. Less is better; what is longer than 3 is cut.";
+    area.draw(&Text::new(words, (4, LINE), style(HPos::Left, FontStyle::Normal)))?;
+    let (left, right) = area.split_horizontally(COLUMN);
+    for (column, groups, tls) in [(left, &columns[0], false), (right, &columns[1], true)] {
+        let head = format!("{}, {} is 1", if tls { "TLS" } else { "Plain" }, Kind::reference(tls));
+        column.draw(&Text::new(head, (4, LINE * 5 / 2), style(HPos::Left, FontStyle::Bold)))?;
+        bars(&column, groups)?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// What is shown of one transport, the least of each first.
+fn groups(report: &Report, tls: bool) -> Vec<Group> {
+    SHOWN
+        .iter()
+        .filter_map(|(name, title)| {
+            let mut workloads = report.workloads.iter();
+            let workload = workloads.find(|one| one.name == *name && one.tls == tls)?;
+            let ratios = workload
+                .servers
+                .iter()
+                .filter_map(|cost| Some((servers::title(cost.server, tls), cost.ratio?.median)));
+            let mut bars: Vec<(String, f64)> = ratios.collect();
+            bars.sort_by(|one, other| one.1.total_cmp(&other.1));
+            Some((*title, bars))
+        })
+        .collect()
+}
+
+fn bars(area: &DrawingArea<SVGBackend, Shift>, groups: &[Group]) -> Result<()> {
+    // Where a bar ends.
+    #[allow(clippy::cast_possible_truncation)] // Within the picture.
+    let end = |ratio: f64| NAMES + (ratio.min(MOST) / MOST * f64::from(COLUMN - NAMES - 50)) as i32;
+    let mut y = 3 * LINE;
+    for (title, bars) in groups {
+        let middle = y + LINE * 3 / 4;
+        area.draw(&Text::new(*title, (4, middle), style(HPos::Left, FontStyle::Normal)))?;
+        y += LINE * 3 / 2;
+        let top = y;
+        for (server, ratio) in bars {
+            let (middle, end) = (y + LINE / 2, end(*ratio));
+            let colour = if server == "echo-alex" { OURS } else { THEIRS };
+            let (name, figure) = (server.clone(), format!("{ratio:.2}"));
+            area.draw(&Text::new(
+                name,
+                (NAMES - 8, middle),
+                style(HPos::Right, FontStyle::Normal),
+            ))?;
+            area.draw(&Rectangle::new([(NAMES, y + 2), (end, y + LINE - 2)], colour.filled()))?;
+            area.draw(&Text::new(figure, (end + 6, middle), style(HPos::Left, FontStyle::Normal)))?;
+            y += LINE;
+        }
+        area.draw(&PathElement::new([(end(1.0), top), (end(1.0), y)], INK.stroke_width(1)))?;
+        y += LINE / 2;
+    }
+    Ok(())
+}
+
+fn style(side: HPos, weight: FontStyle) -> TextStyle<'static> {
+    ("sans-serif", 16, weight).into_font().color(&INK).pos(Pos::new(side, VPos::Center))
+}

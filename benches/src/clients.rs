@@ -1,0 +1,217 @@
+//! Clients of our own, for what `echo-alex-client --bench` does not do: connections that come and
+//! go, sessions that rest, a reader that does not read, and an exact number of messages.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::client::Resumption;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
+};
+
+use crate::Result;
+use crate::identity::Identity;
+
+/// Longer than anything takes here, also under valgrind.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to ask of a server in a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Handshake {
+    Full,
+    /// To resume the last session, from the second connection on.
+    Resumed,
+    /// A full one, with this one cipher suite.
+    Only(CipherSuite),
+}
+
+/// How to reach a server.
+#[derive(Clone)]
+pub(crate) struct Dialler {
+    port: u16,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A connection, blocking.
+pub(crate) enum Session {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Dialler {
+    /// TLS if there is an `identity`, which is then the only one that is trusted.
+    pub(crate) fn new(
+        port: u16,
+        identity: Option<&Identity>,
+        handshake: Handshake,
+    ) -> Result<Self> {
+        let Some(identity) = identity else { return Ok(Self { port, tls: None }) };
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&identity.certificate)?)?;
+        let mut provider = default_provider();
+        if let Handshake::Only(suite) = handshake {
+            provider.cipher_suites.retain(|one| one.suite() == suite);
+        }
+        let mut config = ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.resumption = match handshake {
+            Handshake::Resumed => Resumption::in_memory_sessions(8),
+            Handshake::Full | Handshake::Only(_) => Resumption::disabled(),
+        };
+        Ok(Self { port, tls: Some(Arc::new(config)) })
+    }
+
+    pub(crate) fn dial(&self) -> Result<Session> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let Some(config) = &self.tls else { return Ok(Session::Plain(stream)) };
+        let name = ServerName::try_from("localhost")?;
+        let connection = ClientConnection::new(Arc::clone(config), name)?;
+        Ok(Session::Tls(Box::new(StreamOwned::new(connection, stream))))
+    }
+
+    /// As many sessions, each after one byte and its echo.
+    pub(crate) fn sessions(&self, count: usize) -> Result<Vec<Session>> {
+        (0..count)
+            .map(|_| {
+                let mut session = self.dial()?;
+                session.echo(b"1")?;
+                Ok(session)
+            })
+            .collect()
+    }
+}
+
+impl Session {
+    fn stream(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream,
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream().write_all(bytes)?;
+        self.stream().flush()
+    }
+
+    /// Reads as many bytes, which must be these.
+    fn expect(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut came = vec![0; bytes.len()];
+        self.stream().read_exact(&mut came)?;
+        if came == bytes { Ok(()) } else { Err("the echo differs".into()) }
+    }
+
+    pub(crate) fn echo(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send(bytes)?;
+        self.expect(bytes)
+    }
+
+    /// Whether the handshake, which is over, resumed an older session.
+    fn is_resumed(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+
+    /// Ends our side, and waits for the end of the other one.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        if let Self::Tls(stream) = &mut self {
+            stream.conn.send_close_notify();
+            stream.flush()?;
+        }
+        self.socket().shutdown(Shutdown::Write)?;
+        // Some servers end without close_notify, or with a reset because of ours.
+        let _ = self.stream().read_to_end(&mut Vec::new());
+        Ok(())
+    }
+
+    /// Writes up to `total` bytes without reading any, until nothing has moved for a while. Returns
+    /// how many were taken.
+    pub(crate) fn stall(&mut self, total: usize) -> Result<usize> {
+        const PIECE: [u8; 16 * 1024] = [7; 16 * 1024];
+        const QUIET: Duration = Duration::from_millis(500);
+
+        self.socket().set_nonblocking(true)?;
+        let (mut taken, mut moved) = (0, Instant::now());
+        while taken < total && moved.elapsed() < QUIET {
+            let written = match self {
+                Self::Plain(stream) => stream.write(&PIECE),
+                // Not through the stream, which would read what came back.
+                Self::Tls(stream) => {
+                    let StreamOwned { conn, sock, .. } = &mut **stream;
+                    let room = if conn.wants_write() { 0 } else { PIECE.len() };
+                    let buffered = conn.writer().write(&PIECE[..room])?;
+                    conn.write_tls(sock).map(|_| buffered)
+                }
+            };
+            match written {
+                Ok(count) => (taken, moved) = (taken + count, Instant::now()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(taken)
+    }
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// What [`churn`] did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Churn {
+    pub(crate) connections: u64,
+    pub(crate) resumed: u64,
+}
+
+/// Connects, has a byte echoed and closes, one connection after the other, for `time`.
+pub(crate) fn churn(dialler: &Dialler, time: Duration) -> Result<Churn> {
+    let start = Instant::now();
+    let mut done = Churn { connections: 0, resumed: 0 };
+    while start.elapsed() < time {
+        let mut session = dialler.dial()?;
+        session.echo(b"1")?;
+        done.connections += 1;
+        done.resumed += u64::from(session.is_resumed());
+        session.close()?;
+    }
+    Ok(done)
+}
+
+/// Sends `rounds` messages of `size` bytes through each session, and checks what comes back. A session
+/// gets its next message once its last one is back, whatever the others do, so a server that is
+/// slower than we are is full all the time.
+pub(crate) fn exchange(sessions: &mut [Session], rounds: usize, size: usize) -> Result<()> {
+    let message = vec![0x55; size];
+    for round in 0..=rounds {
+        for session in &mut *sessions {
+            if round > 0 {
+                session.expect(&message)?;
+            }
+            if round < rounds {
+                session.send(&message)?;
+            }
+        }
+    }
+    Ok(())
+}
