@@ -69,9 +69,9 @@ impl<W: Wire> Link<W> {
         }
     }
 
-    #[inline(always)]
     /// Opens what was read, and sends what `answer` makes of the plaintext behind what the
     /// protocol itself has to say; where that fails, the alert that tells the peer is sent.
+    #[inline(always)]
     pub fn receive<'a>(
         &mut self,
         bytes: Bytes,

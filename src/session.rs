@@ -32,6 +32,12 @@
 //! what a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::buffers::READ_SIZE) and the rims of its
 //! records.
 //!
+//! # A usual message takes a straight line
+//!
+//! It comes in one short read, goes out whole, and nothing changes but the time. What is between the
+//! two system calls is a few dozen instructions, inlined into the loop; what is rare is in functions
+//! of its own, which are `#[cold]`. benches/counts holds it to that.
+//!
 //! # No byte vanishes
 //!
 //! A byte that was read is in the kernel again, in the outbox, or counted as `unsent` in the line
@@ -46,7 +52,8 @@ use crate::close::CloseReason;
 use crate::link::{Bytes, Link, Reading, Wire};
 use crate::transport::Transport;
 
-/// How many steps (most of them reads) a session may make before the others have their turn.
+/// How many steps a session may make, beyond the first, before the others have their turn; most of
+/// them are reads.
 const STEPS_A_TURN: usize = 6;
 
 /// How long a session may stay where it is; `None` is for ever.
@@ -143,7 +150,11 @@ impl<W: Wire> Session<W> {
     #[inline(always)]
     pub fn advance(&mut self, to_the_end: bool, now: Moment, buffers: &mut Buffers) -> Turn {
         if to_the_end || !self.is_idle() {
-            return self.go_on(Step::More, to_the_end, now, buffers);
+            return if self.is_closed() {
+                Turn::Unchanged
+            } else {
+                self.go_on(Step::More, to_the_end, now, buffers)
+            };
         }
         match self.read(now, buffers) {
             Step::Echoed => Turn::Unchanged,
@@ -151,7 +162,7 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// The turn from its first step on.
+    /// The turn behind its first step.
     #[cold]
     fn go_on(
         &mut self,
@@ -160,9 +171,6 @@ impl<W: Wire> Session<W> {
         now: Moment,
         buffers: &mut Buffers,
     ) -> Turn {
-        if self.is_closed() {
-            return Turn::Unchanged;
-        }
         for _ in 0..STEPS_A_TURN {
             match step {
                 Step::Echoed if !to_the_end => return Turn::Wait,

@@ -4,8 +4,8 @@
 //! # The contract
 //!
 //! - [`Transport::open`] takes wire bytes and gives plaintext. What the protocol itself has to say
-//!   (handshake, alerts, key updates) it leaves in `sealed`, also where it fails: send that first,
-//!   then act on the error.
+//!   (handshake, alerts, key updates) it leaves in `sealed`, which it empties first, also where it
+//!   fails: send that first, then act on the error.
 //! - [`Transport::seal`] takes plaintext and gives wire bytes, `sealed` included, in order.
 //! - Between calls, a TLS transport holds nothing but the beginning of a record that is not whole
 //!   yet. [`Transport::restore`] puts that in front of the next read.

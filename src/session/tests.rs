@@ -285,6 +285,16 @@ fn a_session_that_is_ended_echoes_what_has_come_already() {
 }
 
 #[test]
+fn a_reset_that_no_event_told_of_ends_the_session() {
+    let mut scene = Scene::plain();
+    scene.kernel(|kernel| kernel.reset = true);
+    assert_eq!(scene.session.advance(false, scene.now, &mut scene.buffers), Turn::Closed);
+    assert_eq!(scene.session.reason(), Some(&CloseReason::PeerReset));
+    // It has ended in this turn; what comes for it until the turn is over is nothing.
+    assert_eq!(scene.event(), Turn::Unchanged);
+}
+
+#[test]
 fn a_reset_ends_the_session_in_each_state() {
     for stage in 0..3 {
         let mut scene = Scene::plain();
