@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SCRATCH = 64 * 1024, EVENTS = 1024 };
+enum { SCRATCH = 32 * 1024, EVENTS = 1024 };
 
 struct session {
     int fd;
