@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 /// What one read may bring, in bytes.
 ///
-/// 32 KiB: a read of 4 KiB costs several times as much in bulk, one of 64 KiB up to twice as much, since
-/// what is read is no longer in the nearest cache when it is written (docs/performance.md).
+/// 32 KiB: reads of 4 KiB cost several times as much in bulk, reads of 64 KiB up to twice as much
+/// (docs/performance.md).
 pub const READ_SIZE: usize = 32 * 1024;
 
 /// What a transport may hold back between two reads, in bytes: the longest handshake message
