@@ -15,7 +15,7 @@ const SENDERS: usize = 6;
 const MIB: u64 = 1 << 20;
 
 /// What the senders may have back while one message goes there and back, on average. A turn of
-/// theirs is 256 KiB each, and a round trip takes one; the rest is for a busy machine, where the
+/// theirs is a quarter of a MiB each, or less, and a round trip takes one; the rest is for a busy machine, where the
 /// test itself may have to wait for its turns.
 const FLOOD_PER_ROUND_TRIP: u64 = 20 * SENDERS as u64 * (MIB / 4);
 
