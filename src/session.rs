@@ -56,6 +56,10 @@ use crate::transport::Transport;
 /// them are reads.
 const STEPS_A_TURN: usize = 6;
 
+/// How many turns more a session may have for what had come before it was ended: 6 MiB, as much as
+/// Linux keeps of a peer by default (tcp(7), `tcp_rmem`). Who goes on sending gets no more than that.
+const LAST_TURNS: usize = 32;
+
 /// How long a session may stay where it is; `None` is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -283,7 +287,13 @@ impl<W: Wire> Session<W> {
     /// Ends the session for `reason`: what has come already is echoed, then we say that no more
     /// will come, and linger.
     pub fn end(&mut self, reason: CloseReason, now: Moment, buffers: &mut Buffers) -> Turn {
-        let turn = self.go_on(Step::More, true, now, buffers);
+        let mut turn = self.go_on(Step::More, true, now, buffers);
+        for _ in 0..LAST_TURNS {
+            if turn != Turn::Again {
+                break;
+            }
+            turn = self.go_on(Step::More, true, now, buffers);
+        }
         match self.state {
             State::Handshaking => self.close(reason),
             State::Echoing => {

@@ -285,6 +285,21 @@ fn a_session_that_is_ended_echoes_what_has_come_already() {
 }
 
 #[test]
+fn a_session_that_is_ended_echoes_more_than_a_turn_of_it_but_not_for_ever() {
+    let mut scene = Scene::plain();
+    let most = (LAST_TURNS + 1) * STEPS_A_TURN * READ_SIZE;
+    scene.send(&vec![b'x'; most - 1]);
+    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+    assert_eq!(scene.outgoing().len(), most - 1);
+
+    let mut scene = Scene::plain();
+    scene.send(&vec![b'x'; 2 * most]);
+    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+    assert_eq!(scene.outgoing().len(), most);
+    assert!(scene.kernel.borrow().ended);
+}
+
+#[test]
 fn a_reset_that_no_event_told_of_ends_the_session() {
     let mut scene = Scene::plain();
     scene.kernel(|kernel| kernel.reset = true);
