@@ -145,8 +145,7 @@ impl Plan {
                 || handed.socket.local_addr().is_ok_and(|address| ports.contains(&address.port()))
         };
         for Handed { socket, name } in handed.extract_if(.., is_ours) {
-            let ready = SockRef::from(&socket)
-                .set_tcp_nodelay(true)
+            let ready = bequeath(&SockRef::from(&socket))
                 .and_then(|()| socket.set_nonblocking(true))
                 .and_then(|()| socket.local_addr());
             let address = ready.map_err(|error| {
@@ -262,8 +261,7 @@ fn bind_each(
     Ok(bound)
 }
 
-/// A non-blocking listening socket. What it accepts inherits `TCP_NODELAY`: an echo goes back as soon
-/// as it came.
+/// A non-blocking listening socket.
 fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -273,11 +271,18 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<StdListener> {
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
-    socket.set_tcp_nodelay(true)?;
+    bequeath(&SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
     Ok(socket.into())
+}
+
+/// Sets what connections inherit from their listening socket: an echo goes back as soon as it came
+/// (tcp(7), `TCP_NODELAY`), and an urgent byte is one of the stream (RFC 6093 §6, `SO_OOBINLINE`).
+fn bequeath(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_out_of_band_inline(true)
 }
 
 /// The kernel was built or booted without IPv6.

@@ -170,7 +170,10 @@ impl Server {
         let mut signalled = false;
         for event in events {
             match event.token() {
-                Token(key) if key < SOCKETS => self.advance(key, event.is_read_closed(), now),
+                Token(key) if key < SOCKETS => {
+                    let to_the_end = event.is_read_closed() || event.is_priority();
+                    self.advance(key, to_the_end, now);
+                }
                 SIGNALS => signalled = true,
                 Token(number) => self.accept(number - SOCKETS, now),
             }
@@ -294,7 +297,7 @@ impl Server {
         let mut session = Session::new(stream, peer, transport, now);
         let entry = self.sessions.vacant_entry();
         let key = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         if let Err(error) = self.poll.registry().register(session.wire(), Token(key), interest) {
             return error!("session listener={name} peer={peer}: {}", plain(&error));
         }

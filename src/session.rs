@@ -20,11 +20,12 @@
 //! back by itself. One that stops because the outbox is not empty is taken up when that empties,
 //! and then goes on to `WouldBlock`, because its event has passed.
 //!
-//! # A short count ends reading, unless the peer has closed
+//! # A short count ends reading, but for a FIN and urgent data
 //!
 //! New bytes make a new event, so there is no second read to hear `WouldBlock` after a short count.
-//! A FIN that came *with* the last bytes makes no second event; its event says so, and then we read
-//! to the end (`to_the_end`).
+//! A FIN that came *with* the last bytes makes no second event, and before an urgent byte a read stops
+//! short of what is there (RFC 6093 §3). Their events say so, and then we read to the end
+//! (`to_the_end`).
 //!
 //! # Backpressure
 //!
@@ -150,7 +151,7 @@ impl<W: Wire> Session<W> {
     }
 
     /// Goes as far as the kernel and a turn allow. `to_the_end`: the event said that the peer has
-    /// closed, or there was none.
+    /// closed or sent urgent data, or there was none.
     #[inline(always)]
     pub fn advance(&mut self, to_the_end: bool, now: Moment, buffers: &mut Buffers) -> Turn {
         if to_the_end || !self.is_idle() {
