@@ -1,0 +1,355 @@
+//! What hostile peers do by the hundred. They get what is due to them, one line each in the log, and
+//! afterwards the daemon is as it was: it echoes at once, and has no descriptor more.
+//!
+//! By the thousand, for minutes: tests/soak.
+
+mod util;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+use socket2::SockRef;
+use util::{
+    Daemon, PLAIN, TLS, TlsClient, TlsStream, assert_echo, end_tls, field,
+    folder_with_certificates, noise, plain_and_tls, wait_until,
+};
+
+/// Lets `attack` come over the daemon in so many sessions, and looks whether it is as it was.
+fn assert_unharmed_by(daemon: &Daemon, sessions: usize, attack: impl FnOnce()) {
+    let echo = || {
+        assert_echo(&mut daemon.connect("plain"), b"all is well");
+        let mut tls = TlsClient::default().connect(daemon);
+        assert_echo(&mut tls, b"all is well");
+        end_tls(&mut tls);
+    };
+    let state = || {
+        let statistics = daemon.statistics();
+        (daemon.descriptors(), field(&statistics, "sessions").to_owned(), daemon.seen().len())
+    };
+    let (descriptors, open, lines) = state();
+    attack();
+    echo();
+    let all_gone = || daemon.descriptors() == descriptors;
+    wait_until("as few descriptors as before", all_gone);
+    let after = state();
+    assert_eq!((after.0, after.1), (descriptors, open));
+    // One for each session, the two echoes among them, and the statistics: a line, and one a listener.
+    let said = after.2 - lines;
+    assert!(said <= sessions + 5, "{said} lines in the log for {sessions} sessions");
+}
+
+/// The reason that the log has for the end of the session of `stream`.
+fn reason(daemon: &Daemon, stream: &TcpStream) -> String {
+    let line = daemon.session_line(stream.local_addr().unwrap());
+    assert!(line.contains(" INFO "), "what a peer does is news, no fault of ours: {line}");
+    field(&line, "reason").to_owned()
+}
+
+/// Everything up to the end, however it comes.
+fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => bytes,
+    }
+}
+
+/// Closes with a reset (socket(7), `SO_LINGER`).
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+/// A client that has not said anything yet.
+fn client(daemon: &Daemon) -> ClientConnection {
+    let config = TlsClient::default().config(daemon.folder.path());
+    ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap()
+}
+
+/// What `connection` has to say now.
+fn flight(connection: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while connection.wants_write() {
+        connection.write_tls(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// A session past its handshake, and one echo.
+fn established(daemon: &Daemon, client: &TlsClient) -> TlsStream {
+    let mut stream = client.connect(daemon);
+    assert_echo(&mut stream, b"hello");
+    stream
+}
+
+#[test]
+fn slow_handshakes_hold_up_nobody() {
+    let config = format!("[limits]\nhandshake-timeout = \"2s\"\n{PLAIN}{TLS}");
+    let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
+    assert_unharmed_by(&daemon, 201, || {
+        let mut slow: Vec<TcpStream> = (0..200).map(|_| daemon.connect("tls")).collect();
+        for stream in &mut slow {
+            stream.write_all(&[0x16]).unwrap();
+        }
+        established(&daemon, &TlsClient::default());
+        for mut stream in slow {
+            assert_eq!(rest(&mut stream), b"");
+            assert_eq!(reason(&daemon, &stream), "handshake-timeout");
+        }
+    });
+}
+
+#[test]
+fn garbage_gets_an_alert_and_the_end() {
+    let daemon = plain_and_tls();
+    assert_unharmed_by(&daemon, 100, || {
+        for length in (1..).step_by(37).take(100) {
+            let mut stream = daemon.connect("tls");
+            stream.write_all(&noise(length, length as u64)).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let answer = rest(&mut stream);
+            // An alert, fatal (RFC 8446 §6), unless a reset destroyed it on its way.
+            assert!(answer.is_empty() || (answer[0], answer[5]) == (21, 2), "{answer:?}");
+            let reason = reason(&daemon, &stream);
+            assert!(["not-tls", "tls-peer", "handshake-abandoned"].contains(&&*reason), "{reason}");
+        }
+    });
+}
+
+#[test]
+fn records_that_break_the_rules_end_the_session_with_an_alert() {
+    let daemon = plain_and_tls();
+    let broken: [(&str, &[u8]); 5] = [
+        ("a record longer than TLS has", &[22, 3, 1, 0xff, 0xff]),
+        ("an empty handshake record", &[22, 3, 1, 0, 0]),
+        ("application data first", &[23, 3, 3, 0, 3, 1, 2, 3]),
+        ("a ServerHello from a client", &[22, 3, 1, 0, 4, 2, 0, 0, 0]),
+        ("a ClientHello with nothing in it", &[22, 3, 1, 0, 4, 1, 0, 0, 0]),
+    ];
+    assert_unharmed_by(&daemon, broken.len(), || {
+        for (what, bytes) in broken {
+            let mut stream = daemon.connect("tls");
+            stream.write_all(bytes).unwrap();
+            let answer = rest(&mut stream);
+            assert_eq!((answer.first(), answer.get(5)), (Some(&21), Some(&2)), "{what}");
+            stream.shutdown(Shutdown::Write).unwrap();
+            let reason = reason(&daemon, &stream);
+            assert!(["not-tls", "tls-peer"].contains(&&*reason), "{what}: {reason}");
+        }
+    });
+}
+
+#[test]
+fn a_message_that_says_it_is_longer_than_any_is_not_waited_for() {
+    let daemon = plain_and_tls();
+    let mut stream = daemon.connect("tls");
+    stream.write_all(&[22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]).unwrap();
+    rest(&mut stream);
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(reason(&daemon, &stream), "tls-peer");
+}
+
+#[test]
+fn a_record_that_was_changed_on_its_way_ends_the_session_with_an_alert() {
+    let daemon = plain_and_tls();
+    assert_unharmed_by(&daemon, 2, || {
+        for only in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let client = TlsClient { only: Some(only), ..TlsClient::default() };
+            let mut stream = established(&daemon, &client);
+            stream.conn.writer().write_all(b"changed").unwrap();
+            let mut record = flight(&mut stream.conn);
+            *record.last_mut().unwrap() ^= 1;
+            stream.sock.write_all(&record).unwrap();
+            let error = stream.read(&mut [0]).unwrap_err();
+            assert!(error.to_string().contains("BadRecordMac"), "{error}");
+            stream.sock.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(reason(&daemon, &stream.sock), "tls-peer");
+        }
+    });
+}
+
+#[test]
+fn a_client_hello_on_the_plain_port_is_echoed_like_anything() {
+    let daemon = plain_and_tls();
+    assert_echo(&mut daemon.connect("plain"), &flight(&mut client(&daemon)));
+}
+
+/// A read stops short in front of an urgent byte, though there is more: what is behind it must not
+/// wait for an event that does not come.
+#[test]
+fn urgent_bytes_are_echoed_in_their_place_and_hold_up_nothing() {
+    let daemon = plain_and_tls();
+    let mut stream = daemon.connect("plain");
+    assert_echo(&mut stream, b"hello");
+    for round in 0..20 {
+        // All of it is there before the daemon looks.
+        daemon.signal(Signal::STOP);
+        stream.write_all(b"before ").unwrap();
+        SockRef::from(&stream).send_out_of_band(b"!").unwrap();
+        stream.write_all(b" behind").unwrap();
+        daemon.signal(Signal::CONT);
+        let mut echo = [0; 15];
+        stream.read_exact(&mut echo).unwrap();
+        assert_eq!(&echo, b"before ! behind", "round {round}");
+    }
+}
+
+#[test]
+fn resets_in_mid_transfer_leave_nothing_behind() {
+    let daemon = plain_and_tls();
+    assert_unharmed_by(&daemon, 200, || {
+        let bytes = noise(100_000, 1);
+        let tls = TlsClient::default();
+        for _ in 0..100 {
+            let mut stream = daemon.connect("plain");
+            stream.write_all(&bytes).unwrap();
+            reset(stream);
+            let mut stream = established(&daemon, &tls);
+            stream.write_all(&bytes).unwrap();
+            reset(stream.sock);
+        }
+    });
+    let reset = |line: &&String| line.contains(" reason=peer-reset");
+    assert_eq!(daemon.seen().iter().filter(reset).count(), 200);
+}
+
+/// What a peer does up to some state of its session.
+type Reach = fn(&Daemon) -> TcpStream;
+
+/// How a peer goes away.
+type Ending = fn(TcpStream);
+
+const ENDINGS: [(&str, Ending); 3] = [
+    ("close", drop),
+    ("reset", reset),
+    ("half-close", |mut stream| {
+        stream.shutdown(Shutdown::Write).unwrap();
+        rest(&mut stream);
+    }),
+];
+
+#[test]
+fn a_peer_may_go_at_any_byte_of_the_handshake() {
+    let daemon = plain_and_tls();
+    let hello = flight(&mut client(&daemon)).len();
+    let cuts: Vec<usize> = (0..hello).step_by(16).collect();
+    assert_unharmed_by(&daemon, ENDINGS.len() * cuts.len(), || {
+        for (_, end) in ENDINGS {
+            for cut in &cuts {
+                let mut stream = daemon.connect("tls");
+                stream.write_all(&flight(&mut client(&daemon))[..*cut]).unwrap();
+                end(stream);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_peer_may_go_in_each_state_of_a_session() {
+    let daemon = plain_and_tls();
+    // What the peer does before it goes, and what the log says then, however it goes.
+    let states: [(Reach, [&str; 2]); 5] = [
+        (|daemon| daemon.connect("plain"), ["peer-done", "peer-reset"]),
+        (
+            // The server's flight has come, and is not answered.
+            |daemon| {
+                let mut stream = daemon.connect("tls");
+                stream.write_all(&flight(&mut client(daemon))).unwrap();
+                stream.read_exact(&mut [0; 100]).unwrap();
+                stream
+            },
+            ["handshake-abandoned", "peer-reset"],
+        ),
+        (
+            |daemon| established(daemon, &TlsClient::default()).sock,
+            ["peer-truncated", "peer-reset"],
+        ),
+        (
+            |daemon| {
+                let mut stream = established(daemon, &TlsClient::default());
+                end_tls(&mut stream);
+                stream.sock
+            },
+            ["peer-done", "peer-done"],
+        ),
+        (|daemon| daemon.stuck("plain"), ["peer-done", "peer-reset"]),
+    ];
+    assert_unharmed_by(&daemon, ENDINGS.len() * states.len(), || {
+        for (number, (reach, reasons)) in states.into_iter().enumerate() {
+            for (how, end) in ENDINGS {
+                let stream = reach(&daemon);
+                let peer = stream.local_addr().unwrap();
+                end(stream);
+                let line = daemon.session_line(peer);
+                let reason = field(&line, "reason");
+                assert!(reasons.contains(&reason), "state {number}, {how}: {line}");
+            }
+        }
+    });
+}
+
+#[test]
+fn records_of_one_byte_by_the_thousand_come_back_whole() {
+    let daemon = plain_and_tls();
+    let mut stream = established(&daemon, &TlsClient::default());
+    let bytes = noise(3000, 1);
+    stream.conn.set_buffer_limit(None);
+    for byte in &bytes {
+        stream.conn.writer().write_all(&[*byte]).unwrap();
+    }
+    let wire = flight(&mut stream.conn);
+    assert!(wire.len() > 20 * bytes.len(), "they are one record each");
+    stream.sock.write_all(&wire).unwrap();
+    let mut echo = vec![0; bytes.len()];
+    stream.read_exact(&mut echo).unwrap();
+    assert!(echo == bytes);
+}
+
+#[test]
+fn keys_may_be_updated_without_end_but_not_without_a_word_between() {
+    let daemon = plain_and_tls();
+    assert_unharmed_by(&daemon, 2, || {
+        let mut stream = established(&daemon, &TlsClient::default());
+        for round in 0..500 {
+            stream.conn.refresh_traffic_keys().unwrap();
+            assert_echo(&mut stream, &noise(100, round));
+        }
+        end_tls(&mut stream);
+        assert_eq!(reason(&daemon, &stream.sock), "peer-done");
+
+        let mut storm = established(&daemon, &TlsClient::default());
+        for _ in 0..1000 {
+            storm.conn.refresh_traffic_keys().unwrap();
+        }
+        // The end may come, with a reset, before all is written.
+        let _ = storm.sock.write_all(&flight(&mut storm.conn));
+        let _ = storm.sock.shutdown(Shutdown::Write);
+        assert_eq!(reason(&daemon, &storm.sock), "tls-peer");
+    });
+}
+
+#[test]
+fn resumed_sessions_by_the_hundred_cost_no_memory() {
+    let daemon = plain_and_tls();
+    let config = TlsClient::default().config(daemon.folder.path());
+    let resume = |times: usize| {
+        for _ in 0..times {
+            let mut stream = util::connect_tls(&config, daemon.address("tls"));
+            assert_echo(&mut stream, b"again");
+            end_tls(&mut stream);
+        }
+        daemon.resident_kib()
+    };
+    // The first ones fill the cache of sessions, and the heap.
+    let before = resume(300);
+    assert_unharmed_by(&daemon, 600, || {
+        let after = resume(600);
+        assert!(after <= before + 256, "{before} KiB, then {after}");
+    });
+    let resumed = |line: &&String| line.contains(" resumed=yes");
+    assert!(daemon.seen().iter().filter(resumed).count() > 800);
+}
