@@ -171,7 +171,7 @@ impl Server {
         for event in events {
             match event.token() {
                 Token(key) if key < SOCKETS => {
-                    let to_the_end = event.is_read_closed() || event.is_priority();
+                    let to_the_end = event.is_priority() || event.is_read_closed();
                     self.advance(key, to_the_end, now);
                 }
                 SIGNALS => signalled = true,
