@@ -1,10 +1,10 @@
-//! What the daemon asks of the kernel: nothing while nobody says anything, and no more than it
-//! takes for one message.
+//! What the daemon asks of the kernel: nothing while nobody says anything, no more than it takes for
+//! one message, and no file once it has started.
 
 mod util;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -118,4 +118,63 @@ fn a_message_costs_one_read_one_write_and_one_wait() {
     assert!(waits <= 101, "{calls:?}");
     assert_eq!(count("epoll_ctl"), 0, "{calls:?}");
     assert_eq!(calls.len(), 200 + waits, "{calls:?}");
+}
+
+/// All that serving needs, whatever peers do: accept, read, write, wait, close; the signals' pipe; chance
+/// for keys; memory. Nothing is opened, started, or connected to.
+const SERVING: [&str; 31] = [
+    "accept4",
+    "brk",
+    "clock_gettime64",
+    "close",
+    "epoll_ctl",
+    "epoll_pwait",
+    "epoll_wait",
+    "fcntl",
+    "fcntl64",
+    "futex",
+    "getrandom",
+    "madvise",
+    "mmap",
+    "mprotect",
+    "mremap",
+    "munmap",
+    "ppoll",
+    "ppoll_time64",
+    "poll",
+    "read",
+    "recv",
+    "recvfrom",
+    "rt_sigreturn",
+    "send",
+    "sendmsg",
+    "sendto",
+    "setsockopt",
+    "shutdown",
+    "sigreturn",
+    "write",
+    "writev",
+];
+
+#[test]
+fn serving_opens_no_file_and_starts_nothing() {
+    let daemon = plain_and_tls();
+    let config = TlsClient::default().config(daemon.folder.path());
+    daemon.statistics();
+    let Some(trace) = Trace::start(&daemon) else { return };
+    assert_echo(&mut daemon.connect("plain"), b"plain");
+    for _ in ["full", "resumed"] {
+        let mut tls = util::connect_tls(&config, daemon.address("tls"));
+        assert_echo(&mut tls, b"tls");
+        util::end_tls(&mut tls);
+    }
+    let mut garbage = daemon.connect("tls");
+    garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    garbage.read_to_end(&mut Vec::new()).unwrap();
+    drop(daemon.stuck("plain"));
+    daemon.statistics();
+    let calls = trace.calls();
+    let others: Vec<_> = calls.iter().filter(|call| !SERVING.contains(&call.as_str())).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(calls.iter().any(|call| call == "accept4"), "{calls:?}");
 }
