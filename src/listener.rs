@@ -21,6 +21,9 @@ use crate::transport::Transport;
 /// `net.core.somaxconn`, 4096 (listen(2)).
 pub const BACKLOG: u16 = 1024;
 
+/// How many sessions of a listener have a line for their end in 10 s; the rest are summed up.
+const ENDINGS_SAID: u32 = 1000;
+
 /// How often a port that the system chose for IPv4 is tried for IPv6 as well.
 const PORT_TRIES: usize = 16;
 
@@ -37,6 +40,8 @@ pub struct Listener {
     pub stats: Stats,
     /// Refused connections, for the log.
     pub refusals: Repeats,
+    /// Sessions that ended without a fault of ours, for the log.
+    pub endings: Repeats,
     /// Keys of its sockets; none once it was taken out of the configuration.
     pub sockets: Vec<usize>,
     tls: Option<ServerConfig>,
@@ -188,7 +193,8 @@ impl Listener {
             timeouts: plan.settings.timeouts,
             admission: Admission::default(),
             stats: Stats::default(),
-            refusals: Repeats::default(),
+            refusals: Repeats::new(1),
+            endings: Repeats::new(ENDINGS_SAID),
             sockets: Vec::new(),
             tls: None,
         };

@@ -36,6 +36,7 @@ use slab::Slab;
 
 use crate::buffers::Buffers;
 use crate::clock::Moment;
+use crate::close::Fault;
 use crate::config::Config;
 use crate::deadline::Deadlines;
 use crate::exit::{Failure, plain};
@@ -135,7 +136,7 @@ impl Server {
             ended: Vec::new(),
             pending: Vec::new(),
             exhausted: None,
-            exhaustion: Repeats::default(),
+            exhaustion: Repeats::new(1),
             drain_timeout: None,
             stopping: None,
             started: now,
@@ -221,6 +222,7 @@ impl Server {
         sooner(self.stopping.and_then(|stopping| stopping.until));
         for (_, listener) in &self.listeners {
             sooner(listener.refusals.due());
+            sooner(listener.endings.due());
         }
         Some(next?.duration_since(now))
     }
@@ -362,13 +364,15 @@ impl Server {
             let Slot { session, listener: listener_key, .. } = slot;
             let Some(reason) = session.reason() else { continue };
             let listener = &mut self.listeners[listener_key];
-            log::log!(
-                reason.level(),
-                "session listener={} peer={} {} reason={reason}",
-                listener.name,
-                session.peer(),
-                session.summary(now),
-            );
+            if reason.fault() == Fault::Us || listener.endings.note(now) {
+                log::log!(
+                    reason.level(),
+                    "session listener={} peer={} {} reason={reason}",
+                    listener.name,
+                    session.peer(),
+                    session.summary(now),
+                );
+            }
             let address = session.peer().ip();
             self.admission.leave(address);
             listener.admission.leave(address);
@@ -393,6 +397,9 @@ impl Server {
         for (_, listener) in &mut self.listeners {
             if let Some((count, time)) = listener.refusals.sum(now) {
                 warn!("refused listener={} more={count} in={}s", listener.name, time.as_secs());
+            }
+            if let Some((count, time)) = listener.endings.sum(now) {
+                info!("sessions listener={} more={count} in={}s", listener.name, time.as_secs());
             }
         }
         if let Some((count, time)) = self.exhaustion.sum(now) {

@@ -9,6 +9,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use util::{
     Daemon, PATIENCE, PLAIN, TlsClient, assert_echo, field, folder_with_certificates,
@@ -95,6 +96,30 @@ fn the_end_of_a_tls_session_names_version_and_suite() {
         assert!(suites.iter().any(|suite| field(&line, "cipher").starts_with(suite)), "{line}");
         assert_eq!(field(&line, "reason"), "peer-done");
     }
+}
+
+#[test]
+fn sessions_by_the_thousand_are_counted_but_do_not_flood_the_log() {
+    let daemon = Daemon::start(PLAIN);
+    let began = Instant::now();
+    for _ in 0..1200 {
+        drop(daemon.connect("plain"));
+    }
+    // The last of them may not have been accepted yet.
+    wait_until("all sessions", || {
+        let statistics = daemon.statistics();
+        field(&statistics, "accepted") == "1200" && field(&statistics, "sessions") == "0"
+    });
+    let said = || daemon.seen().iter().filter(|line| line.contains(" session listener=")).count();
+    let summed = || -> usize {
+        let sums = daemon.seen().into_iter().filter(|line| line.contains(" sessions listener="));
+        sums.map(|sum| field(&sum, "more").parse::<usize>().unwrap()).sum()
+    };
+    // On a very slow machine they are no flood.
+    if began.elapsed() < Duration::from_secs(10) {
+        assert_eq!(said(), 1000);
+    }
+    wait_until("the sum", || said() + summed() == 1200);
 }
 
 #[test]
