@@ -30,8 +30,8 @@
 //! # Backpressure
 //!
 //! A session whose outbox is not empty is not read from. That is the whole rule, and the bound on
-//! what a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::buffers::READ_SIZE) and the rims of its
-//! records.
+//! what a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::buffers::READ_SIZE); with TLS the
+//! record that it completed, 16 KiB, and the rims of all its records.
 //!
 //! # A usual message takes a straight line
 //!

@@ -1,11 +1,9 @@
-//! A session's life over a socket that is made up, on a clock that is made up.
+//! Scenes of a session's life over a socket that is made up, on a clock that is made up. Whole lives,
+//! whatever happens in them: tests/simulation.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
-
-use proptest::collection::vec;
-use proptest::prelude::*;
 
 use super::*;
 use crate::buffers::READ_SIZE;
@@ -346,96 +344,4 @@ fn a_handshake_that_is_not_over_in_time_ends_the_session_and_bytes_do_not_put_it
     let turn = scene.session.expire(scene.now, &mut scene.buffers);
     assert_eq!(turn, Turn::Closed);
     assert_eq!(scene.session.reason(), Some(&CloseReason::HandshakeTimeout));
-}
-
-/// What can happen next.
-#[derive(Clone, Debug)]
-enum Happening {
-    Send(usize),
-    Room(usize),
-    Fin,
-    Later(u64),
-    Stop,
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    prop_oneof![
-        4 => (0_usize..5_000).prop_map(Happening::Send),
-        1 => (60_000_usize..140_000).prop_map(Happening::Send),
-        4 => (0_usize..100_000).prop_map(Happening::Room),
-        1 => Just(Happening::Fin),
-        1 => (0_u64..20).prop_map(Happening::Later),
-        1 => Just(Happening::Stop),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Whatever happens in whatever order: what goes out is the beginning of what came in; a
-    /// session that ends well has sent all of it; nothing is sent after the FIN; and a session
-    /// never waits while it could go on.
-    #[test]
-    fn no_byte_is_lost_changed_or_out_of_order(happenings in vec(happening(), 1..40)) {
-        let mut scene = Scene::plain();
-        scene.kernel(|kernel| kernel.room = 0);
-        let (mut sent, mut count) = (Vec::new(), 0);
-        let (mut fin, mut stopped, mut closed) = (false, false, None);
-        for happening in happenings {
-            let mut turn = match happening {
-                Happening::Send(length) if !fin => {
-                    // No two places look alike, so that nothing can be swapped unnoticed.
-                    let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).skip(count).take(length).collect();
-                    count += length;
-                    scene.send(&bytes);
-                    if !stopped {
-                        sent.extend(bytes);
-                    }
-                    scene.event()
-                }
-                Happening::Send(_) => continue,
-                Happening::Room(room) => {
-                    scene.kernel(|kernel| kernel.room += room);
-                    scene.event()
-                }
-                Happening::Fin => {
-                    fin = true;
-                    scene.kernel(|kernel| kernel.fin = true);
-                    scene.event()
-                }
-                Happening::Later(seconds) => {
-                    scene.later(seconds);
-                    match scene.session.deadline(&TIMEOUTS) {
-                        Some(due) if due <= scene.now => {
-                            stopped = true;
-                            scene.session.expire(scene.now, &mut scene.buffers)
-                        }
-                        _ => continue,
-                    }
-                }
-                Happening::Stop => {
-                    stopped = true;
-                    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers)
-                }
-            };
-            while turn == Turn::Again {
-                turn = scene.session.advance(true, scene.now, &mut scene.buffers);
-            }
-            let stuck = !scene.session.link.is_flushed();
-            if let Some(reason) = scene.session.reason() {
-                prop_assert_eq!(turn, Turn::Closed);
-                closed = Some((reason.clone(), stuck));
-                break;
-            }
-            let kernel = scene.kernel.borrow();
-            prop_assert!(!stuck || kernel.room == 0, "it waits though the kernel has room");
-            prop_assert!(stuck || kernel.incoming.is_empty(), "it waits though there is something to read");
-        }
-        let outgoing = scene.outgoing();
-        prop_assert!(sent.starts_with(&outgoing));
-        if let Some((CloseReason::PeerDone, stuck)) = closed {
-            prop_assert!(!stuck);
-            prop_assert!(outgoing == sent, "{} of {} bytes", outgoing.len(), sent.len());
-        }
-    }
 }
