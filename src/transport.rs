@@ -430,6 +430,10 @@ fn explain(error: &Error, handshaking: bool) -> CloseReason {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             peer("the peer's certificate is not signed by a CA that we know")
         }
+        // In TLS 1.2 rustls has no type for this.
+        Error::General(text) if text == "incompatible signing key" => {
+            peer("the peer takes no signature that our key can make")
+        }
         Error::EncryptError
         | Error::General(_)
         | Error::FailedToGetCurrentTime

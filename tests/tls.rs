@@ -369,7 +369,11 @@ fn plain_bytes_on_the_tls_port_get_an_alert_and_a_line_in_the_log() {
 
 /// Accepts any certificate: the tests that use it look at it themselves.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+    /// The signatures that it takes.
+    schemes: Vec<SignatureScheme>,
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -389,7 +393,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
@@ -399,25 +403,35 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.schemes.clone()
     }
+}
+
+/// A client that takes any certificate, but no signature other than `only`.
+fn accepting(
+    only: Option<SignatureScheme>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let all = || provider.signature_verification_algorithms.supported_schemes();
+    let schemes = only.map_or_else(all, |only| vec![only]);
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate { provider, schemes }))
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 /// The certificate that is served, as the client's side of a new session sees it.
 fn served_certificate(daemon: &Daemon) -> CertificateDer<'static> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    let mut stream = connect_tls(&Arc::new(config), daemon.address("tls"));
+    let mut stream = connect_tls(&accepting(None, rustls::ALL_VERSIONS), daemon.address("tls"));
     assert_echo(&mut stream, b"who are you?");
     let chain = stream.conn.peer_certificates().unwrap();
     assert_eq!(chain.len(), 1);
@@ -494,5 +508,20 @@ fn gnutls_echoes_a_line_in_both_versions() {
 fn files(command: &mut Command, daemon: &Daemon, options: [&str; 3]) {
     for (option, file) in options.iter().zip(["signing.pem", "laptop.crt", "laptop.key"]) {
         command.arg(option).arg(daemon.path(file));
+    }
+}
+
+#[test]
+fn a_client_that_takes_none_of_our_signatures_is_at_fault_itself() {
+    let daemon = plain_and_tls();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        // The key that is served is one for P-256.
+        let config = accepting(Some(SignatureScheme::ECDSA_NISTP384_SHA384), &[version]);
+        let mut stream = connect_tls(&config, daemon.address("tls"));
+        stream.write_all(b"hello").unwrap_err();
+        stream.sock.shutdown(Shutdown::Write).unwrap();
+        let line = daemon.session_line(stream.sock.local_addr().unwrap());
+        assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+        assert!(line.contains(" INFO "), "{line}");
     }
 }
