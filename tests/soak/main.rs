@@ -2,7 +2,8 @@
 //! network and with mounts of its own. docs/soak.md has what it does, and the figures of a run.
 //!
 //! A part fails where it panics. What it did and found is a row of a table.
-#![allow(missing_docs, unreachable_pub)] // A program that nobody links to.
+#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc)] // Nobody links to it.
+#![allow(clippy::unnecessary_wraps)] // All parts are called alike.
 
 #[path = "../util/mod.rs"]
 mod util;
@@ -60,6 +61,18 @@ impl Row {
     pub fn of(totals: &Totals, faults: String) -> Self {
         let (sessions, bytes) = (Totals::get(&totals.sessions), Totals::get(&totals.received));
         Self { sessions, bytes, faults, ..Self::default() }
+    }
+}
+
+impl Row {
+    fn written(&self, name: &str) -> String {
+        let Self { sessions, bytes, faults, descriptors: (before, after), memory, .. } = self;
+        let most = memory.iter().max().unwrap_or(&0).max(&self.most_memory);
+        let memory: Vec<_> = memory.iter().map(ToString::to_string).collect();
+        let (mega, memory) = (mega(*bytes), memory.join(", "));
+        format!(
+            "| {name} | {sessions} | {mega:.1} | {faults} | {before}, {after} | {memory}; {most} |"
+        )
     }
 }
 
@@ -189,16 +202,9 @@ fn main() {
         match catch_unwind(AssertUnwindSafe(|| run(&soak))) {
             Ok(Ok(row)) => {
                 passed += 1;
-                let Row { sessions, bytes, faults, descriptors: (before, after), .. } = &row;
-                let memory = row.memory.iter().map(ToString::to_string).collect::<Vec<_>>();
-                let row = format!(
-                    "| {name} | {sessions} | {:.1} | {faults} | {before}, {after} | {}; {} |",
-                    mega(*bytes),
-                    memory.join(", "),
-                    row.most_memory
-                );
+                let row = row.written(name);
                 println!("{row}");
-                table += &format!("{row}\n");
+                table.extend([&row, "\n"]);
                 println!("passed, {:.1} s", start.elapsed().as_secs_f64());
             }
             Ok(Err(why)) => {

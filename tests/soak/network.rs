@@ -53,7 +53,7 @@ pub fn corrupts(soak: &Soak) -> Result<Row, String> {
 fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     let wire = Wire::lay(soak.seed, weather)?;
     let config = format!(
-        "[limits]\nhandshake-timeout = \"1min\"\nidle-timeout = \"20s\"\nwrite-timeout = \"1min\"\n\
+        "[limits]\nhandshake-timeout = \"1min\"\nidle-timeout = \"15s\"\nwrite-timeout = \"1min\"\n\
          [[listener]]\nname = \"plain\"\nlisten = \"{FAR}:0\"\n\
          [[listener]]\nname = \"tls\"\nlisten = \"{FAR}:0\"\n\
          [listener.tls]\ncertificate = \"alex.crt\"\nkey = \"alex.key\"\n"
@@ -97,7 +97,7 @@ fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     let kernel = Kernel::now(&wire);
     let line = wire.end();
     let (dropped, again) = (kernel.dropped - before.dropped, kernel.sent_again - before.sent_again);
-    // The header's length is looked at before its checksum, so not all count as the latter.
+    // The length of TCP's header is looked at before the checksum, so not all count as the latter.
     let corrupted = count(&line, "corrupted");
     assert!(dropped >= corrupted * 9 / 10, "{dropped} of {corrupted} corrupted packets dropped");
     let mut faults = format!("{} whole; packets:", done.len());
@@ -183,7 +183,7 @@ impl Kernel {
             .map(|process| fs::read_to_string(format!("/proc/{process}/net/snmp")).unwrap());
         let sum = |protocol, name| sides.iter().map(|text| snmp(text, protocol, name)).sum::<u64>();
         Self {
-            dropped: sum("Ip: ", "InHdrErrors") + sum("Tcp: ", "InErrs"),
+            dropped: sum("Ip: ", "InHdrErrors") + sum("Tcp: ", "InCsumErrors"),
             sent_again: sum("Tcp: ", "RetransSegs"),
         }
     }

@@ -73,7 +73,7 @@ pub enum End {
     Reset(usize),
     /// It just closes when so much is sent.
     Close(usize),
-    /// At its first stop it stays, and never reads again, until the daemon is gone.
+    /// At its first stop it forever, and never reads again, until the daemon is gone.
     Stay,
 }
 
@@ -174,7 +174,7 @@ impl Peer {
     fn live(&mut self, plan: &Plan, outcome: &mut Outcome) -> io::Result<()> {
         let bytes = noise(plan.length, plan.seed);
         let mut stops = plan.stops.iter().copied().peekable();
-        let stays = plan.end == End::Stay;
+        let forever = plan.end == End::Stay;
         let (mut reads, mut said_all) = (true, false);
         let mut next_piece = Instant::now();
         loop {
@@ -184,8 +184,8 @@ impl Peer {
                 return Ok(());
             }
             while reads {
-                let stop = |stop: &usize| *stop <= outcome.received;
-                if !self.is_handshaking() && stops.next_if(stop).is_some() {
+                let due = |stop: &usize| *stop <= outcome.received;
+                if !self.is_handshaking() && stops.next_if(due).is_some() {
                     reads = false;
                     break;
                 }
@@ -199,23 +199,23 @@ impl Peer {
                 outcome.received += count;
                 outcome.wrong += count - right;
             }
-            if outcome.sent == bytes.len() && !said_all && !stays {
+            if outcome.sent == bytes.len() && !said_all && !forever {
                 self.say_all()?;
                 said_all = true;
             }
 
-            let rests = Instant::now() < next_piece;
-            let sends = outcome.sent < bytes.len() && !rests && !self.is_handshaking();
+            let pauses = Instant::now() < next_piece;
+            let sends = outcome.sent < bytes.len() && !pauses && !self.is_handshaking();
             let mut interest = if reads { PollFlags::IN } else { PollFlags::RDHUP };
             interest.set(PollFlags::OUT, sends || self.wants_write());
-            let patience = match (rests, reads || stays) {
+            let patience = match (pauses, reads || forever) {
                 (true, _) => next_piece.saturating_duration_since(Instant::now()),
                 (false, true) => PATIENCE,
                 (false, false) => STUCK,
             };
             let ready = self.poll(interest, patience)?;
-            if ready.is_empty() && !rests {
-                if reads || stays {
+            if ready.is_empty() && !pauses {
+                if reads || forever {
                     return Err(ErrorKind::TimedOut.into());
                 }
                 reads = true;
@@ -264,11 +264,14 @@ impl Peer {
         let Some(tls) = &mut self.tls else {
             return none_if_blocked((&self.socket).write(bytes));
         };
-        if new_keys && !bytes.is_empty() && !tls.wants_write() {
-            tls.refresh_traffic_keys().map_err(io::Error::other)?;
-        }
         // What waits goes first, or there is no end to what waits.
-        let taken = if tls.wants_write() { 0 } else { tls.writer().write(bytes)? };
+        let mut taken = 0;
+        if !bytes.is_empty() && !tls.wants_write() {
+            if new_keys {
+                tls.refresh_traffic_keys().map_err(io::Error::other)?;
+            }
+            taken = tls.writer().write(bytes)?;
+        }
         while tls.wants_write() {
             if none_if_blocked(tls.write_tls(&mut self.socket))? == 0 {
                 break;

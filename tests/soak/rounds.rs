@@ -234,7 +234,7 @@ pub fn resumed(soak: &Soak) -> Result<Row, String> {
 pub fn descriptors(soak: &Soak) -> Result<Row, String> {
     const ROOM: usize = 50;
     let daemon = daemon();
-    let count = 200;
+    let count = 200_usize;
     let (mut ticks, mut exhausted) = (0, Duration::ZERO);
     let mut row = rounds(soak, &daemon, "", |seed| {
         let before = daemon.descriptors();
@@ -261,7 +261,8 @@ pub fn descriptors(soak: &Soak) -> Result<Row, String> {
         (count as u64, 1000 * count as u64)
     });
     row.faults = format!(
-        "{count} at once where {ROOM} fit; {ticks} ms/10 of processor time in {exhausted:?} without a descriptor"
+        "{count} at once where {ROOM} fit; {} ms of processor time in {exhausted:?} without a descriptor",
+        10 * ticks
     );
     Ok(row)
 }
