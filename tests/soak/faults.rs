@@ -38,7 +38,9 @@ pub fn reloads(soak: &Soak) -> Result<Row, String> {
     let watch = Watch::over(&daemon);
     let load = load(targets(&daemon), soak.seed);
     let count = soak.count(1000);
+    let mut dice = Dice::new(soak.seed);
     for _ in 0..count {
+        std::thread::sleep(Duration::from_millis(dice.next() % 40));
         daemon.signal(Signal::HUP);
         daemon.wait_for_notification(|text| text.contains("READY=1"));
     }
@@ -88,6 +90,7 @@ pub fn certificates(soak: &Soak) -> Result<Row, String> {
     let swaps = soak.count(100);
     for round in 0..swaps {
         let other = good();
+        std::thread::sleep(Duration::from_millis(100));
         match round % 5 {
             0 => put("not a certificate\n", &serving_key),
             1 => put(&serving, &other.1),
@@ -267,7 +270,7 @@ pub fn disk_full(soak: &Soak) -> Result<Row, String> {
     let folder = folder_with_certificates();
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    outcome(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "soak"]).arg(&disk));
+    outcome(Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "soak"]).arg(&disk));
     let disk = Mounted(disk);
     let (file, ports) = (disk.0.join("log"), ports());
     let script = format!("exec \"$@\" 2>> '{}'", file.display());
@@ -279,7 +282,7 @@ pub fn disk_full(soak: &Soak) -> Result<Row, String> {
     let rounds = soak.count(10).max(2);
     let mut full = Duration::ZERO;
     for _ in 0..rounds {
-        wait_until("a full disk", || length() >= 60 << 10);
+        wait_until("a full disk", || length() == 16 << 10);
         let turn = soak.seconds(3);
         std::thread::sleep(turn);
         full += turn;

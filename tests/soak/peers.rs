@@ -73,7 +73,7 @@ pub enum End {
     Reset(usize),
     /// It just closes when so much is sent.
     Close(usize),
-    /// At its first stop it forever, and never reads again, until the daemon is gone.
+    /// At its first stop it stays, and never reads again, until the daemon is gone.
     Stay,
 }
 
@@ -175,7 +175,7 @@ impl Peer {
         let bytes = noise(plan.length, plan.seed);
         let mut stops = plan.stops.iter().copied().peekable();
         let forever = plan.end == End::Stay;
-        let (mut reads, mut said_all) = (true, false);
+        let (mut reading, mut said_all) = (true, false);
         let mut next_piece = Instant::now();
         loop {
             if let End::Reset(cut) | End::Close(cut) = plan.end
@@ -183,10 +183,10 @@ impl Peer {
             {
                 return Ok(());
             }
-            while reads {
+            while reading {
                 let due = |stop: &usize| *stop <= outcome.received;
                 if !self.is_handshaking() && stops.next_if(due).is_some() {
-                    reads = false;
+                    reading = false;
                     break;
                 }
                 let Some(count) = self.read()? else { break };
@@ -206,19 +206,19 @@ impl Peer {
 
             let pauses = Instant::now() < next_piece;
             let sends = outcome.sent < bytes.len() && !pauses && !self.is_handshaking();
-            let mut interest = if reads { PollFlags::IN } else { PollFlags::RDHUP };
+            let mut interest = if reading { PollFlags::IN } else { PollFlags::RDHUP };
             interest.set(PollFlags::OUT, sends || self.wants_write());
-            let patience = match (pauses, reads || forever) {
+            let patience = match (pauses, reading || forever) {
                 (true, _) => next_piece.saturating_duration_since(Instant::now()),
                 (false, true) => PATIENCE,
                 (false, false) => STUCK,
             };
             let ready = self.poll(interest, patience)?;
             if ready.is_empty() && !pauses {
-                if reads || forever {
+                if reading || forever {
                     return Err(ErrorKind::TimedOut.into());
                 }
-                reads = true;
+                reading = true;
             }
             if ready.contains(PollFlags::OUT) {
                 let most = (outcome.sent + plan.piece).min(bytes.len());
@@ -229,7 +229,7 @@ impl Peer {
                 }
             }
             // Nothing goes on any more, and what is left shows how it ended.
-            reads |= ready.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::RDHUP);
+            reading |= ready.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::RDHUP);
         }
     }
 
@@ -397,11 +397,17 @@ impl Load {
     }
 
     /// Lets each session end, and starts no more: what they were.
-    pub fn stop(self) -> Arc<Totals> {
+    pub fn stop(mut self) -> Arc<Totals> {
         self.enough.store(true, Ordering::Relaxed);
-        for thread in self.threads {
+        for thread in self.threads.drain(..) {
             thread.join().unwrap();
         }
-        self.totals
+        self.totals.clone()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.enough.store(true, Ordering::Relaxed);
     }
 }
