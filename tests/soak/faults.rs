@@ -365,7 +365,8 @@ pub fn clock(soak: &Soak) -> Result<Row, String> {
     let totals = load.stop();
     totals.assert_well();
     assert_eq!(years.len(), 3, "the clock was not set: {years:?}");
-    let row = Row::of(&totals, format!("{rounds} times by a year, the log has {years:?}"));
+    let years = years.into_iter().collect::<Vec<_>>().join(", ");
+    let row = Row::of(&totals, format!("{rounds} times by a year, in the log {years}"));
     let sessions = row.sessions + others;
     let row = watch.end(&daemon, Row { sessions, ..row });
     assert_settled(&row);
@@ -436,7 +437,8 @@ pub fn term(soak: &Soak) -> Result<Row, String> {
         longest = longest.max(took);
     }
     let faults = format!(
-        "{daemons} daemons, TERM after 0 to 60 ms; the longest took {longest:?} to end with 0"
+        "{daemons} daemons, TERM after 0 to 60 ms; the longest took {} ms to end with 0",
+        longest.as_millis()
     );
     Ok(Row::of(&totals, faults))
 }

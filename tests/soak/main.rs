@@ -67,12 +67,13 @@ impl Row {
 impl Row {
     fn written(&self, name: &str) -> String {
         let Self { sessions, bytes, faults, descriptors: (before, after), memory, .. } = self;
-        let most = memory.iter().max().unwrap_or(&0).max(&self.most_memory);
-        let memory: Vec<_> = memory.iter().map(ToString::to_string).collect();
-        let (mega, memory) = (mega(*bytes), memory.join(", "));
-        format!(
-            "| {name} | {sessions} | {mega:.1} | {faults} | {before}, {after} | {memory}; {most} |"
-        )
+        let mega = mega(*bytes);
+        let row = format!("| {name} | {sessions} | {mega:.1} | {faults}");
+        // Where each daemon is gone in the end, there is nothing to compare.
+        let Some(most) = memory.iter().max() else { return format!("{row} | - | - |") };
+        let most = most.max(&self.most_memory);
+        let memory = memory.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!("{row} | {before}, {after} | {memory}; {most} |")
     }
 }
 

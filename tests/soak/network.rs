@@ -101,11 +101,13 @@ fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     // The length of TCP's header is looked at before the checksum, so not all count as the latter.
     let corrupted = count(&line, "corrupted");
     assert!(dropped >= corrupted * 9 / 10, "{dropped} of {corrupted} corrupted packets dropped");
-    let mut faults = format!("{} whole; packets:", done.len());
-    for what in ["packets", "lost", "doubled", "overtaken", "corrupted"] {
-        write!(faults, " {} {what},", count(&line, what)).unwrap();
+    let mut faults = format!("{} sessions whole; {} packets", done.len(), count(&line, "packets"));
+    let counts =
+        ["lost", "doubled", "overtaken", "corrupted"].map(|what| (what, count(&line, what)));
+    let kernel = [("dropped by the kernel as damaged", dropped), ("sent again", again)];
+    for (what, many) in counts.into_iter().chain(kernel).filter(|(_, many)| *many > 0) {
+        write!(faults, ", {many} {what}").unwrap();
     }
-    write!(faults, " {dropped} dropped by the kernel as damaged, {again} sent again").unwrap();
     Ok((Row { faults, ..row }, line))
 }
 
