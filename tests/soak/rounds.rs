@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::peers::{Dice, End, Plan, Target, Totals, play};
 use crate::util::{
-    Daemon, PLAIN, TLS, TlsClient, assert_echo, client, established, flight,
+    Daemon, PLAIN, TLS, TlsClient, assert_echo, client, established, field, flight,
     folder_with_certificates, leave, noise, rest, wait_until,
 };
 use crate::{Row, Soak, Watch, memory, targets};
@@ -84,6 +84,11 @@ fn crowd(
     totals
 }
 
+/// The attack was what it was meant to be: so many sessions ended for this reason.
+fn assert_ended(daemon: &Daemon, reason: &str, sessions: usize) {
+    assert_eq!(field(&daemon.statistics(), reason), sessions.to_string());
+}
+
 fn figures(totals: &Totals) -> (u64, u64) {
     (Totals::get(&totals.sessions), Totals::get(&totals.received))
 }
@@ -124,7 +129,7 @@ pub fn slow_handshakes(soak: &Soak) -> Result<Row, String> {
     let count = soak.count(1000);
     let hello = flight(&mut client(&daemon));
     let faults = format!("{count} at once, silent after 1 to {} bytes", hello.len() - 1);
-    Ok(rounds(soak, &daemon, &faults, |seed| {
+    let row = rounds(soak, &daemon, &faults, |seed| {
         let mut dice = Dice::new(seed);
         let mut slow: Vec<TcpStream> = (0..count).map(|_| daemon.connect("tls")).collect();
         for stream in &mut slow {
@@ -136,7 +141,9 @@ pub fn slow_handshakes(soak: &Soak) -> Result<Row, String> {
             assert_eq!(rest(&mut stream), b"");
         }
         (count as u64 + 1, 0)
-    }))
+    });
+    assert_ended(&daemon, "handshake-timeout", soak.rounds() * count);
+    Ok(row)
 }
 
 pub fn never_read(soak: &Soak) -> Result<Row, String> {
@@ -160,6 +167,7 @@ pub fn never_read(soak: &Soak) -> Result<Row, String> {
         );
         figures(&totals)
     });
+    assert_ended(&daemon, "write-timeout", soak.rounds() * count);
     row.faults =
         format!("{count} at once, full both ways until write-timeout; {growth} KiB for all");
     Ok(row)
