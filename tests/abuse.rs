@@ -5,41 +5,21 @@
 
 mod util;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
 use rustix::process::Signal;
-use rustls::ClientConnection;
-use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use util::{
-    Daemon, PLAIN, TLS, TlsClient, TlsStream, assert_echo, end_tls, field,
-    folder_with_certificates, noise, plain_and_tls, wait_until,
+    Daemon, PLAIN, TLS, TlsClient, assert_echo, client, end_tls, established, field, flight,
+    folder_with_certificates, noise, plain_and_tls, reset, rest,
 };
 
 /// Lets `attack` come over the daemon in so many sessions, and looks whether it is as it was.
 fn assert_unharmed_by(daemon: &Daemon, sessions: usize, attack: impl FnOnce()) {
-    let echo = || {
-        assert_echo(&mut daemon.connect("plain"), b"all is well");
-        let mut tls = TlsClient::default().connect(daemon);
-        assert_echo(&mut tls, b"all is well");
-        end_tls(&mut tls);
-    };
-    let state = || {
-        let statistics = daemon.statistics();
-        (daemon.descriptors(), field(&statistics, "sessions").to_owned(), daemon.seen().len())
-    };
-    let (descriptors, open, lines) = state();
+    let before = daemon.state();
     attack();
-    echo();
-    let all_gone = || daemon.descriptors() == descriptors;
-    wait_until("as few descriptors as before", all_gone);
-    let after = state();
-    assert_eq!((after.0, after.1), (descriptors, open));
-    // One for each session, for the two echoes, and for the statistics, before and after: three each.
-    let said = after.2 - lines;
-    assert!(said <= sessions + 8, "{said} lines in the log for {sessions} sessions");
+    daemon.assert_unharmed_since(&before, sessions);
 }
 
 /// The reason that the log has for the end of the session of `stream`.
@@ -47,43 +27,6 @@ fn reason(daemon: &Daemon, stream: &TcpStream) -> String {
     let line = daemon.session_line(stream.local_addr().unwrap());
     assert!(line.contains(" INFO "), "what a peer does is news, no fault of ours: {line}");
     field(&line, "reason").to_owned()
-}
-
-/// Everything up to the end, however it comes.
-fn rest(stream: &mut TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
-        _ => bytes,
-    }
-}
-
-/// Closes with a reset (socket(7), `SO_LINGER`).
-fn reset(stream: TcpStream) {
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(stream);
-}
-
-/// A client that has not said anything yet.
-fn client(daemon: &Daemon) -> ClientConnection {
-    let config = TlsClient::default().config(daemon.folder.path());
-    ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap()
-}
-
-/// What `connection` has to say now.
-fn flight(connection: &mut ClientConnection) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while connection.wants_write() {
-        connection.write_tls(&mut bytes).unwrap();
-    }
-    bytes
-}
-
-/// A session past its handshake, and one echo.
-fn established(daemon: &Daemon, client: &TlsClient) -> TlsStream {
-    let mut stream = client.connect(daemon);
-    assert_echo(&mut stream, b"hello");
-    stream
 }
 
 #[test]

@@ -6,28 +6,10 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit};
-use util::{Daemon, PLAIN, TlsClient, assert_echo, field, plain_and_tls, read_to_end, wait_until};
-
-/// Waits until the start is over: READY=1 goes out through a descriptor of its own.
-fn settle(daemon: &Daemon) {
-    daemon.statistics();
-}
-
-/// Lets the daemon open this many descriptors more. The limit is one on their numbers, and there
-/// may be free ones between those that are open.
-fn leave(daemon: &Daemon, more: usize) {
-    settle(daemon);
-    let folder = format!("/proc/{}/fd", daemon.pid());
-    let open: Vec<u64> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
-        .collect();
-    let mut free = (0..).filter(|number| !open.contains(number));
-    let limit = Rlimit { current: free.nth(more), maximum: Some(10_000) };
-    rustix::process::prlimit(Some(Pid::from_child(&daemon.child)), Resource::Nofile, limit)
-        .unwrap();
-}
+use util::{
+    Daemon, PLAIN, TlsClient, assert_echo, field, leave, plain_and_tls, read_to_end, settle,
+    wait_until,
+};
 
 fn soft_limit(daemon: &Daemon) -> u64 {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();

@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,11 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SignatureAlgorithm,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::SockRef;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy, or emulated.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -837,4 +838,96 @@ impl Daemon {
         self.signal(Signal::CONT);
         crowd
     }
+}
+
+/// What an attack must leave as it was.
+pub struct State {
+    pub descriptors: usize,
+    sessions: String,
+    /// In the log, but for the statistics, which are asked for.
+    lines: usize,
+}
+
+impl Daemon {
+    /// How it is now, when nobody is at it.
+    pub fn state(&self) -> State {
+        let sessions = field(&self.statistics(), "sessions").to_owned();
+        let seen = self.seen();
+        let lines = seen.iter().filter(|line| !line.contains(" statistics ")).count();
+        State { descriptors: self.descriptors(), sessions, lines }
+    }
+
+    /// It echoes at once, has not a descriptor or session more than before, and has written a line for
+    /// each of so many sessions at most.
+    pub fn assert_unharmed_since(&self, before: &State, sessions: usize) {
+        assert_echo(&mut self.connect("plain"), b"all is well");
+        let mut tls = TlsClient::default().connect(self);
+        assert_echo(&mut tls, b"all is well");
+        end_tls(&mut tls);
+        drop(tls);
+        let all_gone = || self.descriptors() == before.descriptors;
+        wait_until("as few descriptors as before", all_gone);
+        let after = self.state();
+        assert_eq!(after.sessions, before.sessions);
+        // One for each session, the two echoes among them, and a word or two on the daemon's state.
+        let said = after.lines - before.lines;
+        assert!(said <= sessions + 5, "{said} lines in the log for {sessions} sessions");
+    }
+}
+
+/// Everything up to the end, however it comes.
+pub fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => bytes,
+    }
+}
+
+/// Closes with a reset (socket(7), `SO_LINGER`).
+pub fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+/// A client that has not said anything yet.
+pub fn client(daemon: &Daemon) -> ClientConnection {
+    let config = TlsClient::default().config(daemon.folder.path());
+    ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap()
+}
+
+/// What `connection` has to say now.
+pub fn flight(connection: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while connection.wants_write() {
+        connection.write_tls(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// A session past its handshake, and one echo.
+pub fn established(daemon: &Daemon, client: &TlsClient) -> TlsStream {
+    let mut stream = client.connect(daemon);
+    assert_echo(&mut stream, b"hello");
+    stream
+}
+
+/// Waits until the start is over: READY=1 goes out through a descriptor of its own.
+pub fn settle(daemon: &Daemon) {
+    daemon.statistics();
+}
+
+/// Lets the daemon open this many descriptors more. The limit is one on their numbers, and there
+/// may be free ones between those that are open.
+pub fn leave(daemon: &Daemon, more: usize) {
+    settle(daemon);
+    let folder = format!("/proc/{}/fd", daemon.pid());
+    let open: Vec<u64> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    let mut free = (0..).filter(|number| !open.contains(number));
+    let limit = Rlimit { current: free.nth(more), maximum: Some(10_000) };
+    rustix::process::prlimit(Some(Pid::from_child(&daemon.child)), Resource::Nofile, limit)
+        .unwrap();
 }

@@ -1,0 +1,201 @@
+//! A bad line between two network namespaces (wire.c): whatever it does to packets, every byte that
+//! arrives is right, none is lost, and every session ends on both sides.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::peers::{End, Load, Plan};
+use crate::util::{Daemon, field, folder_with_certificates, outcome, wait};
+use crate::{Row, Soak, Watch, targets};
+
+/// Of the documentation's (RFC 5737): nobody else's.
+const NEAR: &str = "192.0.2.1";
+const FAR: &str = "192.0.2.2";
+
+/// What a line does: times in µs, and to how many packets of 10,000.
+struct Weather {
+    delay: u32,
+    extra: u32,
+    reorder: u32,
+    lose: u32,
+    double: u32,
+    corrupt: u32,
+}
+
+pub fn loses(soak: &Soak) -> Result<Row, String> {
+    let weather = Weather { delay: 5000, extra: 0, reorder: 0, lose: 300, double: 300, corrupt: 0 };
+    let (row, line) = under(soak, &weather)?;
+    assert!(count(&line, "lost") > 0 && count(&line, "doubled") > 0, "{line}");
+    Ok(row)
+}
+
+pub fn reorders(soak: &Soak) -> Result<Row, String> {
+    let weather =
+        Weather { delay: 2000, extra: 10_000, reorder: 3000, lose: 50, double: 50, corrupt: 0 };
+    let (row, line) = under(soak, &weather)?;
+    assert!(count(&line, "overtaken") > 0, "{line}");
+    Ok(row)
+}
+
+pub fn corrupts(soak: &Soak) -> Result<Row, String> {
+    let weather =
+        Weather { delay: 3000, extra: 5000, reorder: 500, lose: 50, double: 50, corrupt: 300 };
+    let (row, line) = under(soak, &weather)?;
+    assert!(count(&line, "corrupted") > 0, "{line}");
+    Ok(row)
+}
+
+/// Many sessions of all sorts over such a line: the row, and what the line did.
+fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
+    let wire = Wire::lay(soak.seed, weather)?;
+    // Where a reset is lost, a timeout ends the session: soon enough for a test.
+    let config = format!(
+        "[limits]\nhandshake-timeout = \"15s\"\nidle-timeout = \"15s\"\nwrite-timeout = \"20s\"\n\
+         [[listener]]\nname = \"plain\"\nlisten = \"{FAR}:0\"\n\
+         [[listener]]\nname = \"tls\"\nlisten = \"{FAR}:0\"\n\
+         [listener.tls]\ncertificate = \"alex.crt\"\nkey = \"alex.key\"\n"
+    );
+    let enter = format!("exec nsenter --net=/proc/{}/ns/net \"$@\"", wire.child.id());
+    let daemon = Daemon::start_through(folder_with_certificates(), &config, &enter);
+    let watch = Watch::over(&daemon);
+    let before = Kernel::now(&wire);
+
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let note = {
+        let done = done.clone();
+        move |plan: &Plan, outcome: &crate::peers::Outcome| {
+            if plan.end == End::Done {
+                done.lock().unwrap().push((outcome.peer, plan.length));
+            }
+        }
+    };
+    let crowd = targets(&daemon).into_iter().cycle().take(64);
+    let load = Load::start(crowd, soak.seed, |dice| Plan::any_end(dice, 1 << 20), note);
+    std::thread::sleep(soak.seconds(45));
+    let totals = load.stop();
+    totals.assert_well();
+    let row = watch.end(&daemon, Row::of(&totals, String::new()));
+
+    let log = daemon.seen();
+    let ends: HashSet<[&str; 4]> = log
+        .iter()
+        .filter(|line| line.contains(" session listener="))
+        .map(|line| ["peer", "in", "out", "reason"].map(|key| field(line, key)))
+        .collect();
+    let done = done.lock().unwrap();
+    for (peer, length) in done.iter() {
+        let (peer, length) = (peer.unwrap().to_string(), length.to_string());
+        let end = [peer.as_str(), &length, &length, "peer-done"];
+        assert!(
+            ends.contains(&end),
+            "the daemon does not say so of a session that was whole: {end:?}"
+        );
+    }
+    let kernel = Kernel::now(&wire);
+    let line = wire.end();
+    let (dropped, again) = (kernel.dropped - before.dropped, kernel.sent_again - before.sent_again);
+    // The length of TCP's header is looked at before the checksum, so not all count as the latter.
+    let corrupted = count(&line, "corrupted");
+    assert!(dropped >= corrupted * 9 / 10, "{dropped} of {corrupted} corrupted packets dropped");
+    let mut faults = format!("{} sessions whole; {} packets", done.len(), count(&line, "packets"));
+    let counts =
+        ["lost", "doubled", "overtaken", "corrupted"].map(|what| (what, count(&line, what)));
+    let kernel = [("dropped by the kernel as damaged", dropped), ("sent again", again)];
+    for (what, many) in counts.into_iter().chain(kernel).filter(|(_, many)| *many > 0) {
+        write!(faults, ", {many} {what}").unwrap();
+    }
+    Ok((Row { faults, ..row }, line))
+}
+
+fn count(line: &str, key: &str) -> u64 {
+    field(line, key).parse().unwrap()
+}
+
+/// A line of tests/soak/wire.c; its far end is in a namespace of its own.
+struct Wire {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Wire {
+    fn lay(seed: u64, weather: &Weather) -> Result<Self, String> {
+        let Weather { delay, extra, reorder, lose, double, corrupt } = *weather;
+        let program = std::env::var_os("ECHO_ALEX_WIRE").ok_or("tests/soak/run was not used")?;
+        let mut child = Command::new(program)
+            .arg(seed.to_string())
+            .args([delay, extra, reorder, lose, double, corrupt].map(|number| number.to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut wire = Self { output: BufReader::new(child.stdout.take().unwrap()), child };
+        if wire.line() != "ready\n" {
+            return Err("this user or this kernel may not make a device with /dev/net/tun".into());
+        }
+        wire.ip(false, &["address", "add", NEAR, "peer", FAR, "dev", "near"]);
+        wire.ip(true, &["address", "add", FAR, "peer", NEAR, "dev", "far"]);
+        wire.ip(false, &["link", "set", "near", "up"]);
+        wire.ip(true, &["link", "set", "far", "up"]);
+        Ok(wire)
+    }
+
+    fn ip(&self, far: bool, arguments: &[&str]) {
+        let net = format!("--net=/proc/{}/ns/net", self.child.id());
+        let mut command = Command::new(if far { "nsenter" } else { "ip" });
+        if far {
+            command.args([&net, "ip"]);
+        }
+        outcome(command.args(arguments));
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Takes it away: what it did.
+    fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let line = self.line();
+        assert!(wait(&mut self.child).success());
+        format!(" {}", line.trim_end())
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the kernel has counted on both sides, as nstat(8) shows it.
+struct Kernel {
+    dropped: u64,
+    sent_again: u64,
+}
+
+impl Kernel {
+    fn now(wire: &Wire) -> Self {
+        let sides = ["self".to_owned(), wire.child.id().to_string()]
+            .map(|process| fs::read_to_string(format!("/proc/{process}/net/snmp")).unwrap());
+        let sum = |protocol, name| sides.iter().map(|text| snmp(text, protocol, name)).sum::<u64>();
+        Self {
+            dropped: sum("Ip: ", "InHdrErrors") + sum("Tcp: ", "InCsumErrors"),
+            sent_again: sum("Tcp: ", "RetransSegs"),
+        }
+    }
+}
+
+/// A counter of /proc/net/snmp: a line of names, and one of numbers.
+fn snmp(text: &str, protocol: &str, name: &str) -> u64 {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol));
+    let (names, numbers) = (lines.next().unwrap(), lines.next().unwrap());
+    let place = names.split(' ').position(|word| word == name).unwrap();
+    numbers.split(' ').nth(place).unwrap().parse().unwrap()
+}

@@ -1,0 +1,168 @@
+/* A bad line between two network namespaces, in user space: the same on every kernel, netem or not,
+ * and the same faults for the same seed.
+ *
+ * Usage: wire SEED DELAY_US EXTRA_US REORDER LOSE DOUBLE CORRUPT
+ *
+ * Makes the device "near" here and "far" in a new namespace (/proc/PID/ns/net), says "ready", and
+ * carries IPv4 packets both ways until its standard input ends; then it writes what it did. The last
+ * four are in packets of 10,000: held back by EXTRA_US, dropped, sent twice, changed in one bit. One
+ * bit is what a checksum of TCP or IP always finds. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_tun.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What is on the line at once; a queue that is full drops, like a router's. */
+#define ROOM 8192
+
+struct packet {
+    int64_t due;
+    uint64_t number;
+    int to, corrupt;
+    int length;
+    unsigned char bytes[2048];
+};
+
+static struct packet pool[ROOM];
+static struct packet *heap[ROOM]; /* heap[..waiting] by due, the rest are free */
+static int waiting;
+static int device[2];
+static uint64_t state, number, delivered[2];
+static struct { unsigned long long packets, lost, overflow, doubled, corrupted, overtaken; } count;
+
+static uint64_t dice(void) {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return state * 0x2545F4914F6CDD1DULL >> 16;
+}
+
+static int happens(int in_10000) { return (int)(dice() % 10000) < in_10000; }
+
+static int64_t now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
+static int before(const struct packet *a, const struct packet *b) {
+    return a->due != b->due ? a->due < b->due : a->number < b->number;
+}
+
+static void swap(int a, int b) {
+    struct packet *packet = heap[a];
+    heap[a] = heap[b];
+    heap[b] = packet;
+}
+
+static void push(const struct packet *packet) {
+    if (waiting == ROOM) {
+        count.overflow++;
+        return;
+    }
+    *heap[waiting] = *packet;
+    for (int at = waiting++; at && before(heap[at], heap[(at - 1) / 2]); at = (at - 1) / 2)
+        swap(at, (at - 1) / 2);
+}
+
+static struct packet *pop(void) {
+    swap(0, --waiting);
+    for (int at = 0;;) {
+        int child = 2 * at + 1;
+        if (child + 1 < waiting && before(heap[child + 1], heap[child])) child++;
+        if (child >= waiting || !before(heap[child], heap[at])) break;
+        swap(at, child);
+        at = child;
+    }
+    return heap[waiting];
+}
+
+static int open_device(const char *name) {
+    struct ifreq request = {.ifr_flags = IFF_TUN};
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) err(1, "/dev/net/tun");
+    strcpy(request.ifr_name, name);
+    if (ioctl(fd, TUNSETIFF, &request)) err(1, "%s", name);
+    return fd;
+}
+
+static void deliver(struct packet *packet) {
+    /* Behind the header of tun(4), which is ours. */
+    if (packet->corrupt) {
+        uint64_t bit = dice() % (8 * (packet->length - sizeof(struct tun_pi)));
+        packet->bytes[sizeof(struct tun_pi) + bit / 8] ^= 1 << bit % 8;
+    }
+    if (write(device[packet->to], packet->bytes, packet->length) < 0) {
+        if (errno != EAGAIN && errno != ENOBUFS) err(1, "write");
+        count.overflow++;
+        return;
+    }
+    count.corrupted += packet->corrupt;
+    if (packet->number < delivered[packet->to])
+        count.overtaken++;
+    else
+        delivered[packet->to] = packet->number;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 8) errx(64, "usage: wire SEED DELAY_US EXTRA_US REORDER LOSE DOUBLE CORRUPT");
+    int v[8];
+    for (int i = 2; i < 8; i++) v[i] = atoi(argv[i]);
+    int delay = v[2], extra = v[3], reorder = v[4], lose = v[5], twice = v[6], corrupt = v[7];
+    state = strtoull(argv[1], NULL, 10) * 2 + 1;
+    for (int i = 0; i < ROOM; i++) heap[i] = &pool[i];
+    device[0] = open_device("near");
+    if (unshare(CLONE_NEWNET)) err(1, "unshare");
+    device[1] = open_device("far");
+    puts("ready");
+    fflush(stdout);
+
+    for (;;) {
+        int64_t wait = waiting ? heap[0]->due - now_us() : 1000000;
+        if (wait < 0) wait = 0;
+        struct timespec timeout = {wait / 1000000, wait % 1000000 * 1000};
+        struct pollfd ready[3] = {
+            {.fd = device[0], .events = POLLIN}, {.fd = device[1], .events = POLLIN}, {.events = POLLIN}};
+        if (ppoll(ready, 3, &timeout, NULL) < 0) err(1, "poll");
+        if (ready[2].revents) break;
+        for (int side = 0; side < 2; side++) {
+            struct packet packet = {.to = !side};
+            while ((packet.length = read(device[side], packet.bytes, sizeof packet.bytes)) > 0) {
+                struct tun_pi *header = (struct tun_pi *)packet.bytes;
+                if (ntohs(header->proto) != ETH_P_IP) continue;
+                count.packets++;
+                int copies = 1;
+                if (happens(lose)) {
+                    count.lost++;
+                    copies = 0;
+                } else if (happens(twice)) {
+                    count.doubled++;
+                    copies = 2;
+                }
+                while (copies--) {
+                    packet.number = ++number;
+                    packet.due = now_us() + delay + (happens(reorder) ? (int)(dice() % (extra + 1)) : 0);
+                    packet.corrupt = happens(corrupt);
+                    push(&packet);
+                }
+            }
+        }
+        while (waiting && heap[0]->due <= now_us()) deliver(pop());
+    }
+    printf("packets=%llu lost=%llu overflow=%llu doubled=%llu overtaken=%llu corrupted=%llu\n",
+           count.packets, count.lost, count.overflow, count.doubled, count.overtaken, count.corrupted);
+    return 0;
+}
