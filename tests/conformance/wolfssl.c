@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static void fail(WOLFSSL *tls, const char *what)
 {
@@ -62,6 +63,7 @@ int main(int argc, char **argv)
         if (wolfSSL_shutdown(tls) != SSL_SUCCESS && wolfSSL_shutdown(tls) != SSL_SUCCESS)
             fail(tls, "close_notify");
         wolfSSL_free(tls);
+        close(fd);
     }
     return 0;
 }
