@@ -208,14 +208,16 @@ impl Peer {
             let sends = outcome.sent < bytes.len() && !pauses && !self.is_handshaking();
             let mut interest = if reading { PollFlags::IN } else { PollFlags::RDHUP };
             interest.set(PollFlags::OUT, sends || self.wants_write());
-            let patience = match (pauses, reading || forever) {
+            // Who has nothing left to send cannot be stuck, or see that the daemon is gone.
+            let waits = reading || (forever && outcome.sent < bytes.len());
+            let patience = match (pauses, waits) {
                 (true, _) => next_piece.saturating_duration_since(Instant::now()),
                 (false, true) => PATIENCE,
                 (false, false) => STUCK,
             };
             let ready = self.poll(interest, patience)?;
             if ready.is_empty() && !pauses {
-                if reading || forever {
+                if waits {
                     return Err(ErrorKind::TimedOut.into());
                 }
                 reading = true;
