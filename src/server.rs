@@ -364,7 +364,8 @@ impl Server {
             let Slot { session, listener: listener_key, .. } = slot;
             let Some(reason) = session.reason() else { continue };
             let listener = &mut self.listeners[listener_key];
-            if reason.fault() == Fault::Us || listener.endings.note(now) {
+            let says_all = log::log_enabled!(log::Level::Debug);
+            if reason.fault() == Fault::Us || says_all || listener.endings.note(now) {
                 log::log!(
                     reason.level(),
                     "session listener={} peer={} {} reason={reason}",

@@ -52,9 +52,10 @@ pub fn corrupts(soak: &Soak) -> Result<Row, String> {
 /// Many sessions of all sorts over such a line: the row, and what the line did.
 fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     let wire = Wire::lay(soak.seed, weather)?;
-    // Where a reset is lost, a timeout ends the session: soon enough for a test.
+    // Where a reset is lost, a timeout ends the session: soon enough for a test. Each session has its
+    // line at that level, however many there are.
     let config = format!(
-        "[limits]\nhandshake-timeout = \"15s\"\nidle-timeout = \"15s\"\nwrite-timeout = \"20s\"\n\
+        "[log]\nlevel = \"debug\"\n[limits]\nhandshake-timeout = \"15s\"\nidle-timeout = \"15s\"\nwrite-timeout = \"20s\"\n\
          [[listener]]\nname = \"plain\"\nlisten = \"{FAR}:0\"\n\
          [[listener]]\nname = \"tls\"\nlisten = \"{FAR}:0\"\n\
          [listener.tls]\ncertificate = \"alex.crt\"\nkey = \"alex.key\"\n"
@@ -78,7 +79,10 @@ fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     std::thread::sleep(soak.seconds(45));
     let totals = load.stop();
     totals.assert_well();
-    let row = watch.end(&daemon, Row::of(&totals, String::new()));
+    let row = Row::of(&totals, String::new());
+    let sessions = row.sessions;
+    // One line more for the beginning of each.
+    let row = Row { sessions, ..watch.end(&daemon, Row { sessions: 2 * sessions, ..row }) };
 
     let log = daemon.seen();
     let ends: HashSet<[&str; 4]> = log
