@@ -49,6 +49,9 @@ impl Soak {
 pub struct Row {
     pub sessions: u64,
     pub bytes: u64,
+    /// Bytes that came back wrong, and that did not come back though they should.
+    pub wrong: u64,
+    pub lost: u64,
     /// What was done to the daemon.
     pub faults: String,
     pub descriptors: (usize, usize),
@@ -59,8 +62,9 @@ pub struct Row {
 
 impl Row {
     pub fn of(totals: &Totals, faults: String) -> Self {
-        let (sessions, bytes) = (Totals::get(&totals.sessions), Totals::get(&totals.received));
-        Self { sessions, bytes, faults, ..Self::default() }
+        let Totals { sessions, received, wrong, lost, .. } = totals;
+        let [sessions, bytes, wrong, lost] = [sessions, received, wrong, lost].map(Totals::get);
+        Self { sessions, bytes, wrong, lost, faults, ..Self::default() }
     }
 }
 
@@ -196,6 +200,7 @@ fn main() {
     println!("seed {}{}", soak.seed, if soak.quick { ", quick" } else { "" });
 
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let (mut sessions, mut bytes, mut lost, mut wrong) = (0, 0, 0, 0);
     let mut table = String::new();
     for (name, run) in PARTS.into_iter().filter(|(name, _)| name.contains(&only)) {
         println!("\n== {name}");
@@ -203,6 +208,10 @@ fn main() {
         match catch_unwind(AssertUnwindSafe(|| run(&soak))) {
             Ok(Ok(row)) => {
                 passed += 1;
+                sessions += row.sessions;
+                bytes += row.bytes;
+                lost += row.lost;
+                wrong += row.wrong;
                 let row = row.written(name);
                 println!("{row}");
                 table.extend([&row, "\n"]);
@@ -222,7 +231,8 @@ fn main() {
         "\n| part | sessions | MB back | faults | descriptors before, after | KiB before, after; most |"
     );
     println!("| --- | --- | --- | --- | --- | --- |\n{table}");
-    println!("lost bytes: 0, wrong bytes: 0 in the parts that passed");
+    let mega = mega(bytes);
+    println!("{sessions} sessions, {mega:.0} MB; lost bytes: {lost}, wrong bytes: {wrong}");
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     std::process::exit(i32::from(failed > 0));
 }
