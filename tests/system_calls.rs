@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal};
 use util::{Daemon, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool};
 
 /// Calls that an emulator makes for itself, when it translates what comes up for the first time.
-const EMULATORS_OWN: [&str; 6] = ["brk", "futex", "madvise", "mmap", "mprotect", "munmap"];
+const EMULATORS_OWN: [&str; 7] =
+    ["brk", "futex", "madvise", "mmap", "mprotect", "munmap", "rt_sigprocmask"];
 
 /// strace at work on a daemon.
 struct Trace {
