@@ -9,6 +9,7 @@
 //! - A session that waits has nothing left to do: looked at once more, it does nothing.
 //! - It keeps no more than one read's worth, and writes nothing behind its FIN.
 //! - A peer that keeps to TLS never gets an error, and `close_notify` in the end.
+//! - A peer that is gone is let go at once.
 //! - What came before a peer was done, or before the daemon ended the session, comes back.
 //! - Every life ends once its deadlines have passed, and it was no fault of ours.
 
@@ -353,6 +354,11 @@ impl Life {
             self.follow(turn);
         }
         self.serve();
+        let kernel = self.kernel.borrow();
+        let all_is_out = kernel.incoming.is_empty() && self.unsent() == 0;
+        if kernel.reset || kernel.fin && all_is_out {
+            assert!(self.session.is_closed(), "it does not see that the peer is gone");
+        }
     }
 
     /// The loop, as long as there are events.
