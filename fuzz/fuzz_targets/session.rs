@@ -2,6 +2,8 @@
 //! tests/simulation/life.rs.
 #![no_main]
 
+#[path = "../../tests/simulation/ends.rs"]
+mod ends;
 #[path = "../../tests/simulation/life.rs"]
 mod life;
 

@@ -5,13 +5,15 @@
 //! Three bytes an action: what, and how many bytes.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
-
 use echo_alex::buffers::{HELD_MAX, READ_SIZE, Scratch};
 use echo_alex::close::Fault;
 use echo_alex::transport::Transport;
-use echo_alex::{config, tls, trust};
 use libfuzzer_sys::fuzz_target;
+
+#[path = "../../tests/simulation/ends.rs"]
+mod ends;
+
+use ends::{byte_at, bytes_from, ends};
 
 struct Side {
     transport: Transport,
@@ -23,11 +25,6 @@ struct Side {
     heard: usize,
     goodbye: bool,
     ended: bool,
-}
-
-fn byte_at(place: usize) -> u8 {
-    let [low, _, high, ..] = place.wrapping_mul(2_654_435_761).to_le_bytes();
-    low ^ high
 }
 
 impl Side {
@@ -80,7 +77,7 @@ impl Side {
         if self.goodbye || self.transport.is_handshaking() {
             return Vec::new();
         }
-        let bytes: Vec<u8> = (self.said..self.said + count).map(byte_at).collect();
+        let bytes = bytes_from(self.said, count);
         self.said += count;
         self.sealed.clear();
         self.transport.seal(&bytes, &mut self.sealed).expect("it may be said").to_vec()
@@ -96,31 +93,11 @@ impl Side {
     }
 }
 
-fn sides(tls: bool, only_tls13: bool) -> [Side; 2] {
-    static SERVERS: LazyLock<[tls::ServerConfig; 2]> = LazyLock::new(|| {
-        [false, true].map(|only_tls13| {
-            let settings = config::Tls { identity: None, client_ca: None, only_tls13 };
-            tls::server_config(&settings).expect("a temporary identity")
-        })
-    });
-    static CLIENT: LazyLock<trust::ClientConfig> = LazyLock::new(|| {
-        let settings =
-            trust::Settings { trust: trust::Trust::Anything, identity: None, resumes: true };
-        trust::client_config(&settings).expect("no files are named").0
-    });
-    if !tls {
-        return [Side::new(Transport::Plain), Side::new(Transport::Plain)];
-    }
-    let name = trust::server_name("localhost").expect("a name");
-    let server = Transport::tls_server(SERVERS[usize::from(only_tls13)].clone());
-    let client = Transport::tls_client(Arc::clone(&CLIENT), name);
-    [Side::new(server.expect("a server")), Side::new(client.expect("a client"))]
-}
-
 fuzz_target!(|script: &[u8]| {
     let Some((first, rest)) = script.split_first() else { return };
     let mut buffer = vec![0; HELD_MAX + READ_SIZE];
-    let [mut server, mut client] = sides(first & 1 == 1, first & 2 == 2);
+    let (server, client) = ends(*first);
+    let (mut server, mut client) = (Side::new(server), Side::new(client));
     // Nothing was changed on the way so far.
     let mut clean = true;
     server.wire = client.open(0, &mut buffer, true);

@@ -17,7 +17,6 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::mem::take;
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use echo_alex::buffers::{Buffers, HELD_MAX, READ_SIZE, Scratch};
@@ -26,7 +25,8 @@ use echo_alex::close::{CloseReason, Fault};
 use echo_alex::link::Wire;
 use echo_alex::session::{Session, Timeouts, Turn};
 use echo_alex::transport::Transport;
-use echo_alex::{config, tls, trust};
+
+use crate::ends::{byte_at, bytes_from, ends};
 
 const TIMEOUTS: Timeouts = Timeouts {
     handshake: Some(Duration::from_secs(10)),
@@ -187,13 +187,6 @@ struct Peer {
     lost: bool,
 }
 
-/// The byte at a place of what the peer sends: no two places look alike, so that nothing can be swapped
-/// unnoticed.
-fn byte_at(place: usize) -> u8 {
-    let [low, _, high, ..] = place.wrapping_mul(2_654_435_761).to_le_bytes();
-    low ^ high
-}
-
 impl Peer {
     fn new(transport: Transport) -> Self {
         Self {
@@ -236,7 +229,7 @@ impl Peer {
         if self.done || self.lost || self.transport.is_handshaking() {
             return Vec::new();
         }
-        let bytes: Vec<u8> = (self.sent..self.sent + count).map(byte_at).collect();
+        let bytes = bytes_from(self.sent, count);
         self.sent += count;
         self.sealed.clear();
         self.transport.seal(&bytes, &mut self.sealed).expect("it may be said").to_vec()
@@ -267,25 +260,8 @@ struct Life {
 }
 
 impl Life {
-    fn new(tls: bool) -> Self {
-        static SERVER: LazyLock<tls::ServerConfig> = LazyLock::new(|| {
-            let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
-            tls::server_config(&settings).expect("a temporary identity")
-        });
-        static CLIENT: LazyLock<trust::ClientConfig> = LazyLock::new(|| {
-            let trust = trust::Trust::Anything;
-            let settings = trust::Settings { trust, identity: None, resumes: true };
-            trust::client_config(&settings).expect("no files are named").0
-        });
-        let (server, client) = if tls {
-            let name = trust::server_name("localhost").expect("a name");
-            (
-                Transport::tls_server(Arc::clone(&SERVER)).expect("a server"),
-                Transport::tls_client(Arc::clone(&CLIENT), name).expect("a client"),
-            )
-        } else {
-            (Transport::Plain, Transport::Plain)
-        };
+    fn new(bits: u8) -> Self {
+        let (server, client) = ends(bits);
         let kernel = Rc::<RefCell<Kernel>>::default();
         let now = Moment::now();
         let address = "192.0.2.1:7".parse().expect("an address");
@@ -455,7 +431,7 @@ impl Life {
 /// Lives the life that `script` tells, and panics where something does not hold.
 pub(crate) fn live(script: &[u8]) {
     let Some((first, rest)) = script.split_first() else { return };
-    let mut life = Life::new(first & 1 == 1);
+    let mut life = Life::new(*first);
     life.kernel.borrow_mut().room = usize::from(*first) * 64;
     for bytes in rest.chunks_exact(3) {
         let (happening, at_once) = Happening::of(bytes);

@@ -1,6 +1,7 @@
 //! Sessions by the thousand whose peers, kernels and clocks are made up: life.rs says what
 //! must hold in each. Fuzzing goes on from here: fuzz/README.md.
 
+mod ends;
 mod life;
 #[path = "../util/mod.rs"]
 mod util;

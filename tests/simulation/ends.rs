@@ -1,0 +1,57 @@
+//! The two ends of a session, and the bytes that go from one to the other and back.
+
+use std::sync::LazyLock;
+
+use echo_alex::transport::Transport;
+use echo_alex::{config, tls, trust};
+
+/// The byte at a place of what an end sends: no two places look alike, so that nothing can be swapped
+/// unnoticed.
+pub(crate) fn byte_at(place: usize) -> u8 {
+    let [low, _, high, ..] = place.wrapping_mul(2_654_435_761).to_le_bytes();
+    low ^ high
+}
+
+/// So many bytes from there on.
+pub(crate) fn bytes_from(place: usize, count: usize) -> Vec<u8> {
+    (place..place + count).map(byte_at).collect()
+}
+
+/// A server's side and a client's, by two bits: plain, plain, TLS 1.3, TLS 1.2. No session builds on an
+/// earlier one, so that each is what it is without those before it.
+pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
+    static CLIENT: LazyLock<trust::ClientConfig> = LazyLock::new(|| {
+        let trust = trust::Trust::Anything;
+        let settings = trust::Settings { trust, identity: None, resumes: false };
+        trust::client_config(&settings).expect("no files are named").0
+    });
+    static SERVER: LazyLock<tls::ServerConfig> = LazyLock::new(|| {
+        let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
+        tls::server_config(&settings).expect("a temporary identity")
+    });
+    let server = match bits & 3 {
+        1 => &SERVER,
+        3 => &ONLY_TLS12,
+        _ => return (Transport::Plain, Transport::Plain),
+    };
+    let name = trust::server_name("localhost").expect("a name");
+    (
+        Transport::tls_server((*server).clone()).expect("a server"),
+        Transport::tls_client(CLIENT.clone(), name).expect("a client"),
+    )
+}
+
+/// The daemon always speaks 1.3 too, and our client takes that.
+static ONLY_TLS12: LazyLock<tls::ServerConfig> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("an identity");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = rustls::crypto::ring::default_provider();
+    let mut config = rustls::ServerConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .expect("a version that there is")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.into()], key.into())
+        .expect("a key that fits");
+    config.ticketer = rustls::crypto::ring::Ticketer::new().expect("a ticket key");
+    config.into()
+});
