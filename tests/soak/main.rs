@@ -66,9 +66,7 @@ impl Row {
         let [sessions, bytes, wrong, lost] = [sessions, received, wrong, lost].map(Totals::get);
         Self { sessions, bytes, wrong, lost, faults, ..Self::default() }
     }
-}
 
-impl Row {
     fn written(&self, name: &str) -> String {
         let Self { sessions, bytes, faults, descriptors: (before, after), memory, .. } = self;
         let mega = mega(*bytes);

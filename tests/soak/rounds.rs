@@ -1,6 +1,6 @@
 //! Attacks by the thousand, round after round on the same daemon. After each it echoes at once, has as
-//! many descriptors as before and has written a line a session at most; and no round after the first
-//! leaves it with more memory.
+//! many descriptors as before and has written a line a session at most; and the last round leaves it with
+//! no more memory than the first ones needed at once.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
