@@ -10,12 +10,11 @@ pub mod ping;
 pub mod bench;
 pub mod latency;
 
-use std::io::{self, Write};
-
 use serde::Serialize;
 
 use crate::buffers::Buffers;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use arguments::{Options, Task};
 use dial::{Connection, Dialler};
 use wait::Waiter;
@@ -40,7 +39,7 @@ pub fn run(options: Options) -> Result<Exit, Failure> {
     if !client.options.quiet {
         let addresses: Vec<String> =
             client.dialler.addresses.iter().map(|address| address.ip().to_string()).collect();
-        eprintln!("{} is {}", client.dialler.host, addresses.join(", "));
+        output::note(format_args!("{} is {}", client.dialler.host, addresses.join(", ")));
     }
     let connection = client.dial_and_introduce()?;
     match &task {
@@ -55,14 +54,14 @@ impl Client {
     fn dial_and_introduce(&mut self) -> Result<Connection, Failure> {
         let dialled = self.dialler.dial(&mut self.waiter, &mut self.buffers);
         if let (Ok(connection), false) = (&dialled, self.options.quiet) {
-            eprintln!("connected to {}", connection.address);
+            output::note(format_args!("connected to {}", connection.address));
             for line in self.dialler.introduction() {
-                eprintln!("{line}");
+                output::note(line);
             }
         }
         // Where they are refused, they are wanted most.
         for certificate in self.dialler.shown_certificates() {
-            eprintln!("{certificate}");
+            output::note(certificate);
         }
         dialled
     }
@@ -77,10 +76,5 @@ fn print_json(report: &impl Serialize) -> Result<(), Failure> {
 
 /// Prints a line; whoever does not want to read it need not.
 fn print(line: &str) -> Result<(), Failure> {
-    match writeln!(io::stdout(), "{line}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::system("cannot write to standard output", &error))
-        }
-        _ => Ok(()),
-    }
+    output::print(format_args!("{line}\n")).map(drop)
 }

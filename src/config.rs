@@ -7,7 +7,6 @@
 mod file;
 
 use std::fmt;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,10 +15,14 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::exit::Failure;
+use crate::files::{self, Unreadable};
 use crate::session::Timeouts;
 
 /// Where the configuration is read from if no other file is named.
 pub const DEFAULT_PATH: &str = "/etc/echo-alex/echo-alex.toml";
+
+/// A file of more bytes than this is not a configuration.
+const FILE_MAX: u64 = 1024 * 1024;
 
 /// What is served where there is no file: plain and TLS echo, with a temporary identity.
 const BUILT_IN: &str = "
@@ -164,17 +167,19 @@ impl Config {
     /// no path is given and that file does not exist.
     pub fn load(path: Option<&Path>) -> Result<Self, Failure> {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-        match fs::read_to_string(file) {
-            Ok(text) => Self::parse(&text, &Source::File(file.to_owned())),
-            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+        match files::read(file, FILE_MAX) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Self::parse(&text, &Source::File(file.to_owned())),
+                Err(_) => {
+                    Err(Failure::config(format!("{}: this is not text in UTF-8", file.display())))
+                }
+            },
+            Err(Unreadable::System(error))
+                if path.is_none() && error.kind() == std::io::ErrorKind::NotFound =>
+            {
                 Self::parse(BUILT_IN, &Source::BuiltIn)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(Failure::config(format!("{}: this is not text in UTF-8", file.display())))
-            }
-            Err(error) => {
-                Err(Failure::system(format_args!("cannot read {}", file.display()), &error))
-            }
+            Err(why) => Err(why.failure(format_args!("cannot read {}", file.display()))),
         }
     }
 

@@ -21,6 +21,8 @@
 //! to link, link to transport; transport to rustls. Only `transport`, `tls`, `trust` and
 //! `certificate` name rustls; only `server`, `listener`, `link`, `signals` and `client` name mio.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod config;
 pub mod server;
 pub mod listener;
@@ -41,5 +43,7 @@ pub mod systemd;
 pub mod logger;
 pub mod repeats;
 pub mod stats;
+pub mod files;
 pub mod exit;
+pub mod output;
 pub mod client;

@@ -2,7 +2,6 @@
 //! errors that name the file, the cause and the cure.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +16,7 @@ use rustls::{Error, InconsistentKeys, RootCertStore, SupportedProtocolVersion};
 
 use crate::config;
 use crate::exit::{Exit, Failure};
+use crate::files;
 
 /// What a TLS listener gives to each of its sessions.
 ///
@@ -171,8 +171,8 @@ fn warn_of_an_old_clock(ca: &Path) {
 /// Reads a PEM file whole; where that is forbidden, says who we are and how to mend it.
 fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
-    let failed = |error: &io::Error| {
-        let failure = Failure::system(format_args!("cannot read the {what} {shown}"), error);
+    files::read(path, PEM_MAX).map_err(|why| {
+        let failure = why.failure(format_args!("cannot read the {what} {shown}"));
         if failure.exit != Exit::NoPermission {
             return failure;
         }
@@ -185,12 +185,7 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
                  chgrp {group} {shown} && chmod 640 {shown}, and look at the folders above"
             ),
         )
-    };
-    let size = fs::metadata(path).map_err(|error| failed(&error))?.len();
-    if size > PEM_MAX {
-        return Err(Failure::config(format!("{shown}: {size} bytes are too many for a PEM file")));
-    }
-    fs::read(path).map_err(|error| failed(&error))
+    })
 }
 
 /// A hint for a file that holds what belongs into another.

@@ -1,7 +1,8 @@
 //! The certificates: makes a CA and the identities that it signs, shows and verifies them.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,9 @@ use echo_alex::authority::{
 };
 use echo_alex::certificate::{Certificate, Purpose, describe, is_host, verify, verify_key};
 use echo_alex::exit::{Exit, Failure};
-use echo_alex::tls;
+use echo_alex::{output, tls};
+
+const PROGRAM: &str = "echo-alex-certs";
 
 const HELP: &str = "\
 echo-alex-certs: a CA of your own, and the certificates that it signs
@@ -49,13 +52,7 @@ const DAYS: u32 = 365;
 const DAYS_MAX: u32 = 36_500;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("echo-alex-certs: {failure}");
-            failure.exit.into()
-        }
-    }
+    output::end(PROGRAM, run())
 }
 
 fn run() -> Result<Exit, Failure> {
@@ -232,7 +229,7 @@ fn verify_all(options: &Options) -> Result<Exit, Failure> {
         match verify_one(options, path) {
             Ok(good) => print(&format!("{}: good: {good}\n", path.display()))?,
             Err(failure) => {
-                eprintln!("echo-alex-certs: {failure}");
+                output::note(format_args!("{PROGRAM}: {failure}"));
                 exit = failure.exit;
             }
         }
@@ -356,15 +353,9 @@ fn text(argument: &OsString) -> Result<String, Failure> {
     argument.to_str().map(Into::into).ok_or_else(invalid)
 }
 
-/// To stdout. A reader that has seen enough (`| head -1`) is no fault; a full disk is.
+/// To stdout; a reader that has seen enough (`| head -1`) is no fault.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::system("cannot write the output", &error))
-        }
-        _ => Ok(()),
-    }
+    output::print(text).map(drop)
 }
 
 /// What the command line asks for.

@@ -1,12 +1,14 @@
 //! The daemon: arguments, configuration, log, loop, exit code.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use echo_alex::config::{self, Config};
 use echo_alex::exit::{Exit, Failure};
 use echo_alex::server::Server;
-use echo_alex::{limits, logger, tls};
+use echo_alex::{limits, logger, output, tls};
 
 const HELP: &str = "\
 echo-alex: an echo server for plain TCP and TLS
@@ -25,23 +27,21 @@ Exit codes: 0 stopped, 64 usage, 66 no such file, 69 address not available,
 ";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => Exit::Ok.into(),
-        Err(failure) => {
-            // The one line that systemctl status shows, and the one in the log where that is
-            // somewhere else.
-            eprintln!("echo-alex: {failure}");
-            logger::failure(&failure);
-            failure.exit.into()
-        }
+    let outcome = run();
+    if let Err(failure) = &outcome {
+        // systemctl status shows the line on standard error; the log may be somewhere else.
+        logger::failure(failure);
     }
+    output::end("echo-alex", outcome.map(|()| Exit::Ok))
 }
 
 fn run() -> Result<(), Failure> {
     let arguments = Arguments::parse()?;
     match arguments.task {
-        Task::Help => print!("{HELP}"),
-        Task::Version => println!("echo-alex {}", env!("CARGO_PKG_VERSION")),
+        Task::Help => drop(output::print(HELP)?),
+        Task::Version => {
+            output::print(format_args!("echo-alex {}\n", env!("CARGO_PKG_VERSION")))?;
+        }
         Task::Check => check(&Config::load(arguments.config.as_deref())?)?,
         Task::Serve => {
             let config = Config::load(arguments.config.as_deref())?;
@@ -64,11 +64,11 @@ fn check(config: &Config) -> Result<(), Failure> {
         }
     }
     let all = config.listeners.len();
-    println!(
-        "{}: good, {all} listener{} ({with_tls} TLS)",
+    output::print(format_args!(
+        "{}: good, {all} listener{} ({with_tls} TLS)\n",
         config.source,
         if all == 1 { "" } else { "s" }
-    );
+    ))?;
     Ok(())
 }
 

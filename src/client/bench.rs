@@ -16,7 +16,7 @@ use super::latency::{Latencies, Summary};
 use crate::buffers::{Buffers, READ_SIZE};
 use crate::exit::{Exit, Failure};
 use crate::link::{Link, Reading};
-use crate::stats;
+use crate::{output, stats};
 
 /// How often the progress bar moves.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -317,12 +317,12 @@ impl Progress {
             clippy::cast_precision_loss
         )]
         let done = ((1.0 - left / total) * WIDTH as f64) as usize;
-        eprint!(
+        output::draw(format_args!(
             "\r[{}{}] {:.1} of {total:.1} s, {messages} messages ",
             "#".repeat(done.min(WIDTH)),
             ".".repeat(WIDTH - done.min(WIDTH)),
             total - left
-        );
+        ));
         self.shown = Some(shown.max(now));
         self.drawn = true;
     }
@@ -332,7 +332,7 @@ impl Drop for Progress {
     /// Leaves a clean line for the report, or for what went wrong.
     fn drop(&mut self) {
         if self.drawn {
-            eprint!("\r\x1b[K");
+            output::draw("\r\x1b[K");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::wait::STDIN;
 use crate::close::CloseReason;
 use crate::exit::{Exit, Failure, plain};
 use crate::link::Reading;
-use crate::stats;
+use crate::{output, stats};
 
 /// What one read of standard input may bring, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -85,7 +85,7 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
     }
     let end = end?;
     if relay.talks {
-        eprintln!(
+        output::note(format_args!(
             "{}: sent {}, received {} in {:.1} s",
             match end {
                 End::Interrupted => "interrupted",
@@ -95,7 +95,7 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
             stats::bytes(relay.sent),
             stats::bytes(relay.received),
             start.elapsed().as_secs_f64()
-        );
+        ));
     }
     match end {
         End::Interrupted => Ok(Exit::Interrupted),
@@ -188,7 +188,7 @@ impl Relay<'_> {
                     expected.sent(&bytes);
                 }
                 if self.talks {
-                    eprintln!("sent {} bytes", bytes.len());
+                    output::note(format_args!("sent {} bytes", bytes.len()));
                 }
                 Ok(true)
             }
@@ -217,7 +217,7 @@ impl Relay<'_> {
         }
         drop(stdout);
         if self.talks {
-            eprintln!("received {} bytes", plaintext.len());
+            output::note(format_args!("received {} bytes", plaintext.len()));
         }
         if let Some(expected) = &mut self.expected {
             expected
@@ -256,7 +256,10 @@ impl Relay<'_> {
             ));
         }
         if !self.client.options.quiet {
-            eprintln!("echo-alex-client: {} bytes came back as they were sent", self.sent);
+            output::note(format_args!(
+                "echo-alex-client: {} bytes came back as they were sent",
+                self.sent
+            ));
         }
         Ok(Exit::Ok)
     }
@@ -284,7 +287,10 @@ fn read_input(waker: Arc<Waker>) -> Receiver<Input> {
                 return;
             }
             if let Err(error) = waker.wake() {
-                eprintln!("echo-alex-client: cannot wake the loop: {}", plain(&error));
+                output::note(format_args!(
+                    "echo-alex-client: cannot wake the loop: {}",
+                    plain(&error)
+                ));
                 return;
             }
             if last {

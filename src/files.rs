@@ -1,0 +1,98 @@
+//! Reads files that a person named: the configuration, certificates, keys.
+//!
+//! # A file cannot block or fill the reader
+//!
+//! Only regular files are read, and no more than a bound. A FIFO without a writer would block the
+//! daemon's only thread at a reload, and a device such as `/dev/zero` never ends.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::exit::{Failure, plain};
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// The system refused.
+    System(io::Error),
+    /// It is this, and not a regular file.
+    NotRegular(&'static str),
+    /// It has more bytes than this.
+    TooLong(u64),
+}
+
+/// All bytes of the regular file at `path`, of which there may be at most `most`.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
+    // A FIFO is opened without waiting for its writer; a terminal does not become ours.
+    #[allow(clippy::cast_possible_wrap)] // Bits.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() {
+        return Err(Unreadable::NotRegular(match kind {
+            _ if kind.is_dir() => "a directory",
+            _ if kind.is_fifo() => "a FIFO",
+            _ if kind.is_char_device() || kind.is_block_device() => "a device",
+            _ => "something else",
+        }));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(Unreadable::TooLong(most));
+    }
+    Ok(bytes)
+}
+
+impl Unreadable {
+    /// The failure that ends or refuses `what` was wanted, such as "cannot read certs/alex.key".
+    pub fn failure(&self, what: impl fmt::Display) -> Failure {
+        match self {
+            Self::System(error) => Failure::system(what, error),
+            _ => Failure::config(format!("{what}: {self}")),
+        }
+    }
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => f.write_str(&plain(error)),
+            Self::NotRegular(kind) => write!(f, "it is {kind}, not a regular file"),
+            Self::TooLong(most) => write!(f, "it has more than {most} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert!(matches!(read(&path, 4), Err(Unreadable::TooLong(4))));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let kind = |path: &str| read(Path::new(path), 5).unwrap_err().to_string();
+        assert_eq!(kind("/dev/zero"), "it is a device, not a regular file");
+        assert_eq!(kind("/tmp"), "it is a directory, not a regular file");
+        assert_eq!(kind("/no/such/file"), "no such file or directory");
+    }
+}
