@@ -7,42 +7,6 @@ use log::Level;
 
 use crate::exit::plain;
 
-/// Why a session ended. Every session that was accepted ends with one of these.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The peer ended its side, got all of its echo, and we ended ours.
-    PeerDone,
-    /// The peer ended a TLS session without `close_notify` (RFC 8446 §6.1): perhaps cut off on
-    /// the way. What came was echoed.
-    PeerTruncated,
-    /// The peer, or something between, reset the connection.
-    PeerReset,
-    /// The network gave up on the peer: no route, no answer.
-    PeerLost(io::ErrorKind),
-    /// What came on a TLS port was not TLS.
-    NotTls,
-    /// The peer ended the connection in the middle of the handshake.
-    HandshakeAbandoned,
-    /// The handshake was not over within `handshake-timeout`.
-    HandshakeTimeout,
-    /// The peer does not accept our certificate, or wants one and got none.
-    CertificateRefused(Box<str>),
-    /// The peer did not keep to TLS, or wants what we do not offer.
-    TlsPeer(Box<str>),
-    /// Nothing came for `idle-timeout`.
-    IdleTimeout,
-    /// The peer took none of its echo for `write-timeout`.
-    WriteTimeout,
-    /// The listener was taken out of the configuration.
-    ListenerRemoved,
-    /// The daemon is stopping.
-    Stopping,
-    /// TLS failed on our side.
-    TlsLocal(Box<str>),
-    /// The system failed us.
-    Local(io::ErrorKind),
-}
-
 /// Who was at fault when a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -54,46 +18,72 @@ pub enum Fault {
     Us,
 }
 
-impl CloseReason {
-    /// How many reasons there are: one counter each.
-    pub const COUNT: usize = 15;
-
-    /// The name that the log and the counters use, and its number among them.
-    fn entry(&self) -> (usize, &'static str, Fault) {
-        match self {
-            Self::PeerDone => (0, "peer-done", Fault::Nobody),
-            Self::PeerTruncated => (1, "peer-truncated", Fault::Peer),
-            Self::PeerReset => (2, "peer-reset", Fault::Peer),
-            Self::PeerLost(_) => (3, "peer-lost", Fault::Peer),
-            Self::NotTls => (4, "not-tls", Fault::Peer),
-            Self::HandshakeAbandoned => (5, "handshake-abandoned", Fault::Peer),
-            Self::HandshakeTimeout => (6, "handshake-timeout", Fault::Peer),
-            Self::TlsPeer(_) => (7, "tls-peer", Fault::Peer),
-            Self::IdleTimeout => (8, "idle-timeout", Fault::Nobody),
-            Self::WriteTimeout => (9, "write-timeout", Fault::Peer),
-            Self::ListenerRemoved => (10, "listener-removed", Fault::Nobody),
-            Self::Stopping => (11, "stopping", Fault::Nobody),
-            Self::TlsLocal(_) => (12, "tls-local", Fault::Us),
-            Self::Local(_) => (13, "local", Fault::Us),
-            Self::CertificateRefused(_) => (14, "certificate-refused", Fault::Peer),
+/// Declares the reasons, each with its name in the log and whose fault it is. The list of names, and so
+/// the number of counters, follows from this table: a reason cannot be added and not counted.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident$(($detail:ty))? = $name:literal, $fault:ident;)*) => {
+        /// Why a session ended. Every session that was accepted ends with one of these.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum CloseReason {
+            $($(#[$doc])* $reason$(($detail))?,)*
         }
-    }
 
-    /// Its place among the counters, below [`CloseReason::COUNT`].
-    pub fn index(&self) -> usize {
-        self.entry().0
-    }
+        impl CloseReason {
+            /// The names of all reasons, in the order of the log's manual.
+            pub const NAMES: &[&str] = &[$($name),*];
 
-    /// Its name in the log.
-    pub fn name(&self) -> &'static str {
-        self.entry().1
-    }
+            /// Its name in the log and among the counters.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$reason { .. } => $name,)*
+                }
+            }
 
-    /// Who was at fault.
-    pub fn fault(&self) -> Fault {
-        self.entry().2
-    }
+            /// Who was at fault.
+            pub fn fault(&self) -> Fault {
+                match self {
+                    $(Self::$reason { .. } => Fault::$fault,)*
+                }
+            }
+        }
+    };
+}
 
+reasons! {
+    /// The peer ended its side, got all of its echo, and we ended ours.
+    PeerDone = "peer-done", Nobody;
+    /// The peer ended a TLS session without `close_notify` (RFC 8446 §6.1): perhaps cut off on
+    /// the way. What came was echoed.
+    PeerTruncated = "peer-truncated", Peer;
+    /// The peer, or something between, reset the connection.
+    PeerReset = "peer-reset", Peer;
+    /// The network gave up on the peer: no route, no answer.
+    PeerLost(io::ErrorKind) = "peer-lost", Peer;
+    /// What came on a TLS port was not TLS.
+    NotTls = "not-tls", Peer;
+    /// The peer ended the connection in the middle of the handshake.
+    HandshakeAbandoned = "handshake-abandoned", Peer;
+    /// The handshake was not over within `handshake-timeout`.
+    HandshakeTimeout = "handshake-timeout", Peer;
+    /// The peer does not accept our certificate, or wants one and got none.
+    CertificateRefused(Box<str>) = "certificate-refused", Peer;
+    /// The peer did not keep to TLS, or wants what we do not offer.
+    TlsPeer(Box<str>) = "tls-peer", Peer;
+    /// Nothing came for `idle-timeout`.
+    IdleTimeout = "idle-timeout", Nobody;
+    /// The peer took none of its echo for `write-timeout`.
+    WriteTimeout = "write-timeout", Peer;
+    /// The listener was taken out of the configuration.
+    ListenerRemoved = "listener-removed", Nobody;
+    /// The daemon is stopping.
+    Stopping = "stopping", Nobody;
+    /// TLS failed on our side.
+    TlsLocal(Box<str>) = "tls-local", Us;
+    /// The system failed us.
+    Local(io::ErrorKind) = "local", Us;
+}
+
+impl CloseReason {
     /// The level of its log line: what peers do is news, what we do wrong is an error.
     pub fn level(&self) -> Level {
         match self.fault() {

@@ -14,23 +14,17 @@ pub struct Stats {
     /// Plaintext bytes that came in, and went back unless a session ended before; those of a session
     /// count when it has ended.
     pub echoed: u64,
-    ended: [Ended; CloseReason::COUNT],
-}
-
-/// Sessions that ended for one reason.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ended {
-    reason: &'static str,
-    count: u64,
+    /// Sessions that have ended, by reason, in the order of [`CloseReason::NAMES`].
+    ended: [u64; CloseReason::NAMES.len()],
 }
 
 impl Stats {
     /// Counts a session's end, and the bytes that it echoed.
     pub fn end(&mut self, reason: &CloseReason, echoed: u64) {
         self.echoed += echoed;
-        let ended = &mut self.ended[reason.index()];
-        ended.reason = reason.name();
-        ended.count += 1;
+        for (name, count) in CloseReason::NAMES.iter().zip(&mut self.ended) {
+            *count += u64::from(*name == reason.name());
+        }
     }
 
     /// Adds what another has counted.
@@ -38,10 +32,8 @@ impl Stats {
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.echoed += other.echoed;
-        for (ended, more) in self.ended.iter_mut().zip(&other.ended) {
-            if more.count > 0 {
-                *ended = Ended { reason: more.reason, count: ended.count + more.count };
-            }
+        for (count, more) in self.ended.iter_mut().zip(&other.ended) {
+            *count += more;
         }
     }
 }
@@ -51,7 +43,8 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { accepted, refused, echoed, ended } = self;
         write!(f, "accepted={accepted} refused={refused} echoed={echoed}")?;
-        for Ended { reason, count } in ended.iter().filter(|ended| ended.count > 0) {
+        for (reason, count) in CloseReason::NAMES.iter().zip(ended).filter(|(_, count)| **count > 0)
+        {
             write!(f, " {reason}={count}")?;
         }
         Ok(())
@@ -116,5 +109,42 @@ mod tests {
         let mut all = one.clone();
         all.add(&one);
         assert_eq!(all.to_string(), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");
+    }
+
+    #[test]
+    fn each_reason_has_a_counter_of_its_own() {
+        use std::io::ErrorKind;
+
+        use CloseReason as Reason;
+
+        let text = || "why".into();
+        let reasons = [
+            Reason::PeerDone,
+            Reason::PeerTruncated,
+            Reason::PeerReset,
+            Reason::PeerLost(ErrorKind::TimedOut),
+            Reason::NotTls,
+            Reason::HandshakeAbandoned,
+            Reason::HandshakeTimeout,
+            Reason::CertificateRefused(text()),
+            Reason::TlsPeer(text()),
+            Reason::IdleTimeout,
+            Reason::WriteTimeout,
+            Reason::ListenerRemoved,
+            Reason::Stopping,
+            Reason::TlsLocal(text()),
+            Reason::Local(ErrorKind::Other),
+        ];
+        assert_eq!(reasons.each_ref().map(CloseReason::name), CloseReason::NAMES);
+        let mut stats = Stats::default();
+        for (reason, times) in reasons.iter().zip(1..) {
+            for _ in 0..times {
+                stats.end(reason, 0);
+            }
+        }
+        let counted =
+            CloseReason::NAMES.iter().zip(1..).map(|(name, times)| format!(" {name}={times}"));
+        let counted: String = counted.collect();
+        assert_eq!(stats.to_string(), format!("accepted=0 refused=0 echoed=0{counted}"));
     }
 }
