@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::exit::Failure;
-use crate::files::{self, Unreadable};
+use crate::exit::{Exit, Failure};
+use crate::files;
 use crate::session::Timeouts;
 
 /// Where the configuration is read from if no other file is named.
@@ -163,24 +163,28 @@ pub struct ClientCa {
 }
 
 impl Config {
-    /// Reads the file at `path`, or the one at [`DEFAULT_PATH`], or takes the built-in default if
-    /// no path is given and that file does not exist.
-    pub fn load(path: Option<&Path>) -> Result<Self, Failure> {
-        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-        match files::read(file, FILE_MAX) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Self::parse(&text, &Source::File(file.to_owned())),
-                Err(_) => {
-                    Err(Failure::config(format!("{}: this is not text in UTF-8", file.display())))
-                }
-            },
-            Err(Unreadable::System(error))
-                if path.is_none() && error.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Self::parse(BUILT_IN, &Source::BuiltIn)
-            }
-            Err(why) => Err(why.failure(format_args!("cannot read {}", file.display()))),
+    /// What a start serves: the file at `path`, or at [`DEFAULT_PATH`] if none is given, or the
+    /// built-in default if that does not exist.
+    ///
+    /// A reload has no built-in default: it would replace private listeners by public ones.
+    pub fn for_start(path: Option<&Path>) -> Result<Self, Failure> {
+        match path {
+            Some(file) => Self::load(file),
+            None => Self::load(Path::new(DEFAULT_PATH)).or_else(|failure| match failure.exit {
+                Exit::NoInput => Self::parse(BUILT_IN, &Source::BuiltIn),
+                _ => Err(failure),
+            }),
         }
+    }
+
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let bytes = files::read(path, FILE_MAX)
+            .map_err(|why| why.failure(format_args!("cannot read {}", path.display())))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Failure::config(format!("{}: this is not text in UTF-8", path.display()))
+        })?;
+        Self::parse(&text, &Source::File(path.to_owned()))
     }
 
     /// Parses and checks `text`.

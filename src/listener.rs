@@ -1,7 +1,20 @@
 //! Listeners: what to accept, where, and under which limits.
+//!
+//! # A reload binds beside the sockets that it closes
+//!
+//! `0.0.0.0:5000` and `127.0.0.1:5000` cannot both be bound, so a reload that narrows or widens an
+//! address would collide with the daemon's own socket. Closing that socket first would refuse
+//! connections until the new one listens, and lose it where the new one cannot be bound. Instead both
+//! are bound at once ([`Outgoing`]): the old socket listens until the new one does, its queue is
+//! accepted, and then it is closed. A reload that fails has not touched it.
+//!
+//! # A port is bound first and listens last
+//!
+//! All sockets of a reload are bound before any of them listens. Until then connections go where they
+//! went before, so none is lost in a socket that a failed reload drops.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -76,6 +89,8 @@ pub struct Plan {
     pub settings: config::Listener,
     /// Keys of sockets that it takes over from before.
     pub kept: Vec<usize>,
+    /// Addresses that no socket is bound to yet.
+    missing: Vec<(Endpoint, Vec<SocketAddr>)>,
     /// Sockets that were made, or handed over, for it.
     pub fresh: Vec<Fresh>,
     tls: Option<ServerConfig>,
@@ -84,17 +99,82 @@ pub struct Plan {
 /// A socket that is bound and not served yet.
 #[derive(Debug)]
 pub struct Fresh {
-    socket: StdListener,
+    socket: Socket,
     address: SocketAddr,
     origin: Origin,
 }
 
+/// The sockets that a reload is about to close. As long as this lives, others can be bound to their
+/// ports.
+///
+/// socket(7) asks for `SO_REUSEPORT` on both sockets before they are bound. Linux compares the options
+/// of both when the second one is bound, and again when it listens (`inet_csk_bind_conflict`), so it is
+/// enough to set it on the first by then. Where that does not hold, the address is in use, and the
+/// reload fails and changes nothing.
+pub struct Outgoing<'a> {
+    /// Each with what its option was before.
+    sockets: Vec<(SockRef<'a>, SocketAddr, bool)>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Those that are left `at_work` when all plans have taken theirs. One that was handed over stays
+    /// with the service manager, and nothing is bound beside it.
+    pub fn new(at_work: Vec<AtWork<'a>>) -> Self {
+        let ours =
+            at_work.into_iter().map(|AtWork { socket, .. }| socket).filter(|it| it.is_ours());
+        let sockets = ours.map(|ListenSocket { socket, address, .. }| {
+            let socket = SockRef::from(socket);
+            let shared = socket.reuse_port().unwrap_or(false);
+            // Where this fails, the second one cannot be bound, and that is said.
+            let _ = socket.set_reuse_port(true);
+            (socket, *address, shared)
+        });
+        Self { sockets: sockets.collect() }
+    }
+
+    /// Whether one of them is bound to `port`.
+    fn has_port(&self, port: u16) -> bool {
+        self.sockets.iter().any(|(_, address, _)| address.port() == port)
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        for (socket, _, shared) in &self.sockets {
+            let _ = socket.set_reuse_port(*shared);
+        }
+    }
+}
+
+/// A socket at work, as a reload finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct AtWork<'a> {
+    /// Its key.
+    pub key: usize,
+    /// The name of its listener.
+    pub owner: &'a str,
+    /// The socket.
+    pub socket: &'a ListenSocket,
+}
+
+impl AtWork<'_> {
+    /// Whether it is what the listener called `name` would bind to `address`. A port that the system
+    /// chose is its listener's, as long as that asks for port 0, and anybody's who names it.
+    fn serves(&self, address: SocketAddr, name: &str) -> bool {
+        match self.socket.origin {
+            Origin::Handed => false,
+            Origin::Configured(_) if address.port() != 0 => self.socket.address == address,
+            Origin::Configured(origin) => origin == address && self.owner == name,
+        }
+    }
+}
+
 impl Plan {
-    /// Loads and binds what `settings` name, where it is not among the sockets `at_work` (with
-    /// their keys and the names of their listeners) or `handed` over.
+    /// Loads what `settings` name, and takes the sockets for it from those `at_work` and those `handed`
+    /// over. What is missing is still to be bound.
     pub fn new(
         settings: config::Listener,
-        at_work: &[(usize, &str, &ListenSocket)],
+        at_work: &mut Vec<AtWork<'_>>,
         handed: &mut Vec<Handed>,
     ) -> Result<Self, Failure> {
         let tls = settings
@@ -106,33 +186,47 @@ impl Plan {
         if settings.tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
             tls::announce_temporary_identity()?;
         }
-        let mut plan = Self { settings, kept: Vec::new(), fresh: Vec::new(), tls };
+        let mut plan =
+            Self { settings, kept: Vec::new(), missing: Vec::new(), fresh: Vec::new(), tls };
         plan.take_handed(handed)?;
         let name = plan.settings.name.as_str();
-        let earlier =
-            at_work.iter().filter(|(_, owner, s)| *owner == name && s.origin == Origin::Handed);
-        plan.kept.extend(earlier.map(|(key, ..)| *key));
+        let earlier = at_work.extract_if(.., |it| it.owner == name && !it.socket.is_ours());
+        plan.kept.extend(earlier.map(|it| it.key));
         if plan.fresh.is_empty() && plan.kept.is_empty() {
             for endpoint in &plan.settings.endpoints {
                 let mut missing = Vec::new();
                 for address in endpoint.addresses() {
-                    let same = |(_, owner, s): &&(usize, &str, &ListenSocket)| {
-                        s.origin == Origin::Configured(address)
-                            && (address.port() != 0 || *owner == name)
-                    };
-                    match at_work.iter().find(same) {
-                        Some((key, ..)) => plan.kept.push(*key),
+                    let serves = |it: &AtWork<'_>| it.serves(address, name);
+                    match at_work.iter().position(serves) {
+                        Some(place) => plan.kept.push(at_work.remove(place).key),
                         None => missing.push(address),
                     }
                 }
-                plan.fresh.extend(
-                    bind_all(*endpoint, &missing, plan.settings.reuse_port).map_err(
-                        |(address, error)| cannot_listen(&plan.settings, address, &error),
-                    )?,
-                );
+                plan.missing.push((*endpoint, missing));
             }
         }
         Ok(plan)
+    }
+
+    /// Binds what is missing, beside the sockets that are `outgoing` where it must be.
+    pub fn bind(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Failure> {
+        for (endpoint, addresses) in &self.missing {
+            let bound = bind_all(*endpoint, addresses, self.settings.reuse_port, outgoing);
+            self.fresh.extend(
+                bound.map_err(|(address, error)| cannot_listen(&self.settings, address, &error))?,
+            );
+        }
+        Ok(())
+    }
+
+    /// Lets connections come to what was bound.
+    pub fn listen(&self) -> Result<(), Failure> {
+        for fresh in &self.fresh {
+            fresh
+                .listen(self.settings.reuse_port)
+                .map_err(|error| cannot_listen(&self.settings, fresh.address, &error))?;
+        }
+        Ok(())
     }
 
     /// Takes the sockets that were handed over for this listener: by its name, or because they are
@@ -156,17 +250,27 @@ impl Plan {
             let address = ready.map_err(|error| {
                 Failure::system(format_args!("socket {name:?} from the service manager"), &error)
             })?;
-            self.fresh.push(Fresh { socket, address, origin: Origin::Handed });
+            self.fresh.push(Fresh { socket: socket.into(), address, origin: Origin::Handed });
         }
         Ok(())
     }
 }
 
 impl Fresh {
+    /// Listens, if the service manager does not already, and is shared from here on as `reuse_port`
+    /// says.
+    fn listen(&self, reuse_port: bool) -> io::Result<()> {
+        if self.origin == Origin::Handed {
+            return Ok(());
+        }
+        self.socket.listen(BACKLOG.into())?;
+        self.socket.set_reuse_port(reuse_port)
+    }
+
     /// The socket at work for the listener with the key `listener`.
     pub fn serve(self, listener: usize) -> ListenSocket {
         let Self { socket, address, origin } = self;
-        ListenSocket { listener, address, socket: TcpListener::from_std(socket), origin }
+        ListenSocket { listener, address, socket: TcpListener::from_std(socket.into()), origin }
     }
 }
 
@@ -229,10 +333,11 @@ fn bind_all(
     endpoint: Endpoint,
     addresses: &[SocketAddr],
     reuse_port: bool,
+    outgoing: &Outgoing<'_>,
 ) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
     let mut tries = PORT_TRIES;
     loop {
-        match bind_each(endpoint, addresses, reuse_port) {
+        match bind_each(endpoint, addresses, reuse_port, outgoing) {
             Err((address, error))
                 if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries > 1 =>
             {
@@ -247,6 +352,7 @@ fn bind_each(
     endpoint: Endpoint,
     addresses: &[SocketAddr],
     reuse_port: bool,
+    outgoing: &Outgoing<'_>,
 ) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
     let every_address = matches!(endpoint, Endpoint::Port(_));
     let mut bound: Vec<Fresh> = Vec::new();
@@ -255,8 +361,8 @@ fn bind_each(
         if let Some(first) = bound.first().filter(|_| address.port() == 0) {
             address.set_port(first.address.port());
         }
-        match bind(address, reuse_port).and_then(|socket| Ok((socket.local_addr()?, socket))) {
-            Ok((address, socket)) => {
+        match bind(address, reuse_port || outgoing.has_port(address.port())) {
+            Ok((socket, address)) => {
                 bound.push(Fresh { socket, address, origin: Origin::Configured(*configured) });
             }
             // "Every address" is served as far as there are addresses.
@@ -267,8 +373,8 @@ fn bind_each(
     Ok(bound)
 }
 
-/// A non-blocking listening socket.
-fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<StdListener> {
+/// A non-blocking socket that is bound to `address` and does not listen yet, and where it is bound.
+fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own, and peers keep their IPv4 addresses in the log.
@@ -280,8 +386,8 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<StdListener> {
     bequeath(&SockRef::from(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG.into())?;
-    Ok(socket.into())
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, address))
 }
 
 /// Sets what connections inherit from their listening socket: an echo goes back as soon as it came

@@ -59,7 +59,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The daemon.
 pub struct Server {
-    config_file: Option<PathBuf>,
+    config_file: PathBuf,
     poll: Poll,
     signals: Signals,
     manager: Manager,
@@ -112,8 +112,8 @@ const SOCKETS: usize = 1 << (usize::BITS - 1);
 impl Server {
     /// Binds every listener of `config` and tells the service manager.
     ///
-    /// `config_file` is what SIGHUP reads again; `None` is the default file.
-    pub fn start(config: Config, config_file: Option<PathBuf>) -> Result<Self, Failure> {
+    /// `config_file` is what SIGHUP reads, whether it was there at the start or not.
+    pub fn start(config: Config, config_file: PathBuf) -> Result<Self, Failure> {
         let failed = |error: &io::Error| Failure::system("cannot start the event loop", error);
         let poll = Poll::new().map_err(|error| failed(&error))?;
         let signals =

@@ -6,6 +6,7 @@ mod util;
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -196,6 +197,128 @@ fn a_file_that_is_gone_changes_nothing() {
     let line = daemon.reload();
     assert!(line.contains(" not reloaded, ") && line.contains("no such file"), "{line}");
     assert_echo(&mut daemon.connect("plain"), b"as before");
+}
+
+/// Runs `"$@"` with the configuration in the default place, on an /etc that nobody else sees.
+const IN_THE_DEFAULT_PLACE: &str = "exec unshare --user --map-root-user --mount sh -c '\
+    mount -t tmpfs none /etc && mkdir /etc/echo-alex && cp \"$3\" /etc/echo-alex && exec \"$1\"\
+    ' sh \"$@\"";
+
+#[test]
+fn a_default_file_that_is_gone_changes_nothing_and_opens_nothing() {
+    if !namespaces() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_through(folder, PLAIN, IN_THE_DEFAULT_PLACE);
+    let line = daemon.wait_for_line(|line| line.contains(" starts, with "));
+    assert!(line.ends_with(" with /etc/echo-alex/echo-alex.toml"), "{line}");
+    fs::remove_file(format!("/proc/{}/root/etc/echo-alex/echo-alex.toml", daemon.pid())).unwrap();
+    let line = daemon.reload();
+    assert!(line.contains(" not reloaded, ") && line.contains("no such file"), "{line}");
+    assert_echo(&mut daemon.connect("plain"), b"as before");
+    let listening = daemon.seen().iter().filter(|line| line.contains(" listening ")).count();
+    assert_eq!(listening, 1, "the built-in listeners are for a start: {:#?}", daemon.seen());
+}
+
+/// Whether a program can be put into namespaces of its own here.
+fn namespaces() -> bool {
+    let Some(mut unshare) = tool("unshare") else { return false };
+    let tried = unshare.args(["--user", "--map-root-user", "--mount", "true"]).status();
+    let can = tried.is_ok_and(|status| status.success());
+    if !can {
+        eprintln!("left out: no program can be put into a namespace of mounts here");
+    }
+    can
+}
+
+#[test]
+fn a_file_that_is_no_regular_file_changes_nothing_and_holds_up_nobody() {
+    for (name, config) in [("echo-alex.toml", PLAIN), ("alex.crt", TLS), ("alex.key", TLS)] {
+        let daemon = Daemon::start_in(folder_with_certificates(), &format!("{PLAIN}{TLS}"), |_| {});
+        if name != "echo-alex.toml" {
+            daemon.rewrite_config(config);
+        }
+        for make in [make_fifo, link_to_zero] {
+            let path = daemon.path(name);
+            fs::remove_file(&path).unwrap();
+            make(&path);
+            let line = daemon.reload();
+            assert!(line.contains(" not reloaded, "), "{line}");
+            assert!(line.contains(&format!("{}: it is a ", path.display())), "{line}");
+            assert_echo(&mut daemon.connect("plain"), b"as before");
+        }
+    }
+}
+
+fn make_fifo(path: &Path) {
+    assert!(tool("mkfifo").unwrap().arg(path).status().unwrap().success());
+}
+
+fn link_to_zero(path: &Path) {
+    std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+}
+
+/// The daemon serves every address on a port that the system chose; says which.
+fn daemon_on_every_address() -> (Daemon, u16) {
+    let daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{}", on("0")));
+    let port = daemon.address("plain").port();
+    (daemon, port)
+}
+
+/// A listener called `plain` that listens on `listen`.
+fn on(listen: &str) -> String {
+    format!("[[listener]]\nname = \"plain\"\nlisten = {listen}\n")
+}
+
+#[test]
+fn a_port_is_narrowed_to_one_address_and_widened_again_and_nobody_waits_in_vain() {
+    let (daemon, port) = daemon_on_every_address();
+    let [one, other] = [1, 2].map(|host| SocketAddr::from(([127, 0, 0, host], port)));
+    let mut old = connect(other);
+    assert_echo(&mut old, b"before");
+    for (listen, answers, waits_at) in [
+        (format!("\"{one}\""), false, other),
+        (format!("{port}"), true, one),
+        (format!("[\"{one}\", \"[::1]:{port}\"]"), false, one),
+        (format!("\"0.0.0.0:{port}\""), true, one),
+        (format!("\"{one}\""), false, other),
+        (format!("\"{other}\""), true, one),
+    ] {
+        daemon.rewrite_config(&format!("{ROOM_FOR_A_CROWD}{}", on(&listen)));
+        let (crowd, line) =
+            daemon.reload_by(|| daemon.crowd_before(Signal::HUP, waits_at, b"waits"));
+        assert_reloaded(&line);
+        for mut stream in crowd {
+            let mut echo = [0; 5];
+            stream.read_exact(&mut echo).unwrap();
+            assert_eq!(&echo, b"waits", "{listen}");
+        }
+        assert_eq!(TcpStream::connect(other).is_ok(), answers, "{listen}");
+        assert_echo(&mut old, b"the session goes on");
+    }
+    no_answer(one);
+}
+
+#[test]
+fn a_port_that_cannot_be_narrowed_stays_as_it_is() {
+    let (daemon, port) = daemon_on_every_address();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let extra = PLAIN.replace("plain", "extra").replace("127.0.0.1:0", &taken.to_string());
+    daemon.rewrite_config(&format!(
+        "{ROOM_FOR_A_CROWD}{}{extra}",
+        on(&format!("\"127.0.0.1:{port}\""))
+    ));
+    let one = SocketAddr::from(([127, 0, 0, 1], port));
+    let (crowd, line) = daemon.reload_by(|| daemon.crowd_before(Signal::HUP, one, b"waits"));
+    assert!(line.contains(&format!("cannot listen on {taken}: address already in use")), "{line}");
+    for mut stream in crowd {
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).unwrap();
+    }
+    assert_echo(&mut connect(([127, 0, 0, 2], port).into()), b"every address");
+    assert!(!daemon.seen().iter().any(|line| line.contains("no longer listening")));
 }
 
 #[test]

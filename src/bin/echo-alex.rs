@@ -42,11 +42,12 @@ fn run() -> Result<(), Failure> {
         Task::Version => {
             output::print(format_args!("echo-alex {}\n", env!("CARGO_PKG_VERSION")))?;
         }
-        Task::Check => check(&Config::load(arguments.config.as_deref())?)?,
+        Task::Check => check(&Config::for_start(arguments.config.as_deref())?)?,
         Task::Serve => {
-            let config = Config::load(arguments.config.as_deref())?;
+            let config = Config::for_start(arguments.config.as_deref())?;
             logger::set(&config.log)?;
-            Server::start(config, arguments.config)?.run()?;
+            let file = arguments.config.unwrap_or_else(|| config::DEFAULT_PATH.into());
+            Server::start(config, file)?.run()?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, plain};
 use crate::limits::raise_descriptor_limit;
-use crate::listener::{ListenSocket, Listener, Plan};
+use crate::listener::{AtWork, ListenSocket, Listener, Outgoing, Plan};
 use crate::logger;
 use crate::signals::Command;
 use crate::systemd::Handed;
@@ -66,8 +66,8 @@ impl Server {
     /// Reads the configuration again. What does not pass changes nothing.
     fn reload(&mut self, now: Moment) {
         self.manager.reloading();
-        let outcome = Config::load(self.config_file.as_deref())
-            .and_then(|config| self.apply(config, Vec::new(), now));
+        let outcome =
+            Config::load(&self.config_file).and_then(|config| self.apply(config, Vec::new(), now));
         match outcome {
             Ok(()) => info!("reloaded"),
             Err(failure) => error!("not reloaded, all stays as it was: {failure}"),
@@ -85,15 +85,26 @@ impl Server {
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
         let Config { log, limits, drain_timeout, listeners, .. } = config;
-        let at_work: Vec<_> = self
+        let mut at_work: Vec<AtWork<'_>> = self
             .sockets
             .iter()
-            .map(|(key, socket)| (key, self.listeners[socket.listener].name.as_str(), socket))
+            .map(|(key, socket)| {
+                let owner = self.listeners[socket.listener].name.as_str();
+                AtWork { key, owner, socket }
+            })
             .collect();
-        let plans = listeners
+        let mut plans = listeners
             .into_iter()
-            .map(|settings| Plan::new(settings, &at_work, &mut handed))
+            .map(|settings| Plan::new(settings, &mut at_work, &mut handed))
             .collect::<Result<Vec<_>, _>>()?;
+        let outgoing = Outgoing::new(at_work);
+        for plan in &mut plans {
+            plan.bind(&outgoing)?;
+        }
+        for plan in &plans {
+            plan.listen()?;
+        }
+        drop(outgoing);
         for Handed { name, .. } in handed {
             warn!("no listener has the name or a port of the socket {name:?} that was handed over");
         }

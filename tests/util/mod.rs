@@ -214,14 +214,19 @@ impl Daemon {
 
     /// SIGHUP, and waits until the reload is over; says how the log puts it.
     pub fn reload(&self) -> String {
+        self.reload_by(|| self.signal(Signal::HUP)).1
+    }
+
+    /// The same for a SIGHUP that `ask` sends, with what `ask` gives.
+    pub fn reload_by<T>(&self, ask: impl FnOnce() -> T) -> (T, String) {
         let before = self.seen().iter().filter(|line| is_reload(line)).count();
-        self.signal(Signal::HUP);
+        let asked = ask();
         self.wait_for_notification(|text| text.contains("READY=1"));
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let mut reloads = self.seen().into_iter().filter(|line| is_reload(line));
             if let Some(line) = reloads.nth(before) {
-                return line;
+                return (asked, line);
             }
             if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {
                 self.seen.lock().unwrap().push(line);
