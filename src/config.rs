@@ -37,7 +37,7 @@ listen = 5001
 ";
 
 /// Settings that have passed their checks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where they come from, for messages.
     pub source: Source,
@@ -94,7 +94,7 @@ pub struct Limits {
 }
 
 /// A named place to connect to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name in the log, and towards the service manager.
     pub name: String,
@@ -171,10 +171,15 @@ impl Config {
         match path {
             Some(file) => Self::load(file),
             None => Self::load(Path::new(DEFAULT_PATH)).or_else(|failure| match failure.exit {
-                Exit::NoInput => Self::parse(BUILT_IN, &Source::BuiltIn),
+                Exit::NoInput => Self::built_in(),
                 _ => Err(failure),
             }),
         }
+    }
+
+    /// What is served without a file.
+    pub fn built_in() -> Result<Self, Failure> {
+        Self::parse(BUILT_IN, &Source::BuiltIn)
     }
 
     /// Reads the file at `path`.

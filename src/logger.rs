@@ -8,13 +8,14 @@
 //! # The log daemon may come and go
 //!
 //! The socket is not connected: each line is sent to the path anew, so a restarted log daemon gets
-//! the next one.
+//! the next one. While nobody listens there, lines are lost, and one line on standard error says so:
+//! a daemon that logs nowhere would look healthy and mute.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -22,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use syslog::{Facility, Formatter3164, LogFormat, Severity};
 
 use crate::config;
-use crate::exit::Failure;
+use crate::exit::{Failure, plain};
 
 static LOGGER: Logger = Logger { output: Mutex::new(None) };
 
@@ -36,10 +37,12 @@ struct Output {
     lost: u64,
     /// Of these, how many the log has been told of.
     lost_and_told: u64,
+    /// Standard error was told that nobody listens at the target.
+    told_of_absence: bool,
 }
 
 enum Target {
-    Stderr(Style),
+    Stderr,
     Syslog { socket: UnixDatagram, path: PathBuf, formatter: Box<Formatter3164> },
 }
 
@@ -52,15 +55,21 @@ enum Style {
     Time,
 }
 
+impl Style {
+    /// Standard error is one thing for as long as a program runs, so it is looked at once.
+    fn of_stderr() -> Self {
+        static STYLE: LazyLock<Style> = LazyLock::new(|| {
+            let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+            if journal && !io::stderr().is_terminal() { Style::Journal } else { Style::Time }
+        });
+        *STYLE
+    }
+}
+
 /// Sends the log to where `settings` say, from the next line on; also again, at a reload.
 pub fn set(settings: &config::Log) -> Result<(), Failure> {
     let target = match &settings.target {
-        config::LogTarget::Stderr => {
-            let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-            let style =
-                if journal && !io::stderr().is_terminal() { Style::Journal } else { Style::Time };
-            Target::Stderr(style)
-        }
+        config::LogTarget::Stderr => Target::Stderr,
         config::LogTarget::Syslog(path) => {
             let socket = UnixDatagram::unbound()
                 .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
@@ -76,9 +85,13 @@ pub fn set(settings: &config::Log) -> Result<(), Failure> {
         }
     };
     let mut output = LOGGER.lock();
-    let (lost, lost_and_told) =
-        output.as_ref().map_or((0, 0), |output| (output.lost, output.lost_and_told));
-    *output = Some(Output { target, lost, lost_and_told });
+    *output = Some(match output.take() {
+        None => Output { target, lost: 0, lost_and_told: 0, told_of_absence: false },
+        Some(old) => {
+            let told_of_absence = old.told_of_absence && old.target.path() == target.path();
+            Output { target, told_of_absence, ..old }
+        }
+    });
     // It can only be set once, and is the same one ever after.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(settings.level);
@@ -140,30 +153,44 @@ impl Output {
                 self.lost_and_told = self.lost;
             }
         }
-        if self.target.take(level, line).is_err() {
-            self.lost += 1;
+        match self.target.take(level, line) {
+            Ok(()) => self.told_of_absence = false,
+            Err(error) => {
+                self.lost += 1;
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.tell_of_absence(&error);
+                }
+            }
+        }
+    }
+
+    /// Says on standard error, once until it is back, that nobody listens where the log goes.
+    fn tell_of_absence(&mut self, error: &io::Error) {
+        if let (Some(path), false) = (self.target.path(), self.told_of_absence) {
+            let line = format_args!(
+                "nobody takes the log at {}: {}; its lines are lost until a log daemon listens there, \
+                 or target = \"stderr\" sends them here",
+                path.display(),
+                plain(error)
+            );
+            self.told_of_absence = to_stderr(Level::Warn, &line).is_ok();
         }
     }
 }
 
 impl Target {
+    /// Where the log daemon listens, if the log goes there.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stderr => None,
+            Self::Syslog { path, .. } => Some(path),
+        }
+    }
+
     /// Hands over one line, or fails at once.
     fn take(&self, level: Level, line: &fmt::Arguments<'_>) -> io::Result<()> {
         match self {
-            Self::Stderr(style) => {
-                let line = match style {
-                    Style::Journal => format!("<{}>{line}\n", severity(level) as u8),
-                    Style::Time => {
-                        let time = humantime::format_rfc3339_seconds(SystemTime::now());
-                        format!("{time} {level:<5} {line}\n")
-                    }
-                };
-                let mut stderr = io::stderr().lock();
-                if !is_writable(&stderr) {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                stderr.write_all(line.as_bytes())
-            }
+            Self::Stderr => to_stderr(level, line),
             Self::Syslog { socket, path, formatter } => {
                 let mut datagram = Vec::new();
                 formatter
@@ -173,6 +200,22 @@ impl Target {
             }
         }
     }
+}
+
+/// Writes one line to standard error, or fails at once.
+fn to_stderr(level: Level, line: &fmt::Arguments<'_>) -> io::Result<()> {
+    let line = match Style::of_stderr() {
+        Style::Journal => format!("<{}>{line}\n", severity(level) as u8),
+        Style::Time => {
+            let time = humantime::format_rfc3339_seconds(SystemTime::now());
+            format!("{time} {level:<5} {line}\n")
+        }
+    };
+    let mut stderr = io::stderr().lock();
+    if !is_writable(&stderr) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    stderr.write_all(line.as_bytes())
 }
 
 /// The priority of a level, as syslog(3) counts them.

@@ -7,7 +7,7 @@
 //! once is dropped. READY=1 is said again, since a reload would never be over without it; all else
 //! is out of date soon.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -44,7 +44,9 @@ impl Manager {
     /// The one that started this process, if any.
     pub fn from_environment(now: Moment) -> Self {
         let line = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
-            let failed = |error| warn!("cannot reach the service manager: {}", plain(&error));
+            let failed = |error| {
+                warn!("cannot reach the service manager at {}: {}", path.display(), plain(&error));
+            };
             Line::open(&path).map_err(failed).ok()
         });
         // Half the time, so that one late wake-up is not the end.
@@ -67,7 +69,7 @@ impl Manager {
     }
 
     /// The configuration is read anew; `ready` follows.
-    pub fn reloading(&self) {
+    pub fn reloading(&mut self) {
         // Not with `NotifyState::monotonic_usec_now`: where `time_t` has 32 bits, it overflows once
         // the machine has been up for 36 minutes, and a reload with the wrong time is never over.
         let now = clock_gettime(ClockId::Monotonic);
@@ -76,7 +78,7 @@ impl Manager {
     }
 
     /// The daemon stops, as soon as its sessions have ended.
-    pub fn stopping(&self) {
+    pub fn stopping(&mut self) {
         self.say(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
@@ -105,8 +107,8 @@ impl Manager {
         watchdog.into_iter().chain(self.status_due(figures)).min()
     }
 
-    fn say(&self, state: &[NotifyState<'_>]) -> bool {
-        self.line.as_ref().is_none_or(|line| line.say(state))
+    fn say(&mut self, state: &[NotifyState<'_>]) -> bool {
+        self.line.as_mut().is_none_or(|line| line.say(state))
     }
 
     fn status_due(&self, figures: Figures) -> Option<Moment> {
@@ -121,6 +123,10 @@ impl Manager {
 struct Line {
     socket: UnixDatagram,
     to: SocketAddr,
+    /// `NOTIFY_SOCKET` as it stands in the environment.
+    name: OsString,
+    /// The log has been told that nobody listens there.
+    is_dead: bool,
 }
 
 impl Line {
@@ -132,11 +138,11 @@ impl Line {
         };
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, to })
+        Ok(Self { socket, to, name: path.into(), is_dead: false })
     }
 
     /// Says it at once or not at all; false if the queue was full.
-    fn say(&self, state: &[NotifyState<'_>]) -> bool {
+    fn say(&mut self, state: &[NotifyState<'_>]) -> bool {
         let mut message = String::new();
         for line in state {
             message += &line.to_string();
@@ -144,8 +150,16 @@ impl Line {
         }
         match self.socket.send_to_addr(message.as_bytes(), &self.to) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) => warn!("cannot tell the service manager: {}", plain(&error)),
-            Ok(_) => {}
+            Err(error) if !self.is_dead => {
+                self.is_dead = true;
+                warn!(
+                    "cannot tell the service manager at {} (NOTIFY_SOCKET): {}",
+                    self.name.display(),
+                    plain(&error)
+                );
+            }
+            Err(_) => {}
+            Ok(_) => self.is_dead = false,
         }
         true
     }

@@ -220,6 +220,39 @@ fn syslog_gets_the_form_of_rfc_3164() {
 }
 
 #[test]
+fn a_log_that_nobody_takes_is_told_of_in_one_line_on_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let port = free_port();
+    let config = format!(
+        "[log]\ntarget = \"syslog\"\nsocket = \"log\"\n\
+         [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:{port}\"\n"
+    );
+    let mut daemon = Daemon::start_in(folder, &config, |_| {});
+    let told =
+        format!(" WARN  nobody takes the log at {}: no such file or directory; ", path.display());
+    let first = daemon.wait_for_line(|line| line.contains(&told));
+    let echo = || {
+        let mut stream = util::connect(([127, 0, 0, 1], port).into());
+        assert_echo(&mut stream, b"x");
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_to_end(&mut stream), b"");
+    };
+    echo();
+    // Once it has been there and is gone again, that is news.
+    let log = log_daemon(&path);
+    echo();
+    wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
+    drop(log);
+    echo();
+    assert_eq!(daemon.stop().code(), Some(0));
+    let log = daemon.whole_log();
+    assert_eq!(log.len(), 2, "{log:#?}");
+    assert_eq!(log[0], first);
+    assert!(log[1].contains("log: connection refused; "), "{log:#?}");
+}
+
+#[test]
 fn the_daemon_outlives_its_log_daemon_and_finds_the_next_one() {
     let (daemon, log) = with_syslog();
     let address = address(&log);

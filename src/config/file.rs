@@ -112,11 +112,9 @@ enum ClientAuth {
     Optional,
 }
 
-#[derive(Clone, Copy, PartialEq, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq)]
 enum MinVersion {
-    #[serde(rename = "1.2")]
     Tls12,
-    #[serde(rename = "1.3")]
     Tls13,
 }
 
@@ -294,11 +292,12 @@ impl ListenerTable {
     }
 }
 
+/// Addresses that differ by their scope, the interface, are two.
 fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port()
         && a.port() != 0
         && a.is_ipv4() == b.is_ipv4()
-        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+        && (a == b || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
 impl TlsTable {
@@ -361,7 +360,10 @@ impl<'de> Deserialize<'de> for Listen {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Listen, E> {
                 match text.parse() {
-                    Ok(address) => Ok(Listen(vec![Endpoint::Address(address)])),
+                    Ok(address) => {
+                        check_address(address).map_err(E::custom)?;
+                        Ok(Listen(vec![Endpoint::Address(address)]))
+                    }
                     Err(_) => Err(E::custom(format_args!(
                         "{text:?} is not an address with a port, such as \"192.168.1.16:5000\" or \"[::1]:5000\""
                     ))),
@@ -379,6 +381,24 @@ impl<'de> Deserialize<'de> for Listen {
 
         deserializer.deserialize_any(ListenVisitor)
     }
+}
+
+/// Refuses what no socket can be bound to, with what was meant.
+fn check_address(address: SocketAddr) -> Result<(), String> {
+    let SocketAddr::V6(address) = address else { return Ok(()) };
+    let (ip, port) = (address.ip(), address.port());
+    if let Some(ip) = ip.to_ipv4_mapped() {
+        return Err(format!(
+            "{address} is an IPv4 address in the form of IPv6: write \"{ip}:{port}\""
+        ));
+    }
+    if ip.is_unicast_link_local() && address.scope_id() == 0 {
+        return Err(format!(
+            "{address} is a link-local address, of which each interface has its own: add the number \
+             of the interface, the first in its line of ip link, as in \"[{ip}%2]:{port}\""
+        ));
+    }
+    Ok(())
 }
 
 /// A duration such as "10s", or "none".
@@ -411,6 +431,33 @@ impl<'de> Deserialize<'de> for Timeout {
         }
 
         deserializer.deserialize_any(TimeoutVisitor)
+    }
+}
+
+/// The text is a version, not a number: 1.10 would be 1.1.
+impl<'de> Deserialize<'de> for MinVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VersionVisitor;
+
+        impl Visitor<'_> for VersionVisitor {
+            type Value = MinVersion;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"1.2\" or \"1.3\", with the quotes")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<MinVersion, E> {
+                match text {
+                    "1.2" => Ok(MinVersion::Tls12),
+                    "1.3" => Ok(MinVersion::Tls13),
+                    _ => Err(E::custom(format_args!(
+                        "{text:?} is not a version that is spoken here: \"1.2\" or \"1.3\""
+                    ))),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(VersionVisitor)
     }
 }
 
