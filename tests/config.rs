@@ -115,6 +115,20 @@ fn the_example_file_is_what_is_served_without_a_file() {
 }
 
 #[test]
+fn the_readme_shows_a_mistake_in_the_example_file_as_it_is_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown = readme.lines().find(|line| line.contains("`levle`")).unwrap();
+    let example = fs::read_to_string(root.join("config/echo-alex.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("echo-alex.toml");
+    fs::write(&file, example.replace("#level", "levle")).unwrap();
+    let line = fails(CONFIG, &["--check", "-c", file.to_str().unwrap()]);
+    let told = line.strip_prefix(&format!("{}/", folder.path().display())).unwrap();
+    assert_eq!(format!("echo-alex: {told}"), shown);
+}
+
+#[test]
 fn an_empty_file_serves_nothing_and_a_binary_one_is_not_text() {
     let folder = tempfile::tempdir().unwrap();
     let line = both_fail(CONFIG, folder.path(), "");
