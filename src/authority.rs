@@ -55,17 +55,28 @@ impl FromStr for KeyType {
     }
 }
 
+/// What stands before the 32 bytes of an Ed25519 key in PKCS#8 version 1 (RFC 8410, section 7).
+///
+/// The key is put together here, because ring and rcgen write version 2 with the public key in it
+/// (RFC 5958), which OpenSSL 3.0 and `GnuTLS` do not read. ring reads both.
+const ED25519_PKCS8: [u8; 16] =
+    [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
 /// A private key.
 pub struct Key(KeyPair);
 
 impl Key {
     /// Makes a new one.
     pub fn make(kind: KeyType) -> Result<Self, Failure> {
-        let algorithm = match kind {
-            KeyType::Ecdsa => &rcgen::PKCS_ECDSA_P256_SHA256,
-            KeyType::Ed25519 => &rcgen::PKCS_ED25519,
+        let made = match kind {
+            KeyType::Ecdsa => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+            KeyType::Ed25519 => {
+                let mut key = ED25519_PKCS8.to_vec();
+                key.extend(random::<32>()?);
+                KeyPair::try_from(key)
+            }
         };
-        KeyPair::generate_for(algorithm).map(Self).map_err(|error| failed(&error))
+        made.map(Self).map_err(|error| failed(&error))
     }
 
     /// Reads one from a PEM file.
@@ -91,7 +102,8 @@ impl Key {
         })
     }
 
-    /// The key as a PEM file holds it (PKCS#8).
+    /// The key as a PEM file holds it (PKCS#8 version 1, RFC 5208, for every key that was made
+    /// here).
     pub fn pem(&self) -> String {
         self.0.serialize_pem()
     }
@@ -237,10 +249,15 @@ fn params(name: &str, not_after: SystemTime) -> Result<CertificateParams, Failur
 
 /// A random number of 126 bits. RFC 5280 §4.1.2.2 wants it positive, and 20 bytes at most.
 fn serial() -> Result<SerialNumber, Failure> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|error| failed(&error))?;
+    let mut bytes = random::<16>()?;
     bytes[0] = bytes[0] & 0x3f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
+}
+
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], Failure> {
+    let mut bytes = [0; LENGTH];
+    SystemRandom::new().fill(&mut bytes).map_err(|error| failed(&error))?;
+    Ok(bytes)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Failure {

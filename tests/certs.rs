@@ -186,6 +186,59 @@ fn openssl_gnutls_and_rustls_accept_every_type_of_key() {
     }
 }
 
+#[test]
+fn openssl_and_gnutls_read_every_key() {
+    for key_type in ["ecdsa", "ed25519"] {
+        let folder = tempfile::tempdir().unwrap();
+        good(folder.path(), &["init", "--key-type", key_type, "--name", "localhost"]);
+        for key in ["alex.key", "laptop.key", "signing.key"] {
+            let path = folder.path().join("certs").join(key);
+            if let Some(mut openssl) = tool("openssl") {
+                let output = openssl.args(["pkey", "-noout", "-in"]).arg(&path).output().unwrap();
+                assert!(output.status.success(), "openssl, {key_type}, {key}: {output:?}");
+            }
+            if let Some(mut certtool) = tool("certtool") {
+                certtool.args(["--key-info", "--infile"]);
+                let output = certtool.arg(&path).output().unwrap();
+                assert!(output.status.success(), "certtool, {key_type}, {key}: {output:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ed25519_key_is_served_and_renewed_in_both_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    good(folder.path(), &["init", "--key-type", "ed25519", "--name", "localhost"]);
+    let config = TLS.replace("\"alex.", "\"certs/alex.");
+    let daemon = Daemon::start_in(folder, &config, |_| {});
+    let made = daemon.path("certs");
+    let echoes = || {
+        let config = TlsClient::default().config(&made);
+        assert_echo(&mut util::connect_tls(&config, daemon.address("tls")), b"Ed25519");
+    };
+    echoes();
+    good(daemon.folder.path(), &["server", "--renew"]);
+
+    // PKCS#8 version 2, with the public key in it: what rcgen writes, and this program did once.
+    let old = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    assert_eq!(old.serialized_der()[4], 1, "the version is 2");
+    fs::write(made.join("alex.key"), old.serialize_pem()).unwrap();
+    good(daemon.folder.path(), &["server", "--renew"]);
+    assert_eq!(fs::read_to_string(made.join("alex.key")).unwrap(), old.serialize_pem());
+    assert!(daemon.reload().ends_with(" reloaded"));
+    echoes();
+
+    // The same as the key of a CA.
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    fs::write(made.join("old.pem"), params.self_signed(&old).unwrap().pem()).unwrap();
+    fs::write(made.join("old.key"), old.serialize_pem()).unwrap();
+    good(daemon.folder.path(), &["server", "old.local", "--file", "leaf", "--ca", "certs/old.pem"]);
+    good(daemon.folder.path(), &["verify", "certs/leaf.crt", "--ca", "certs/old.pem"]);
+}
+
 fn accepted_by_all(folder: &Path, certificates: &[&str]) {
     for certificate in certificates {
         let said = good(folder, &["verify", certificate]);
@@ -654,7 +707,10 @@ fn output_that_is_lost_is_a_failure() {
     let output = certs(folder.path(), &["show", "certs/alex.crt"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("echo-alex-certs: cannot write the output: no space left"), "{said}");
+    assert!(
+        said.starts_with("echo-alex-certs: cannot write to standard output: no space left"),
+        "{said}"
+    );
 }
 
 #[test]
