@@ -11,16 +11,22 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SigningKey,
 };
 use ring::rand::{SecureRandom, SystemRandom};
+use rustls::pki_types::CertificateDer;
 use tempfile::NamedTempFile;
+use x509_parser::asn1_rs::{Any, BitString, FromDer, Sequence, ToDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::parse_x509_certificate;
 
-use crate::certificate::{Certificate, is_host, moment, printable};
+use crate::certificate::{Certificate, Purpose, is_host, moment, printable, verify};
 use crate::exit::{Exit, Failure};
-use crate::tls;
+use crate::tls::{self, Chain};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -123,10 +129,25 @@ pub enum Subject {
 }
 
 /// A CA, ready to sign.
+///
+/// # What it signs is accepted
+///
+/// The issuer of a signed certificate is the CA's subject, byte for byte, and whatever is signed is
+/// verified as a peer would before it leaves [`Authority::sign`].
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: Certificate,
+    /// Its subject, as DER (`Name`).
+    subject: Vec<u8>,
+    /// It may sign for servers, and for clients.
+    may_sign: (bool, bool),
+    /// What a peer trusts that accepts what is signed.
+    roots: Chain,
+    /// What leads from a signed certificate to a root, and has to be shown to peers.
+    links: Chain,
     pem: String,
+    /// Where it came from, for errors.
+    source: String,
 }
 
 impl Authority {
@@ -138,34 +159,69 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let made = params.self_signed(&key.0).map_err(|error| failed(&error))?;
-        let certificate = Certificate::parse(made.der()).map_err(|error| failed(&error))?;
-        Ok(Self { issuer: Issuer::new(params, key.0), certificate, pem: made.pem() })
+        Self::new(&vec![made.der().clone()], key, format!("the CA {name}"))
     }
 
     /// Reads one from its two files.
     pub fn load(path: &Path, key_path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
         let chain = tls::load_certificates(path)?;
-        let damaged = |why: String| Failure::config(format!("{shown}: damaged: {why}"));
-        let certificate = Certificate::parse(&chain[0]).map_err(damaged)?;
-        let key = Key::load(key_path)?.0;
+        let key = Key::load(key_path)?;
+        let authority = Self::new(&chain, key, path.display().to_string())?;
+        if !authority.certificate.is_key(&authority.issuer.key().subject_public_key_info()) {
+            return Err(Failure::config(format!(
+                "{} is not the key of {}: they belong to two CAs, or one of them was replaced",
+                key_path.display(),
+                authority.source
+            )));
+        }
+        Ok(authority)
+    }
+
+    /// From its certificate, and those that lead from there to a root.
+    fn new(chain: &Chain, key: Key, source: String) -> Result<Self, Failure> {
+        let damaged =
+            |why: &dyn std::fmt::Display| Failure::config(format!("{source}: damaged: {why}"));
+        let first = chain.first().ok_or_else(|| damaged(&"no certificate"))?;
+        let certificate = Certificate::parse(first).map_err(|why| damaged(&why))?;
         if !certificate.is_ca {
             return Err(Failure::config(format!(
-                "{shown}: {} is not a CA's certificate, so it cannot sign",
+                "{source}: {} is not a CA's certificate, so it cannot sign",
                 certificate.subject
             )));
         }
-        if !certificate.is_key(&key.subject_public_key_info()) {
+        let (_, parsed) = parse_x509_certificate(first).map_err(|error| damaged(&error))?;
+        if parsed.key_usage().is_ok_and(|it| it.is_some_and(|it| !it.value.key_cert_sign())) {
             return Err(Failure::config(format!(
-                "{} is not the key of {shown}: they belong to two CAs, or one of them was replaced",
-                key_path.display()
+                "{source}: {} may not sign certificates, since its key usage lacks keyCertSign: \
+                 sign with another CA, or make one with echo-alex-certs ca",
+                certificate.subject
             )));
         }
-        let issuer =
-            Issuer::from_ca_cert_der(&chain[0], key).map_err(|error| damaged(error.to_string()))?;
-        let pem = fs::read_to_string(path)
-            .map_err(|error| Failure::system(format_args!("cannot read {shown}"), &error))?;
-        Ok(Self { issuer, certificate, pem })
+        let usage = parsed.extended_key_usage().ok().flatten().map(|found| found.value);
+        let mut params = CertificateParams::default();
+        // Without one of its own, the identifier of its key is a digest, as for what is made here.
+        if let Some(identifier) = subject_key_identifier(&parsed) {
+            params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
+        }
+        let mut roots = chain.clone();
+        roots.retain(|der| is_self_issued(der));
+        if roots.is_empty() {
+            roots.push(first.clone());
+        }
+        Ok(Self {
+            issuer: Issuer::new(params, key.0),
+            subject: parsed.subject().as_raw().to_vec(),
+            may_sign: (
+                usage.is_none_or(|usage| usage.any || usage.server_auth),
+                usage.is_none_or(|usage| usage.any || usage.client_auth),
+            ),
+            roots,
+            pem: pem(chain),
+            // Peers know the root of a chain.
+            links: if is_self_issued(first) { Chain::new() } else { chain.clone() },
+            certificate,
+            source,
+        })
     }
 
     /// What its certificate says.
@@ -184,6 +240,8 @@ impl Authority {
     }
 
     /// Signs a certificate that lasts for `days`, though never longer than the CA itself.
+    ///
+    /// Fails where a peer that trusts the CA would not accept it.
     pub fn sign(&self, subject: &Subject, key: &Key, days: u32) -> Result<Signed, Failure> {
         let (now, end) = (SystemTime::now(), self.certificate.not_after);
         if end < now {
@@ -193,6 +251,18 @@ impl Authority {
                 self.certificate.subject,
                 moment(end),
                 moment(now)
+            )));
+        }
+        check_clock(&format!("the CA {}", self.certificate.subject), &self.certificate)?;
+        let (may_sign, whom) = match subject {
+            Subject::Server(_) => (self.may_sign.0, "servers"),
+            Subject::Client(_) => (self.may_sign.1, "clients"),
+        };
+        if !may_sign {
+            return Err(Failure::config(format!(
+                "{}: {} may not sign for {whom}, since its extended key usage does not say so: \
+                 sign with another CA, or make one with echo-alex-certs ca",
+                self.source, self.certificate.subject
             )));
         }
         let name = match subject {
@@ -218,12 +288,105 @@ impl Authority {
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }
         }
-        let signed = params.signed_by(&key.0, &self.issuer).map_err(|error| failed(&error))?;
-        // Peers know the root of a chain; what leads there has to be shown to them.
-        let links = if self.certificate.is_self_signed() { "" } else { &self.pem };
-        let certificate = Certificate::parse(signed.der()).map_err(|error| failed(&error))?;
-        Ok(Signed { certificate, pem: signed.pem() + links })
+        let made = params.signed_by(&key.0, &self.issuer).map_err(|error| failed(&error))?;
+        let signed = with_issuer(&self.subject, made.der(), self.issuer.key())?;
+        let mut chain = vec![CertificateDer::from(signed)];
+        chain.extend(self.links.iter().cloned());
+        self.check(&chain, subject)?;
+        let certificate = Certificate::parse(&chain[0]).map_err(|error| failed(&error))?;
+        Ok(Signed { certificate, pem: pem(&chain) })
     }
+
+    /// Verifies a chain as a peer would, by every name that it is for.
+    fn check(&self, chain: &Chain, subject: &Subject) -> Result<(), Failure> {
+        let check = |purpose| verify(chain, &self.roots, &self.source, purpose);
+        match subject {
+            Subject::Server(names) => names.iter().try_for_each(|it| check(Purpose::Server(it))),
+            Subject::Client(_) => check(Purpose::Client),
+        }
+        .map_err(|why| Failure::config(format!("cannot sign with {}: {why}", self.source)))
+    }
+}
+
+/// Fails where the clock stands before the day on which `certificate`, which is `what`, begins to be
+/// valid: what is signed by such a clock ends too early.
+pub fn check_clock(what: &str, certificate: &Certificate) -> Result<(), Failure> {
+    let now = SystemTime::now();
+    if certificate.not_before <= now {
+        return Ok(());
+    }
+    Err(Failure::config(format!(
+        "{what} is not valid before {}, and this machine's clock says {}: set the clock (a \
+         Raspberry Pi has no clock chip), then sign",
+        moment(certificate.not_before),
+        moment(now)
+    )))
+}
+
+/// The certificate `made` with `issuer`, a `Name` as DER, for its issuer, signed by `key`.
+///
+/// Peers compare the names byte by byte. rcgen keeps a name as a map from types to values, and thereby
+/// loses those that are there twice, those that share an RDN, and types of strings.
+fn with_issuer(issuer: &[u8], made: &[u8], key: &KeyPair) -> Result<Vec<u8>, Failure> {
+    let replace = || {
+        // RFC 5280, section 4.1: tbsCertificate, signatureAlgorithm and signatureValue; the first
+        // begins with version, serialNumber, signature and issuer.
+        let (tbs, rest) = first_element(contents(made)?)?;
+        let (algorithm, _) = first_element(rest)?;
+        let tbs = contents(tbs)?;
+        let mut rest = tbs;
+        for _ in ["version", "serialNumber", "signature"] {
+            (_, rest) = first_element(rest)?;
+        }
+        let (before, _) = tbs.split_at(tbs.len() - rest.len());
+        let (_, after) = first_element(rest)?;
+        let tbs = sequence(&[before, issuer, after])?;
+        Some((algorithm, tbs))
+    };
+    let (algorithm, tbs) = replace().ok_or_else(|| failed(&"its encoding is not understood"))?;
+    let signature = key.sign(&tbs).map_err(|error| failed(&error))?;
+    BitString::new(0, &signature)
+        .to_der_vec()
+        .ok()
+        .and_then(|signature| sequence(&[&tbs, algorithm, &signature]))
+        .ok_or_else(|| failed(&"it cannot be encoded"))
+}
+
+/// What the DER element in `bytes` holds.
+fn contents(bytes: &[u8]) -> Option<&[u8]> {
+    Any::from_der(bytes).ok().map(|(_, element)| element.data)
+}
+
+/// The first DER element in `bytes`, and what follows it.
+fn first_element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (rest, _) = Any::from_der(bytes).ok()?;
+    bytes.split_at_checked(bytes.len() - rest.len())
+}
+
+/// The DER of a SEQUENCE of these elements.
+fn sequence(elements: &[&[u8]]) -> Option<Vec<u8>> {
+    Sequence::new(elements.concat().into()).to_der_vec().ok()
+}
+
+/// The identifier that a certificate gives its own key.
+fn subject_key_identifier(certificate: &X509Certificate) -> Option<Vec<u8>> {
+    certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
+        _ => None,
+    })
+}
+
+/// Its subject and its issuer are the same.
+fn is_self_issued(der: &[u8]) -> bool {
+    parse_x509_certificate(der).is_ok_and(|(_, it)| it.subject().as_raw() == it.issuer().as_raw())
+}
+
+/// The certificates as a PEM file holds them (RFC 7468).
+fn pem(chain: &[CertificateDer]) -> String {
+    let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    let encode =
+        |der: &CertificateDer| pem::encode_config(&Pem::new("CERTIFICATE", der.to_vec()), config);
+    chain.iter().map(encode).collect()
 }
 
 /// A certificate that was signed.

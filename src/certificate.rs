@@ -15,7 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519,
@@ -24,6 +24,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
+use crate::exit::Failure;
 use crate::tls::{Chain, fingerprint, has_aes, provider};
 
 /// What a certificate says of itself. The texts are safe to print.
@@ -51,6 +52,9 @@ pub struct Certificate {
     pub for_servers: bool,
     /// A client may show it.
     pub for_clients: bool,
+    /// Which names it may sign for, if it is limited (the name constraints), such as "permits only
+    /// home.arpa and names below it".
+    pub limits: Option<String>,
     /// SHA-256 of the whole, as openssl prints it.
     pub fingerprint: String,
     /// The version of X.509; only the third has names and uses in it.
@@ -79,6 +83,7 @@ impl Certificate {
             is_ca,
             for_servers: !is_ca && usage.is_none_or(|usage| usage.any || usage.server_auth),
             for_clients: !is_ca && usage.is_none_or(|usage| usage.any || usage.client_auth),
+            limits: parsed.name_constraints().ok().flatten().and_then(|it| limits(it.value)),
             fingerprint: fingerprint(der),
             version: parsed.version().0 + 1,
             public_key: parsed.public_key().raw.to_vec(),
@@ -124,6 +129,9 @@ impl fmt::Display for Certificate {
         writeln!(f, "valid    {} to {}", moment(self.not_before), moment(self.not_after))?;
         writeln!(f, "key      {}", self.key)?;
         writeln!(f, "use      {}", if uses.is_empty() { "other".into() } else { uses.join(", ") })?;
+        if let Some(limits) = &self.limits {
+            writeln!(f, "limits   {limits}")?;
+        }
         writeln!(f, "SHA-256  {}", self.fingerprint)
     }
 }
@@ -160,8 +168,36 @@ pub fn printable(text: &str) -> String {
 
 /// Whether `name` is a host name or an address that a certificate can be made for.
 pub fn is_host(name: &str) -> bool {
-    let name = name.strip_prefix("*.").unwrap_or(name);
-    name.parse::<IpAddr>().is_ok() || DnsName::try_from(name).is_ok()
+    check_host(name).is_ok()
+}
+
+/// Checks that a certificate can be made for the host name or address `name`; fails with a sentence
+/// that says what to do.
+///
+/// A name without a dot at its end is the "preferred name syntax" that RFC 5280, section 4.2.1.6,
+/// asks for.
+pub fn check_host(name: &str) -> Result<(), Failure> {
+    let is_address = |name: &str| name.parse::<IpAddr>().is_ok();
+    let is_name = |name: &str| DnsName::try_from(name).is_ok();
+    let wildcard = name.strip_prefix("*.");
+    Err(Failure::usage(match (name.strip_suffix('.'), wildcard) {
+        (Some(fqdn), _) if !fqdn.is_empty() => {
+            format!("{name:?}: a name in a certificate has no dot at its end: write {fqdn}")
+        }
+        (_, Some(parent)) if is_address(parent) => format!(
+            "{name:?}: a wildcard stands for a label of a host name, and {parent} is an address: \
+             give each address by itself"
+        ),
+        // rustls, OpenSSL and browsers take it for a domain in which anybody can have a name.
+        (_, Some(parent)) if is_name(parent) && !parent.contains('.') => format!(
+            "{name:?}: clients refuse a wildcard with fewer than two labels behind it: give each \
+             name by itself, such as alex.{parent}"
+        ),
+        _ if is_address(name) || is_name(wildcard.unwrap_or(name)) => return Ok(()),
+        _ => format!(
+            "{name:?} is neither a host name (letters, digits, hyphens, dots) nor an address"
+        ),
+    }))
 }
 
 /// A moment as RFC 3339 writes it, in UTC.
@@ -206,6 +242,9 @@ pub fn verify(chain: &Chain, roots: &Chain, ca: &str, purpose: Purpose) -> Resul
             .map(|_| ()),
     };
     verified.map_err(|error| match error {
+        Error::InvalidCertificate(error) if breaks_limits(&error) => {
+            beyond_limits(&parse_all(chain), &parse_all(roots))
+        }
         Error::InvalidCertificate(error) => explain(&error, chain, ca, name),
         other => printable(&other.to_string()),
     })?;
@@ -255,7 +294,7 @@ pub fn explain(
     ca: &str,
     name: &str,
 ) -> String {
-    let chain: Vec<_> = chain.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let chain = parse_all(chain);
     let Some(leaf) = chain.first() else {
         return "the certificate cannot be read: make it anew".into();
     };
@@ -332,6 +371,7 @@ pub fn explain(
             "{subject} is signed in a way that is weak or not known here (SHA-1 is one): sign it \
              anew"
         ),
+        error if breaks_limits(error) => beyond_limits(&chain, &[]),
         CertificateError::Revoked => format!("the certificate of {subject} is revoked: renew it"),
         CertificateError::BadEncoding => {
             format!("the certificate of {subject} is damaged: make it anew")
@@ -340,6 +380,72 @@ pub fn explain(
             "the certificate of {subject} cannot be used ({}): make it anew",
             printable(&other.to_string())
         ),
+    }
+}
+
+/// Those that can be read.
+fn parse_all(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
+    chain.iter().filter_map(|der| Certificate::parse(der).ok()).collect()
+}
+
+/// Whether a certificate is refused for the name constraints of a CA. rustls passes on an error of
+/// webpki, which is known by its text alone.
+fn breaks_limits(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(_)) && error.to_string().contains("NameConstraint")
+}
+
+/// Says which CA may not sign for a name in the first certificate of `chain`.
+fn beyond_limits(chain: &[Certificate], roots: &[Certificate]) -> String {
+    let subject = chain.first().map_or("the certificate", |leaf| &leaf.subject);
+    let limited = chain.iter().chain(roots).find_map(|ca| ca.limits.as_ref().zip(Some(ca)));
+    let ca = match limited {
+        Some((limits, ca)) => format!("{}, which {limits}", ca.subject),
+        None => "a CA above it: echo-alex-certs show prints the limits of each CA".into(),
+    };
+    format!(
+        "a name of {subject} is outside the limits (name constraints) of {ca}; take a name within \
+         the limits, or another CA"
+    )
+}
+
+/// The name constraints of a CA in words (RFC 5280, section 4.2.1.10); `None` where there are none.
+fn limits(constraints: &NameConstraints) -> Option<String> {
+    let list = |subtrees: &[GeneralSubtree]| {
+        let subtrees: Vec<String> = subtrees.iter().map(|it| subtree(&it.base)).collect();
+        subtrees.join(", ")
+    };
+    let permitted = constraints.permitted_subtrees.as_deref().map(list);
+    let excluded = constraints.excluded_subtrees.as_deref().map(list);
+    match (permitted, excluded) {
+        (Some(permitted), Some(excluded)) => {
+            Some(format!("permits only {permitted}, and excludes {excluded}"))
+        }
+        (Some(permitted), None) => Some(format!("permits only {permitted}")),
+        (None, Some(excluded)) => Some(format!("excludes {excluded}")),
+        (None, None) => None,
+    }
+}
+
+/// The names that a name constraint covers.
+fn subtree(base: &GeneralName) -> String {
+    match base {
+        GeneralName::DNSName("") => "every host name".into(),
+        GeneralName::DNSName(name) => match name.strip_prefix('.') {
+            Some(parent) => format!("names below {}", printable(parent)),
+            None => format!("{} and names below it", printable(name)),
+        },
+        GeneralName::IPAddress(bytes) => {
+            let (network, mask) = bytes.split_at(bytes.len() / 2);
+            match (address(network), address(mask)) {
+                (Some(network), Some(mask)) => match prefix_length(mask) {
+                    Some(length) => format!("{network}/{length}"),
+                    None => format!("{network} with the mask {mask}"),
+                },
+                _ => alternative_name(&GeneralName::IPAddress(bytes)),
+            }
+        }
+        GeneralName::DirectoryName(name) => format!("subjects below {}", distinguished_name(name)),
+        other => alternative_name(other),
     }
 }
 
@@ -393,6 +499,15 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
         .ok()
+}
+
+/// How many bits a mask leaves of an address; `None` where these are not the first ones.
+fn prefix_length(mask: IpAddr) -> Option<u32> {
+    let (first, all) = match mask {
+        IpAddr::V4(mask) => (mask.to_bits().leading_ones(), mask.to_bits().count_ones()),
+        IpAddr::V6(mask) => (mask.to_bits().leading_ones(), mask.to_bits().count_ones()),
+    };
+    (first == all).then_some(first)
 }
 
 /// Dates before 1970 become 1970, which is as long ago as anything here.
@@ -450,10 +565,13 @@ mod tests {
 
     #[test]
     fn hosts_are_names_and_addresses() {
-        for good in ["alex", "alex.local", "*.local", "192.168.1.16", "::1"] {
+        for good in ["alex", "alex.local", "*.home.arpa", "192.168.1.16", "::1"] {
             assert!(is_host(good), "{good}");
         }
-        for bad in ["", "a b", "alex..local", "-alex", "al\nex", "bücher.local", "*"] {
+        for bad in ["", "a b", "alex..local", "-alex", "al\nex", "bücher.local", "*", ".", "*."] {
+            assert!(!is_host(bad), "{bad}");
+        }
+        for bad in ["alex.local.", "*.home.arpa.", "*.local", "*.10.0.0.1", "*.::1"] {
             assert!(!is_host(bad), "{bad}");
         }
     }

@@ -3,6 +3,7 @@
 
 mod util;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -73,6 +74,12 @@ fn listing(folder: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// What each file in a folder holds, by its name.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let read = |name: String| (name.clone(), fs::read(folder.join(name)).unwrap());
+    listing(folder).into_iter().map(read).collect()
 }
 
 /// The value of a line that `show` prints.
@@ -312,6 +319,165 @@ fn a_ca_from_elsewhere_can_sign() {
     accepted_by_all(folder.path(), &["certs/alex.crt"]);
     let shown = good(folder.path(), &["show", "certs/alex.crt"]);
     assert_eq!(property(&shown, "issuer"), "C=DE, O=Studio, CN=Studio CA");
+}
+
+/// Makes, with openssl, a CA in `root.pem` and `root.key`, and one that it has signed in `ca.pem` and
+/// `ca.key`. `name` has a line for each attribute of the root's name, as openssl's configuration has
+/// it; the other has an attribute more.
+fn make_authorities(folder: &Path, name: &str, extensions: &str) {
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    let request = "[req]\ndistinguished_name = name\nprompt = no\nutf8 = yes\n";
+    let extensions = format!(
+        "[ca]\nbasicConstraints = critical, CA:TRUE\nsubjectKeyIdentifier = hash\n{extensions}\n"
+    );
+    let below = "authorityKeyIdentifier = keyid\n[name]\n9.OU = below\n";
+    fs::write(folder.join("root.cnf"), format!("{request}{extensions}[name]\n{name}\n")).unwrap();
+    fs::write(folder.join("ca.cnf"), format!("{request}{extensions}{below}{name}\n")).unwrap();
+    let request = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc";
+    openssl(&format!(
+        "{request} -x509 -config root.cnf -extensions ca -days 30 -keyout root.key -out root.pem"
+    ));
+    openssl(&format!("{request} -config ca.cnf -keyout ca.key -out ca.csr"));
+    openssl(
+        "x509 -req -in ca.csr -CA root.pem -CAkey root.key -set_serial 2 -days 20 -extfile ca.cnf \
+         -extensions ca -out ca.pem",
+    );
+}
+
+const SIGNS: &str = "keyUsage = critical, keyCertSign, cRLSign";
+
+#[test]
+fn a_ca_of_any_name_signs_what_others_accept() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let names = [
+        ("two components", "0.DC = com\n1.DC = example\nCN = Studio CA"),
+        ("two units", "0.OU = sound\n1.OU = light\nCN = Studio CA"),
+        ("an RDN of two attributes", "OU = sound\n+CN = Studio CA"),
+        ("another order", "CN = Studio CA\nO = Studio\nC = DE"),
+        ("letters", "CN = Bücherei"),
+    ];
+    for (what, name) in names {
+        let folder = tempfile::tempdir().unwrap();
+        make_authorities(folder.path(), name, SIGNS);
+        accepted_below_authorities(folder.path(), what);
+    }
+    // A T61String, as Netscape wrote it: openssl makes it if nothing else is allowed (bit 2).
+    let folder = tempfile::tempdir().unwrap();
+    make_authorities(folder.path(), "CN = Studio CA\n[req]\nstring_mask = MASK:4", SIGNS);
+    accepted_below_authorities(folder.path(), "a T61String");
+    let root = CertificateDer::from_pem_file(folder.path().join("root.pem")).unwrap();
+    let t61 = [&[20, 9][..], b"Studio CA"].concat();
+    assert!(root.windows(t61.len()).any(|part| part == t61), "the name is not a T61String");
+}
+
+/// What both CAs that [`make_authorities`] has made sign is good for openssl, rustls and us.
+fn accepted_below_authorities(folder: &Path, what: &str) {
+    for (ca, untrusted) in [("root", &[][..]), ("ca", &["-untrusted", "ca.pem"])] {
+        let authority = format!("{ca}.pem");
+        let by = ["--dir", ".", "--ca", &authority, "--force"];
+        good(folder, &[&["server", "alex.local", "--ip", "10.0.0.7"][..], &by].concat());
+        good(folder, &[&["client", "laptop"][..], &by].concat());
+        for (file, purpose) in [("alex.crt", "sslserver"), ("laptop.crt", "sslclient")] {
+            good(folder, &["verify", file, "--ca", "root.pem"]);
+            let mut openssl = Command::new("openssl");
+            openssl.args(["verify", "-x509_strict", "-purpose", purpose, "-CAfile", "root.pem"]);
+            let output = openssl.args(untrusted).arg(file).current_dir(folder).output().unwrap();
+            assert!(output.status.success(), "{what}, {file} by {ca}: {output:?}");
+            let Some(mut certtool) = tool("certtool") else { continue };
+            certtool.args(["--verify", "--load-ca-certificate", "root.pem", "--infile", file]);
+            let output = certtool.current_dir(folder).output().unwrap();
+            assert!(output.status.success(), "{what}, {file} by {ca}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_ca_may_not_sign_is_not_written() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let permitted = "nameConstraints = critical, permitted;DNS:home.arpa, \
+                     permitted;IP:10.0.0.0/255.0.0.0, excluded;DNS:pi.home.arpa";
+    let in_words = "permits only home.arpa and names below it, 10.0.0.0/8, and excludes \
+                    pi.home.arpa and names below it";
+    let excluded = "nameConstraints = critical, excluded;DNS:.local";
+    let cases: &[(&str, &str, &[&str], &str)] = &[
+        ("keyUsage = critical, cRLSign", "", &["server", "alex.local"], "lacks keyCertSign: sign"),
+        (SIGNS, "extendedKeyUsage = clientAuth", &["server", "alex.local"], "not sign for servers"),
+        (SIGNS, "extendedKeyUsage = serverAuth", &["client", "laptop"], "not sign for clients"),
+        (SIGNS, permitted, &["server", "alex.local"], in_words),
+        (SIGNS, permitted, &["server", "alex.home.arpa", "--ip", "192.168.1.1"], in_words),
+        (SIGNS, permitted, &["server", "a.home.arpa", "b.pi.home.arpa"], in_words),
+        (SIGNS, excluded, &["server", "alex.local"], "excludes names below local; take a name"),
+    ];
+    for (usage, more, command, part) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        make_authorities(folder.path(), "CN = Studio CA", &format!("{usage}\n{more}"));
+        for ca in ["root.pem", "ca.pem"] {
+            let (code, said) = refused(folder.path(), &[*command, &["--ca", ca]].concat());
+            assert_eq!(code, 78, "{said}");
+            assert!(said.contains(part) && said.contains("CN=Studio CA"), "{part:?}: {said}");
+            let made = folder.path().join("certs");
+            assert!(!made.exists() || listing(&made).is_empty(), "{said}");
+        }
+    }
+
+    // A permitted name passes; a certificate from elsewhere is explained in the same words.
+    let folder = tempfile::tempdir().unwrap();
+    make_authorities(folder.path(), "CN = Studio CA", &format!("{SIGNS}\n{permitted}"));
+    good(folder.path(), &["server", "alex.home.arpa", "--ip", "10.0.0.7", "--ca", "root.pem"]);
+    let shown = good(folder.path(), &["show", "root.pem"]);
+    assert_eq!(property(&shown, "limits"), in_words);
+    let sign = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=alex -addext \
+                subjectAltName=DNS:alex.local -addext basicConstraints=critical,CA:FALSE -CA root.pem \
+                -CAkey root.key -keyout alex.key -out alex.crt";
+    let output = Command::new("openssl").args(sign.split(' ')).current_dir(folder.path()).output();
+    assert!(output.unwrap().status.success());
+    let (code, said) = refused(folder.path(), &["verify", "alex.crt", "--ca", "root.pem"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains(&format!("limits (name constraints) of CN=Studio CA, which {in_words}; "))
+    );
+}
+
+#[test]
+fn a_clock_that_is_slow_signs_nothing() {
+    let folder = initialised();
+    let made = folder.path().join("certs");
+    let early = Workshop::ca("the early CA", |it| it.not_before = (SystemTime::now() + DAY).into());
+    fs::write(made.join("early.pem"), early.pem()).unwrap();
+    fs::write(made.join("early.key"), early.key().serialize_pem()).unwrap();
+    let before = contents(&made);
+    let by = ["--ca", "certs/early.pem"];
+    for command in [
+        &["server", "--renew"][..],
+        &["server", "alex.local", "--force"],
+        &["client", "--renew", "laptop"],
+        &["client", "tablet"],
+    ] {
+        let (code, said) = refused(folder.path(), &[command, &by].concat());
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains("the CA CN=the early CA is not valid before "), "{said}");
+        assert!(said.contains("clock says ") && said.contains("set the clock"), "{said}");
+    }
+
+    // Where the CA is old enough, the certificate that would be replaced tells.
+    let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    params.not_before = (SystemTime::now() + DAY).into();
+    let ca = Workshop::ca("another CA", |_| {});
+    let key = KeyPair::from_pem(&read(&folder, "alex.key")).unwrap();
+    fs::write(made.join("alex.crt"), params.signed_by(&key, &ca).unwrap().pem()).unwrap();
+    let (code, said) = refused(folder.path(), &["server", "--renew"]);
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("certs/alex.crt is not valid before "), "{said}");
+    fs::write(made.join("alex.crt"), &before["alex.crt"]).unwrap();
+    assert_eq!(contents(&made), before);
 }
 
 #[test]
@@ -736,6 +902,11 @@ fn mistakes_on_the_command_line_are_one_line_each() {
         (&["server", "x", "--days", "0"], 64, "--days 0: 1 to 36500"),
         (&["server", "x", "--file", "../x"], 64, "cannot be the name of a file in certs"),
         (&["server", "x", "--key-type", "dsa"], 64, "take ecdsa or ed25519"),
+        (&["server", "alex.local."], 64, "no dot at its end: write alex.local"),
+        (&["init", "--name", "*.192.168.1.1"], 64, "192.168.1.1 is an address: give each"),
+        (&["server", "*.local"], 64, "fewer than two labels behind it: give each name by itself"),
+        (&["server", "--renew", "--key-type", "ecdsa"], 64, "--renew keeps the key"),
+        (&["client", "laptop", "--renew", "--key-type=ed25519"], 64, "--renew keeps the key"),
         (&["server", "x", "--renew"], 66, "certs/x.key is not there to be kept"),
         (&["server", "x", "--ca", "missing.pem"], 66, "missing.pem"),
         (&["server", "x", "--ca", "certs/alex.crt"], 78, "CN=localhost is not a CA's"),

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use echo_alex::authority::{
-    Authority, Files, Key, KeyType, Subject, check_common_name, host_name, own_names,
+    Authority, Files, Key, KeyType, Subject, check_clock, check_common_name, host_name, own_names,
 };
-use echo_alex::certificate::{Certificate, Purpose, describe, is_host, verify, verify_key};
+use echo_alex::certificate::{
+    Certificate, Purpose, check_host, describe, is_host, verify, verify_key,
+};
 use echo_alex::exit::{Exit, Failure};
 use echo_alex::{output, tls};
 
@@ -319,18 +321,14 @@ fn old_certificate(options: &Options, file: &str) -> Result<Option<Certificate>,
         return Ok(None);
     }
     let chain = tls::load_certificates(&path)?;
-    Certificate::parse(&chain[0])
-        .map(Some)
-        .map_err(|why| Failure::config(format!("{}: damaged: {why}", path.display())))
+    let old = Certificate::parse(&chain[0])
+        .map_err(|why| Failure::config(format!("{}: damaged: {why}", path.display())))?;
+    check_clock(&path.display().to_string(), &old)?;
+    Ok(Some(old))
 }
 
 fn check_hosts(names: &[String]) -> Result<(), Failure> {
-    match names.iter().find(|name| !is_host(name)) {
-        None => Ok(()),
-        Some(name) => Err(Failure::usage(format!(
-            "{name:?} is neither a host name (letters, digits, hyphens, dots) nor an address"
-        ))),
-    }
+    names.iter().try_for_each(|name| check_host(name))
 }
 
 /// `alex` for `alex.local`; an address as it is.
@@ -463,6 +461,12 @@ impl Options {
             None => Ok(()),
             Some(option) => Err(Failure::usage(format!("{command} takes no --{option}"))),
         }?;
+        if self.renew && given.iter().any(|option| option == "key-type") {
+            return Err(Failure::usage(
+                "--renew keeps the key that is there, and with it its type: leave out --key-type, or \
+                 make a new key with --force",
+            ));
+        }
         if command == "init" && !self.arguments.is_empty() {
             return Err(Failure::usage("init takes names as --name NAME"));
         }
