@@ -1,13 +1,9 @@
-//! A certificate authority (CA) of one's own: it makes keys, signs certificates, and puts both into
-//! files in such a way that a key is never readable by others and no file is ever half there.
+//! A certificate authority (CA) of one's own: it makes keys and signs certificates.
 //!
 //! What is made follows RFC 5280, to the letter where OpenSSL's `-x509_strict` looks.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +13,6 @@ use rcgen::{
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SigningKey,
 };
 use ring::rand::{SecureRandom, SystemRandom};
-use rustls::pki_types::CertificateDer;
-use tempfile::NamedTempFile;
 use x509_parser::asn1_rs::{Any, BitString, FromDer, Sequence, ToDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
@@ -29,6 +23,12 @@ use crate::exit::{Exit, Failure};
 use crate::tls::{self, Chain};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a CA lasts, in days, where nothing is said: to replace one, every client is visited.
+pub const CA_DAYS: u32 = 3650;
+
+/// How long what it signs lasts, in days, where nothing is said.
+pub const DAYS: u32 = 365;
 
 /// The longest common name, in characters (RFC 5280, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
@@ -290,7 +290,7 @@ impl Authority {
         }
         let made = params.signed_by(&key.0, &self.issuer).map_err(|error| failed(&error))?;
         let signed = with_issuer(&self.subject, made.der(), self.issuer.key())?;
-        let mut chain = vec![CertificateDer::from(signed)];
+        let mut chain: Chain = vec![signed.into()];
         chain.extend(self.links.iter().cloned());
         self.check(&chain, subject)?;
         let certificate = Certificate::parse(&chain[0]).map_err(|error| failed(&error))?;
@@ -382,11 +382,10 @@ fn is_self_issued(der: &[u8]) -> bool {
 }
 
 /// The certificates as a PEM file holds them (RFC 7468).
-fn pem(chain: &[CertificateDer]) -> String {
+fn pem(chain: &Chain) -> String {
     let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
-    let encode =
-        |der: &CertificateDer| pem::encode_config(&Pem::new("CERTIFICATE", der.to_vec()), config);
-    chain.iter().map(encode).collect()
+    let pems = chain.iter().map(|der| Pem::new("CERTIFICATE", der.to_vec()));
+    pems.map(|it| pem::encode_config(&it, config)).collect()
 }
 
 /// A certificate that was signed.
@@ -471,83 +470,6 @@ fn is_link_local(address: &IpAddr) -> bool {
     }
 }
 
-/// Files that are to appear in a folder, all of them or none.
-///
-/// Each is written under a temporary name beside its place first. Only when all of them are on the
-/// disk do they get their names, in the order in which they were added.
-pub struct Files {
-    folder: PathBuf,
-    force: bool,
-    written: Vec<(PathBuf, NamedTempFile)>,
-}
-
-impl Files {
-    /// Nothing yet, for `folder`, which is made if it is missing. With `force`, files that are
-    /// there already are replaced.
-    pub fn new(folder: &Path, force: bool) -> Result<Self, Failure> {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let failed =
-            |e: io::Error| Failure::system(format_args!("cannot make {}", folder.display()), &e);
-        if !folder.is_dir() {
-            fs::create_dir_all(folder).map_err(failed)?;
-            fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(failed)?;
-        }
-        Ok(Self { folder: folder.into(), force, written: Vec::new() })
-    }
-
-    /// Adds a file that everybody may read.
-    pub fn add(&mut self, name: &str, contents: &str) -> Result<(), Failure> {
-        self.write(name, contents, 0o644)
-    }
-
-    /// Adds a file that only its owner may read, from its first byte on.
-    pub fn add_secret(&mut self, name: &str, contents: &str) -> Result<(), Failure> {
-        self.write(name, contents, 0o600)
-    }
-
-    fn write(&mut self, name: &str, contents: &str, mode: u32) -> Result<(), Failure> {
-        let path = self.folder.join(name);
-        if !self.force && path.symlink_metadata().is_ok() {
-            return Err(exists(&path));
-        }
-        let write = || {
-            // Made with mode 0600; what is to be public becomes so afterwards.
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
-            file.write_all(contents.as_bytes())?;
-            file.as_file().set_permissions(Permissions::from_mode(mode))?;
-            file.as_file().sync_all()?;
-            Ok(file)
-        };
-        let file = write().map_err(|error: io::Error| cannot_write(&path, &error))?;
-        self.written.push((path, file));
-        Ok(())
-    }
-
-    /// Gives all of them their names.
-    pub fn finish(self) -> Result<(), Failure> {
-        for (path, file) in self.written {
-            let persisted =
-                if self.force { file.persist(&path) } else { file.persist_noclobber(&path) };
-            persisted.map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => exists(&path),
-                _ => cannot_write(&path, &error.error),
-            })?;
-        }
-        // A name is on the disk when its folder is. Some file systems cannot be asked.
-        let _ = fs::File::open(&self.folder).and_then(|folder| folder.sync_all());
-        Ok(())
-    }
-}
-
-fn exists(path: &Path) -> Failure {
-    let path = path.display();
-    Failure::new(Exit::Failure, format!("{path} is there already; --force would replace it"))
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::system(format_args!("cannot write {}", path.display()), error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -572,28 +494,5 @@ mod tests {
         different.sort();
         different.dedup();
         assert_eq!(different.len(), names.len(), "{names:?}");
-    }
-
-    #[test]
-    fn files_appear_together_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = Files::new(folder.path(), false).unwrap();
-        files.add("one", "1").unwrap();
-        files.add_secret("two", "2").unwrap();
-        assert!(!folder.path().join("one").exists());
-        drop(files);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_file_that_comes_while_ours_is_written_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = Files::new(folder.path(), false).unwrap();
-        files.add("one", "ours").unwrap();
-        fs::write(folder.path().join("one"), "theirs").unwrap();
-        let refused = files.finish().unwrap_err();
-        assert!(refused.message.contains("is there already"), "{refused}");
-        assert_eq!(fs::read_to_string(folder.path().join("one")).unwrap(), "theirs");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

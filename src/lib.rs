@@ -35,6 +35,7 @@ pub mod tls;
 pub mod trust;
 pub mod certificate;
 pub mod authority;
+pub mod file_set;
 pub mod close;
 pub mod deadline;
 pub mod clock;

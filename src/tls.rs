@@ -16,6 +16,7 @@ use rustls::{Error, InconsistentKeys, RootCertStore, SupportedProtocolVersion};
 
 use crate::config;
 use crate::exit::{Exit, Failure};
+use crate::file_set::is_unsettled;
 use crate::files;
 
 /// What a TLS listener gives to each of its sessions.
@@ -210,8 +211,16 @@ pub(crate) fn identity_failure(identity: Option<&config::Identity>, error: &Erro
     let Some(config::Identity { certificate, key }) = identity else {
         return Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
     };
+    let is_unsettled = certificate.parent().is_some_and(is_unsettled);
     let (certificate, key) = (certificate.display(), key.display());
     match error {
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) if is_unsettled => {
+            Failure::config(format!(
+                "{key} is not the key of {certificate}, since echo-alex-certs was interrupted \
+                 between the two, or is at work: run echo-alex-certs verify {certificate} as the \
+                 owner of the folder, which completes them"
+            ))
+        }
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Failure::config(format!(
             "{key} is not the key of {certificate}: compare openssl pkey -in {key} -pubout with \
              openssl x509 -in {certificate} -noout -pubkey, and make them anew if they differ"

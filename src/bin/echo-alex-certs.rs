@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use echo_alex::authority::{
-    Authority, Files, Key, KeyType, Subject, check_clock, check_common_name, host_name, own_names,
+    Authority, CA_DAYS, DAYS, Key, KeyType, Subject, check_clock, check_common_name, host_name,
+    own_names,
 };
 use echo_alex::certificate::{
     Certificate, Purpose, check_host, describe, is_host, verify, verify_key,
 };
 use echo_alex::exit::{Exit, Failure};
+use echo_alex::file_set::{FileSet, settle};
 use echo_alex::{output, tls};
 
 const PROGRAM: &str = "echo-alex-certs";
@@ -44,12 +46,6 @@ Usage: echo-alex-certs COMMAND [OPTIONS]
   -h, -V         Show this, or the version
 ";
 
-/// How long a CA lasts, in days, where nothing is said: to replace one, every client is visited.
-const CA_DAYS: u32 = 3650;
-
-/// How long what it signs lasts, in days, where nothing is said.
-const DAYS: u32 = 365;
-
 /// The most days that may be asked for: a hundred years.
 const DAYS_MAX: u32 = 36_500;
 
@@ -59,6 +55,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Exit, Failure> {
     let options = Options::parse()?;
+    options.settle()?;
     match options.command.as_str() {
         "help" => print(HELP)?,
         "version" => print(&format!("echo-alex-certs {}\n", env!("CARGO_PKG_VERSION")))?,
@@ -77,7 +74,7 @@ fn init(options: &Options) -> Result<(), Failure> {
     let names = if options.names.is_empty() { own_names() } else { options.names.clone() };
     check_hosts(&names)?;
     let days = options.days.unwrap_or(DAYS).max(CA_DAYS);
-    let mut files = Files::new(&options.dir, options.force)?;
+    let mut files = FileSet::new(&options.dir, options.force)?;
     let authority = Authority::make(&default_ca_name(), options.key_type, days)?;
     let mut made = vec![add_authority(&mut files, &authority, options)?];
     let subjects =
@@ -111,7 +108,7 @@ fn ca(options: &Options) -> Result<(), Failure> {
         _ => return Err(Failure::usage("ca takes one NAME at most; see echo-alex-certs --help")),
     };
     check_common_name(&name)?;
-    let mut files = Files::new(&options.dir, options.force)?;
+    let mut files = FileSet::new(&options.dir, options.force)?;
     let authority = Authority::make(&name, options.key_type, options.days.unwrap_or(CA_DAYS))?;
     let made = add_authority(&mut files, &authority, options)?;
     files.finish()?;
@@ -134,6 +131,8 @@ fn server(options: &Options) -> Result<(), Failure> {
             ));
         }
     };
+    check_file_name(options, &file)?;
+    let files = FileSet::new(&options.dir, options.force || options.renew)?;
     if let Some(old) = old_certificate(options, &file)? {
         if !old.for_servers {
             return Err(Failure::usage(format!(
@@ -148,7 +147,7 @@ fn server(options: &Options) -> Result<(), Failure> {
     if names.is_empty() {
         return Err(Failure::usage(format!("{file}.crt gives no names: server --renew NAME...")));
     }
-    identity(options, &file, &Subject::Server(names))
+    identity(options, files, &file, &Subject::Server(names))
 }
 
 fn client(options: &Options) -> Result<(), Failure> {
@@ -158,16 +157,18 @@ fn client(options: &Options) -> Result<(), Failure> {
     let name = text(name)?;
     check_common_name(&name)?;
     let file = options.file.clone().unwrap_or_else(|| name.clone());
+    check_file_name(options, &file)?;
+    let files = FileSet::new(&options.dir, options.force || options.renew)?;
     if old_certificate(options, &file)?.is_some_and(|old| !old.for_clients) {
         return Err(Failure::usage(format!(
             "{file}.crt is a server's certificate: echo-alex-certs server --renew --file {file}"
         )));
     }
-    identity(options, &file, &Subject::Client(name))
+    identity(options, files, &file, &Subject::Client(name))
 }
 
-/// Signs for `subject`, with a new key or, to renew, with the one that is there.
-fn identity(options: &Options, file: &str, subject: &Subject) -> Result<(), Failure> {
+/// Refuses names that lead out of the folder, are hidden, or would be the CA's.
+fn check_file_name(options: &Options, file: &str) -> Result<(), Failure> {
     let plain_name = Path::new(file).file_name().is_some_and(|name| name == file);
     if !plain_name || file.starts_with('.') {
         return Err(Failure::usage(format!(
@@ -178,10 +179,19 @@ fn identity(options: &Options, file: &str, subject: &Subject) -> Result<(), Fail
     if file == "signing" {
         return Err(Failure::usage("signing.key is the CA's: choose another name with --file"));
     }
+    Ok(())
+}
+
+/// Signs for `subject`, with a new key or, to renew, with the one that is there.
+fn identity(
+    options: &Options,
+    mut files: FileSet,
+    file: &str,
+    subject: &Subject,
+) -> Result<(), Failure> {
     let ca = options.ca();
     let authority = Authority::load(&ca, &ca.with_extension("key"))?;
     let key_name = format!("{file}.key");
-    let mut files = Files::new(&options.dir, options.force || options.renew)?;
     let key = if options.renew {
         let path = options.dir.join(&key_name);
         if !path.exists() {
@@ -283,7 +293,7 @@ fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
 
 /// Adds `signing.pem` and `signing.key`; gives the line that says what was made.
 fn add_authority(
-    files: &mut Files,
+    files: &mut FileSet,
     authority: &Authority,
     options: &Options,
 ) -> Result<String, Failure> {
@@ -295,7 +305,7 @@ fn add_authority(
 
 /// Signs a certificate and adds it; gives the line that says what was made.
 fn add_certificate(
-    files: &mut Files,
+    files: &mut FileSet,
     authority: &Authority,
     options: &Options,
     file: &str,
@@ -469,6 +479,31 @@ impl Options {
         }
         if command == "init" && !self.arguments.is_empty() {
             return Err(Failure::usage("init takes names as --name NAME"));
+        }
+        Ok(())
+    }
+
+    /// Completes or removes what an interrupted run has left in the folders that are read. Whoever only
+    /// reads may lack the permission, and is told.
+    fn settle(&self) -> Result<(), Failure> {
+        let reads = matches!(self.command.as_str(), "show" | "verify");
+        let (ca, files) = (self.ca(), self.arguments.iter().map(Path::new));
+        let named = files.chain(self.key.as_deref()).filter(|_| reads);
+        let mut folders: Vec<&Path> =
+            named.chain([ca.as_path()]).filter_map(Path::parent).collect();
+        folders.push(&self.dir);
+        folders.sort_unstable();
+        folders.dedup();
+        for folder in folders {
+            match settle(folder) {
+                Ok(false) => {}
+                Ok(true) => output::note(format_args!(
+                    "{PROGRAM}: {}: completed what an interrupted run had begun",
+                    folder.display()
+                )),
+                Err(failure) if reads => output::note(format_args!("{PROGRAM}: {failure}")),
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(())
     }

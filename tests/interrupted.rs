@@ -1,0 +1,344 @@
+//! echo-alex-certs, killed or refused by the kernel at each of its steps: the files in a folder are
+//! all old or all new, and nothing else is left.
+
+mod util;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+use util::{Running, tool};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_echo-alex-certs");
+
+/// The calls that change a folder, as strace takes them on every processor.
+const CALLS: &str = "?mkdir,?mkdirat,?link,?linkat,?rename,?renameat,?renameat2,?unlink,?unlinkat,\
+                     ?rmdir,?fsync,?fchmod";
+
+type Contents = BTreeMap<String, (u32, Vec<u8>)>;
+
+fn certs(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs it to its good end.
+fn good(folder: &Path, arguments: &[&str]) {
+    let output = certs(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+/// Mode and bytes of each file in `certs`, hidden ones too. A folder has no bytes.
+fn contents(folder: &Path) -> Contents {
+    let entries = fs::read_dir(folder.join("certs")).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            let bytes = fs::read(entry.path()).unwrap_or_default();
+            (entry.file_name().into_string().unwrap(), (mode, bytes))
+        })
+        .collect()
+}
+
+/// A folder in which `certs` holds this.
+fn folder_with(files: &Contents) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("certs")).unwrap();
+    for (name, (mode, bytes)) in files {
+        let path = folder.path().join("certs").join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777)).unwrap();
+    }
+    folder
+}
+
+/// A set, and beside it a file of the user's and one of openssl's.
+fn a_set() -> Contents {
+    let folder = tempfile::tempdir().unwrap();
+    good(folder.path(), &["init", "--name", "localhost"]);
+    fs::write(folder.path().join("certs/README"), "mine").unwrap();
+    fs::write(folder.path().join("certs/signing.srl"), "07").unwrap();
+    contents(folder.path())
+}
+
+/// Runs it under strace, which spoils calls as `inject` says; gives how it ended and which of
+/// [`CALLS`] it made.
+fn spoilt(folder: &Path, inject: &[String], arguments: &[&str]) -> Option<(Output, Vec<String>)> {
+    let trace = folder.join("trace");
+    let mut strace = tool("strace")?;
+    strace.args(["-f", "-qq", "-e", &format!("trace={CALLS}"), "-o"]).arg(&trace);
+    for inject in inject {
+        strace.args(["-e", &format!("inject={inject}")]);
+    }
+    strace.current_dir(folder).arg(PROGRAM).args(arguments).stdin(Stdio::null());
+    let output = strace.output().unwrap();
+    if String::from_utf8_lossy(&output.stderr).contains("not permitted") {
+        eprintln!("left out: strace may not trace here");
+        return None;
+    }
+    let trace = fs::read_to_string(trace).unwrap();
+    let name = |line: &str| {
+        // The process stands before the call.
+        let (name, _) = line.trim_start_matches(char::is_numeric).trim().split_once('(')?;
+        Some(name.to_owned())
+    };
+    Some((output, trace.lines().filter_map(name).collect()))
+}
+
+/// Each call of a run as strace counts them: "rename", 2 for the second rename.
+fn numbered(calls: Vec<String>) -> Vec<(String, usize)> {
+    let mut seen = BTreeMap::new();
+    let mut number = |call: String| {
+        let count = seen.entry(call.clone()).or_insert(0);
+        *count += 1;
+        (call, *count)
+    };
+    calls.into_iter().map(&mut number).collect()
+}
+
+/// The files are those of `before`, or all of `changed` and none else are new, and fit each other.
+fn assert_whole(folder: &Path, before: &Contents, changed: &[&str], what: &str) -> bool {
+    let after = contents(folder);
+    let names = |contents: &Contents| contents.keys().cloned().collect::<Vec<_>>();
+    let differ: Vec<&str> = after
+        .iter()
+        .filter(|(name, it)| before.get(*name) != Some(it))
+        .map(|(n, _)| &**n)
+        .collect();
+    if differ.is_empty() {
+        assert_eq!(names(&after), names(before), "{what}");
+        return false;
+    }
+    assert_eq!(differ, changed, "{what}: files of two sets");
+    let is_new = |name: &&&str| !before.contains_key(**name);
+    let mut expected = names(before);
+    expected.extend(changed.iter().filter(is_new).map(ToString::to_string));
+    expected.sort();
+    assert_eq!(names(&after), expected, "{what}: something is left, or lost");
+    true
+}
+
+const ALL: [&str; 6] =
+    ["alex.crt", "alex.key", "laptop.crt", "laptop.key", "signing.key", "signing.pem"];
+
+/// Kills `arguments` at each call; `next` is run after it, must succeed, and settles the matter.
+fn killed_at_each_step(
+    before: &Contents,
+    inject: &[String],
+    arguments: &[&str],
+    changed: &[&str],
+    next: &[&str],
+) {
+    let folder = folder_with(before);
+    let Some((output, calls)) = spoilt(folder.path(), inject, arguments) else { return };
+    assert!(output.status.success(), "{output:?}");
+    assert!(assert_whole(folder.path(), before, changed, "nothing was killed"));
+    let (mut old, mut new) = (0, 0);
+    for (call, count) in numbered(calls) {
+        let what = format!("{arguments:?} killed at {call} {count}");
+        let folder = folder_with(before);
+        let mut inject = inject.to_vec();
+        inject.retain(|it| !it.starts_with(&format!("{call}:")));
+        inject.push(format!("{call}:signal=KILL:when={count}"));
+        let (output, _) = spoilt(folder.path(), &inject, arguments).unwrap();
+        assert!(!output.status.success(), "{what}: {output:?}");
+        let output = certs(folder.path(), next);
+        assert!(output.status.success(), "{what}: {output:?}");
+        if assert_whole(folder.path(), before, changed, &what) {
+            new += 1;
+        } else {
+            old += 1;
+        }
+    }
+    assert!(old > 3 && new > 3, "{arguments:?}: {old} times old, {new} times new");
+}
+
+#[test]
+fn a_set_that_is_killed_at_any_step_is_old_or_new_for_the_next_program() {
+    let before = a_set();
+    let verify = ["verify", "certs/alex.crt", "certs/laptop.crt"];
+    killed_at_each_step(&before, &[], &["init", "--name", "localhost", "--force"], &ALL, &verify);
+}
+
+#[test]
+fn a_pair_that_is_killed_at_any_step_is_old_or_new_for_the_next_program() {
+    let before = a_set();
+    let force = ["server", "localhost", "--file", "alex", "--force"];
+    let verify = ["verify", "certs/alex.crt"];
+    killed_at_each_step(&before, &[], &force, &["alex.crt", "alex.key"], &verify);
+
+    // A new one, where writing another settles it.
+    let new = ["client", "tablet"];
+    let next = ["verify", "--dir", "certs", "certs/laptop.crt"];
+    killed_at_each_step(&before, &[], &new, &["tablet.crt", "tablet.key"], &next);
+}
+
+#[test]
+fn where_a_file_has_one_name_only_a_set_is_whole_all_the_same() {
+    let before = a_set();
+    // As FAT answers.
+    let no_links = ["link", "linkat"].map(|call| format!("{call}:error=EPERM"));
+    let force = ["server", "localhost", "--file", "alex", "--force"];
+    let verify = ["verify", "certs/alex.crt"];
+    let used: Vec<String> = no_links.into_iter().filter(|it| knows(it)).collect();
+    killed_at_each_step(&before, &used, &force, &["alex.crt", "alex.key"], &verify);
+}
+
+/// Whether strace knows this call: not every processor has each.
+fn knows(inject: &str) -> bool {
+    let Some(mut strace) = tool("strace") else { return false };
+    let output = strace.args(["-qq", "-e", &format!("inject={inject}"), "true"]).output().unwrap();
+    output.status.success()
+}
+
+#[test]
+fn a_call_that_fails_at_any_step_changes_nothing_or_all() {
+    let before = a_set();
+    let arguments = ["init", "--name", "localhost", "--force"];
+    let folder = folder_with(&before);
+    let Some((_, calls)) = spoilt(folder.path(), &[], &arguments) else { return };
+    let mut refused = 0;
+    for (call, count) in numbered(calls) {
+        let what = format!("{call} {count} fails");
+        let folder = folder_with(&before);
+        let inject = format!("{call}:error=EBUSY:when={count}");
+        let (output, _) = spoilt(folder.path(), &[inject], &arguments).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            assert_eq!(said, "", "{what}");
+            good(folder.path(), &["verify", "certs/alex.crt", "certs/laptop.crt"]);
+            assert!(assert_whole(folder.path(), &before, &ALL, &what), "{what}: nothing is new");
+        } else if said.contains(" are in their places, but ") {
+            assert!(call.starts_with("rmdir"), "{what}: {said}");
+            good(folder.path(), &["verify", "certs/alex.crt", "certs/laptop.crt"]);
+            assert!(assert_whole(folder.path(), &before, &ALL, &what), "{what}: nothing is new");
+        } else {
+            refused += 1;
+            assert!(said.starts_with("echo-alex-certs: cannot write "), "{what}: {said}");
+            assert_eq!(said.lines().count(), 1, "{what}: {said}");
+            assert!(contents(folder.path()) == before, "{what}: something changed");
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[test]
+fn an_interruption_between_the_renames_comes_too_late() {
+    let before = a_set();
+    let arguments = ["init", "--name", "localhost", "--force"];
+    let folder = folder_with(&before);
+    let Some((_, calls)) = spoilt(folder.path(), &[], &arguments) else { return };
+    let renames: Vec<_> = calls.into_iter().filter(|call| call.starts_with("rename")).collect();
+    for (call, count) in numbered(renames) {
+        for signal in ["INT", "TERM", "HUP"] {
+            let folder = folder_with(&before);
+            let inject = format!("{call}:signal={signal}:when={count}");
+            let (output, _) = spoilt(folder.path(), &[inject], &arguments).unwrap();
+            assert!(output.status.success(), "SIG{signal} at {call} {count}: {output:?}");
+            assert!(assert_whole(folder.path(), &before, &ALL, signal));
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_leaves_every_file_as_it_was() {
+    for blocked in ALL {
+        let mut before = a_set();
+        before.remove(blocked);
+        let folder = folder_with(&before);
+        fs::create_dir(folder.path().join("certs").join(blocked)).unwrap();
+        let before = contents(folder.path());
+        let output = certs(folder.path(), &["init", "--name", "localhost", "--force"]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("echo-alex-certs: certs/{blocked} is a directory");
+        assert!(said.starts_with(&expected), "{said}");
+        assert!(contents(folder.path()) == before, "{blocked}: something changed");
+    }
+}
+
+#[test]
+fn a_set_that_counts_does_not_replace_what_came_after_it() {
+    let before = a_set();
+    let folder = folder_with(&before);
+    // The last rename is that of the key.
+    let Some((_, calls)) = spoilt(folder.path(), &[], &["client", "tablet"]) else { return };
+    let last = numbered(calls).into_iter().rfind(|(call, _)| call.starts_with("rename")).unwrap();
+    let folder = folder_with(&before);
+    let inject = format!("{}:signal=KILL:when={}", last.0, last.1);
+    spoilt(folder.path(), &[inject], &["client", "tablet"]).unwrap();
+    let place = folder.path().join("certs/tablet.key");
+    assert!(!place.exists() && folder.path().join("certs/tablet.crt").exists());
+    fs::write(&place, "mine").unwrap();
+
+    let output = certs(folder.path(), &["client", "phone"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("cannot write certs/tablet.key: file exists; certs/.echo-alex"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&place).unwrap(), "mine");
+
+    fs::remove_file(&place).unwrap();
+    let output = certs(folder.path(), &["verify", "certs/tablet.crt"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "echo-alex-certs: certs: completed what an interrupted run had begun\n");
+    assert!(place.exists());
+}
+
+#[test]
+fn of_many_at_a_time_one_works_and_the_others_wait() {
+    let before = a_set();
+    let folder = folder_with(&before);
+    let start = |_| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["server", "localhost", "--file", "alex", "--force"]);
+        command.current_dir(folder.path());
+        Running::start(command)
+    };
+    let all: Vec<Running> = (0..10).map(start).collect();
+    for mut running in all {
+        assert!(running.finish().success());
+    }
+    assert!(assert_whole(folder.path(), &before, &["alex.crt", "alex.key"], "ten at a time"));
+    good(folder.path(), &["verify", "certs/alex.crt"]);
+}
+
+#[test]
+fn the_folder_may_be_the_current_one_or_a_link() {
+    let before = a_set();
+    let folder = folder_with(&before);
+    let made = folder.path().join("certs");
+    let output = certs(&made, &["server", "localhost", "--file", "alex", "--force", "--dir", "."]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(assert_whole(folder.path(), &before, &["alex.crt", "alex.key"], "."));
+    std::os::unix::fs::symlink("certs", folder.path().join("link")).unwrap();
+    good(folder.path(), &["server", "x.local", "--dir", "link"]);
+    assert!(made.join("x.key").exists());
+    good(folder.path(), &["verify", "--dir", "link", "link/x.crt"]);
+}
+
+#[test]
+fn the_daemon_says_how_to_complete_a_pair_that_was_interrupted() {
+    let before = a_set();
+    let folder = folder_with(&before);
+    let force = ["server", "localhost", "--file", "alex", "--force"];
+    let Some((_, calls)) = spoilt(folder.path(), &[], &force) else { return };
+    let last = numbered(calls).into_iter().rfind(|(call, _)| call.starts_with("rename")).unwrap();
+    let folder = folder_with(&before);
+    spoilt(folder.path(), &[format!("{}:signal=KILL:when={}", last.0, last.1)], &force).unwrap();
+    let config = folder.path().join("echo-alex.toml");
+    fs::write(&config, util::TLS.replace("\"alex.", "\"certs/alex.")).unwrap();
+    let (code, _, said) = util::run(&["--check", "-c", config.to_str().unwrap()]);
+    assert_eq!(code, 78, "{said}");
+    let cure =
+        format!("run echo-alex-certs verify {}", folder.path().join("certs/alex.crt").display());
+    assert!(said.contains("was interrupted between the two") && said.contains(&cure), "{said}");
+    good(folder.path(), &["verify", "certs/alex.crt"]);
+    let (code, _, said) = util::run(&["--check", "-c", config.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}");
+}
