@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use echo_alex::authority::{CA_DAYS, DAYS};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
@@ -949,4 +950,33 @@ fn help_fits_a_screen() {
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
     }
     assert!(good(folder.path(), &["-V"]).starts_with("echo-alex-certs 0."));
+}
+
+#[test]
+fn the_days_are_those_that_the_documents_tell() {
+    let folder = initialised();
+    for (file, days) in [("certs/alex.crt", DAYS), ("certs/signing.pem", CA_DAYS)] {
+        let shown = good(folder.path(), &["show", file]);
+        let (begin, end) = property(&shown, "valid").split_once(" to ").unwrap();
+        let [begin, end] = [begin, end].map(|it| humantime::parse_rfc3339(it).unwrap());
+        // All begin a day early.
+        assert_eq!(end.duration_since(begin).unwrap(), DAY * (days + 1), "{file}");
+    }
+    let told = format!("({DAYS}; a CA {CA_DAYS})");
+    assert!(good(folder.path(), &["--help"]).contains(&told));
+    let document =
+        |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    for shell in ["bash/echo-alex-certs", "zsh/_echo-alex-certs", "fish/echo-alex-certs.fish"] {
+        let text = document(&format!("packaging/completions/{shell}"));
+        // bash shows no help.
+        assert!(text.contains(&told) || shell.starts_with("bash"), "{shell}");
+    }
+    let told = format!(".Sy {DAYS}\ndays, and\n.Sy {CA_DAYS}\nfor a CA.\n");
+    assert!(document("docs/man/echo-alex-certs.1").contains(&told));
+    assert_eq!(DAYS, 365, "the README says a year");
+    assert!(document("README.md").contains("A certificate is good for a year."));
+    let text = document("certs/README.md");
+    let told: Vec<&str> =
+        text.split("-days ").skip(1).map(|it| &it[..it.find(' ').unwrap()]).collect();
+    assert_eq!(told, [CA_DAYS, DAYS, DAYS].map(|days| days.to_string()));
 }
