@@ -39,7 +39,8 @@ use signal_hook::flag::register_conditional_default;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// Files that are to appear in a folder. Dropped before [`FileSet::finish`], it leaves nothing.
+/// Files that are to appear in a folder, all of them or none: see the module. Dropped before
+/// [`FileSet::finish`], it leaves nothing.
 pub struct FileSet {
     folder: PathBuf,
     force: bool,
@@ -139,7 +140,17 @@ pub fn settle(folder: &Path) -> Result<bool, Failure> {
     if !is_unsettled(folder) {
         return Ok(false);
     }
-    Journal::open(folder).map(|journal| journal.completed)
+    Journal::open(folder).map(|journal| journal.completed).map_err(|failure| match failure.exit {
+        Exit::NoPermission => Failure::new(
+            failure.exit,
+            format!(
+                "{} has the files of a run that was interrupted or is at work, and is not yours: \
+                 let the owner of the folder run echo-alex-certs verify",
+                folder.join(Journal::NAME).display()
+            ),
+        ),
+        _ => failure,
+    })
 }
 
 /// Whether a program that wrote a set of files to `folder` is at work, or was interrupted.
@@ -170,7 +181,7 @@ impl Journal {
     fn open(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(Self::NAME);
         let lock = lock(&path).map_err(|error| {
-            Failure::system(format_args!("cannot write in {}", folder.display()), &error)
+            Failure::system(format_args!("cannot make {}", path.display()), &error)
         })?;
         let mut journal = Self { folder: folder.into(), path, completed: false, _lock: lock };
         if journal.counts() {
