@@ -391,7 +391,8 @@ fn parse_all(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
 /// Whether a certificate is refused for the name constraints of a CA. rustls passes on an error of
 /// webpki, which is known by its text alone.
 fn breaks_limits(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::Other(_)) && error.to_string().contains("NameConstraint")
+    matches!(error, CertificateError::Other(_))
+        && error.to_string().contains("NameConstraintViolation")
 }
 
 /// Says which CA may not sign for a name in the first certificate of `chain`.

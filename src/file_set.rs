@@ -98,8 +98,9 @@ impl FileSet {
     /// Gives all of them their places.
     pub fn finish(self) -> Result<(), Failure> {
         self.names.iter().try_for_each(|name| self.check(name))?;
-        let Some(journal) = &self.journal else { return Ok(()) };
+        // Until the journal is gone, so made before it.
         let _signals = LateSignals::new();
+        let Some(journal) = self.journal else { return Ok(()) };
         journal.commit(self.force).map_err(|error| cannot_write(&journal.path, &error))?;
         journal.install().map_err(|Blocked { path, error }| {
             journal.take_back(&self.names);

@@ -164,7 +164,7 @@ fn run_as_nobody(arguments: &[&str]) -> Option<(i32, String)> {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("echo-alex");
-    fs::copy(program(), &copy).unwrap();
+    util::copy_program(program(), &copy);
     let output = command.arg(copy).args(arguments).output().unwrap();
     Some((output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap()))
 }

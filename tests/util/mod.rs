@@ -43,6 +43,14 @@ pub fn program() -> &'static str {
     env!("CARGO_BIN_EXE_echo-alex")
 }
 
+/// Copies a program so that it can be run at once. Were it written by this process, a child that
+/// another thread has just forked could still have it open for writing, and execve(2) would answer
+/// ETXTBSY.
+pub fn copy_program(from: &str, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp {from} {}", to.display());
+}
+
 /// Whether an emulator may run the programs. On a Pi it does not, and what the tests do for it does no
 /// harm.
 pub const fn emulated() -> bool {
