@@ -39,6 +39,7 @@ pub mod file_set;
 pub mod close;
 pub mod deadline;
 pub mod clock;
+pub mod duration;
 pub mod signals;
 pub mod systemd;
 pub mod logger;

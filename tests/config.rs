@@ -17,7 +17,7 @@ use util::{
 };
 
 /// So that a file that is not found fails the test as well as one that was forgotten.
-const VALID: usize = 12;
+const VALID: usize = 13;
 const INVALID: usize = 65;
 
 const USAGE: i32 = 64;

@@ -14,6 +14,7 @@ use toml::Spanned;
 use super::{
     ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Problem, Source, Tls,
 };
+use crate::duration;
 use crate::session::Timeouts;
 
 /// Limits on the daemon as a whole, where the file says nothing.
@@ -413,18 +414,19 @@ impl<'de> Deserialize<'de> for Timeout {
             type Value = Timeout;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration in quotes, such as \"10s\", \"5min\" or \"1h\"")
+                write!(f, "a duration in quotes, such as {}", duration::EXAMPLES)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Timeout, E> {
                 if text == "none" || text == "0" {
                     return Ok(Timeout(None));
                 }
-                match humantime::parse_duration(text) {
-                    Ok(duration) if duration.is_zero() => Ok(Timeout(None)),
-                    Ok(duration) => Ok(Timeout(Some(duration))),
-                    Err(_) => Err(E::custom(format_args!(
-                        "{text:?} is not a duration, such as \"10s\", \"5min\" or \"1h\", nor \"none\""
+                match duration::parse(text) {
+                    Some(duration) if duration.is_zero() => Ok(Timeout(None)),
+                    Some(duration) => Ok(Timeout(Some(duration))),
+                    None => Err(E::custom(format_args!(
+                        "{text:?} is not a duration, such as {}, nor \"none\"",
+                        duration::EXAMPLES
                     ))),
                 }
             }
