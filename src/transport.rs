@@ -20,7 +20,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, CommonState, Error, HandshakeKind,
-    InvalidMessage, ProtocolVersion, ServerConfig,
+    HandshakeType, InvalidMessage, ProtocolVersion, ServerConfig,
 };
 
 use crate::buffers::{HELD_MAX, Scratch};
@@ -415,6 +415,11 @@ fn explain(error: &Error, handshaking: bool) -> CloseReason {
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) if handshaking => CloseReason::NotTls,
+        // Our own ClientHello: the peer is a plain echo server.
+        Error::InappropriateHandshakeMessage {
+            expect_types,
+            got_type: HandshakeType::ClientHello,
+        } if expect_types.contains(&HandshakeType::ServerHello) => CloseReason::NotTls,
         Error::AlertReceived(alert) if is_about_certificates(*alert) => {
             CloseReason::CertificateRefused(match alert {
                 AlertDescription::UnknownCA => {
