@@ -2,79 +2,126 @@
 //! daemon's sessions.
 
 pub mod arguments;
-pub mod dial;
+pub mod target;
+pub mod stop;
 pub mod wait;
+pub mod printer;
+pub mod connect;
+pub mod dial;
 pub mod expect;
 pub mod relay;
 pub mod ping;
 pub mod bench;
 pub mod latency;
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 
 use crate::buffers::Buffers;
 use crate::exit::{Exit, Failure};
-use crate::output;
 use arguments::{Options, Task};
 use dial::{Connection, Dialler};
+use printer::Printer;
+use stop::{Failed, Stop};
 use wait::Waiter;
+
+/// How long what is printed may take after Ctrl-C, where nobody reads it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every task needs.
 pub struct Client {
     options: Options,
     dialler: Dialler,
     buffers: Buffers,
+    printer: Printer,
     waiter: Waiter,
 }
 
 /// Does what `options` ask for.
 pub fn run(options: Options) -> Result<Exit, Failure> {
-    let task = options.task.clone();
-    let mut client = Client {
-        dialler: Dialler::new(&options, true)?,
-        buffers: Buffers::new(),
-        waiter: Waiter::new()?,
-        options,
-    };
-    if !client.options.quiet {
-        let addresses: Vec<String> =
-            client.dialler.addresses.iter().map(|address| address.ip().to_string()).collect();
-        output::note(format_args!("{} is {}", client.dialler.host, addresses.join(", ")));
+    if let Task::Bench(bench) = &options.task {
+        bench::prepare(bench)?;
     }
-    let connection = client.dial_and_introduce()?;
-    match &task {
-        Task::Relay { verify } => relay::run(&mut client, connection, *verify),
-        Task::Ping(ping) => ping::run(&mut client, connection, ping),
-        Task::Bench(bench) => bench::run(&mut client, connection, bench),
-    }
+    let dialler = Dialler::new(&options)?;
+    let waiter = Waiter::new()?;
+    let printer = Printer::new(&waiter)?;
+    let mut client = Client { options, dialler, buffers: Buffers::new(), printer, waiter };
+    let outcome = client.work();
+    client.end(outcome)
 }
 
 impl Client {
+    fn work(&mut self) -> Result<(), Stop> {
+        self.dialler.resolve(&self.options, &mut self.waiter)?;
+        if !self.options.quiet {
+            self.printer.note(self.dialler.whereabouts());
+        }
+        let connection = self.dial_and_introduce()?;
+        match self.options.task.clone() {
+            Task::Relay { verify } => relay::run(self, connection, verify),
+            Task::Ping(ping) => ping::run(self, connection, &ping),
+            Task::Bench(bench) => bench::run(self, connection, &bench),
+        }
+    }
+
     /// The first connection, and who is at its other end.
-    fn dial_and_introduce(&mut self) -> Result<Connection, Failure> {
-        let dialled = self.dialler.dial(&mut self.waiter, &mut self.buffers);
+    fn dial_and_introduce(&mut self) -> Result<Connection, Stop> {
+        let dialled = self.dial();
         if let (Ok(connection), false) = (&dialled, self.options.quiet) {
-            output::note(format_args!("connected to {}", connection.address));
+            self.printer.note(format_args!("connected to {}", connection.address));
             for line in self.dialler.introduction() {
-                output::note(line);
+                self.printer.note(line);
             }
         }
         // Where they are refused, they are wanted most.
         for certificate in self.dialler.shown_certificates() {
-            output::note(certificate);
+            self.printer.note(certificate);
         }
         dialled
     }
+
+    fn dial(&mut self) -> Result<Connection, Stop> {
+        self.dialler.dial(&mut self.waiter, &mut self.buffers)
+    }
+
+    /// Prints a line.
+    fn print(&mut self, line: &str) {
+        self.printer.print(format!("{line}\n").into_bytes());
+    }
+
+    /// Prints a report as one JSON object.
+    fn print_json(&mut self, report: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(report)
+            .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
+        self.print(&text);
+        Ok(())
+    }
+
+    /// Waits until all that was printed is written.
+    fn flush(&mut self) -> Result<(), Stop> {
+        self.printer.flush(&mut self.waiter, None)
+    }
+
+    /// What the end of the work means for whoever started the client.
+    fn end(mut self, outcome: Result<(), Stop>) -> Result<Exit, Failure> {
+        let was_interrupted = matches!(outcome, Err(Stop::Interrupted));
+        let until = was_interrupted.then(|| Instant::now() + LAST_WORDS);
+        let flushed = self.printer.flush(&mut self.waiter, until);
+        let outcome = match flushed {
+            Err(Stop::Interrupted) => flushed,
+            flushed => outcome.and(flushed),
+        };
+        match outcome {
+            Err(Stop::Interrupted) => Ok(Exit::Interrupted),
+            Err(Stop::Failed(failed)) => Err(self.dialler.explain(failed)),
+            // Nobody wants the rest: that is how `client | head -1` ends.
+            Ok(()) | Err(Stop::ReaderGone) => Ok(Exit::Ok),
+        }
+    }
 }
 
-/// Prints a report as one JSON object.
-fn print_json(report: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(report)
-        .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
-    print(&text)
-}
-
-/// Prints a line; whoever does not want to read it need not.
-fn print(line: &str) -> Result<(), Failure> {
-    output::print(format_args!("{line}\n")).map(drop)
+/// The failure of a check of what came.
+fn failed(message: impl Into<String>) -> Failed {
+    Failed::Told(Failure::new(Exit::Failure, message))
 }

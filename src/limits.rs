@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -91,24 +92,47 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) as far as
-/// `config` needs; fails where the hard limit is too low.
+/// Raises the limit on descriptors as far as `config` needs.
 pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
     let sessions = config.limits.sessions.unwrap_or(0);
     // A port takes two sockets.
     let sockets: usize = config.listeners.iter().map(|listener| 2 * listener.endpoints.len()).sum();
-    let needed = sessions.saturating_add(sockets + DESCRIPTOR_MARGIN) as u64;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
-        return Err(Failure::config(format!(
+    raise_soft_limit(sessions.saturating_add(sockets)).map_err(|shortage| match shortage {
+        Shortage::Hard { needed, maximum } => Failure::config(format!(
             "max-sessions = {sessions} needs {needed} descriptors, and this process may have \
              {maximum}: lower max-sessions, or raise LimitNOFILE= in the unit (ulimit -Hn in a shell)"
-        )));
+        )),
+        Shortage::Refused(error) => {
+            Failure::system("cannot raise the limit on descriptors", &error)
+        }
+    })
+}
+
+/// Why a limit on descriptors was not raised.
+#[derive(Debug)]
+pub enum Shortage {
+    /// This many are needed, and the hard limit is lower.
+    Hard {
+        /// Descriptors.
+        needed: u64,
+        /// Descriptors.
+        maximum: u64,
+    },
+    /// The system refused.
+    Refused(io::Error),
+}
+
+/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) as far as this
+/// many `sockets` need, beside what the process has open anyway.
+pub fn raise_soft_limit(sockets: usize) -> Result<(), Shortage> {
+    let needed = sockets.saturating_add(DESCRIPTOR_MARGIN) as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
+        return Err(Shortage::Hard { needed, maximum });
     }
     if current.is_some_and(|current| current < needed) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum }).map_err(
-            |error| Failure::system("cannot raise the limit on descriptors", &error.into()),
-        )?;
+        let raised = Rlimit { current: Some(needed), maximum };
+        setrlimit(Resource::Nofile, raised).map_err(|error| Shortage::Refused(error.into()))?;
     }
     Ok(())
 }

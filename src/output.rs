@@ -21,8 +21,13 @@ pub enum Printed {
 
 /// Writes `text` to standard output as it is.
 pub fn print(text: impl Display) -> Result<Printed, Failure> {
+    write(text.to_string().as_bytes())
+}
+
+/// Writes `bytes` to standard output.
+pub fn write(bytes: &[u8]) -> Result<Printed, Failure> {
     let mut stdout = io::stdout().lock();
-    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Printed::Whole),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Printed::ReaderGone),
         Err(error) => Err(Failure::system("cannot write to standard output", &error)),

@@ -5,48 +5,12 @@ mod util;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
+use util::client::{client, end, port, run, server, stderr, tls_server};
 use util::{Daemon, PATIENCE, PLAIN, noise, plain_and_tls, tool};
-
-fn client() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
-}
-
-/// Runs the client with `input`, to its end.
-fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = client()
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        // A client that ends early closes the pipe.
-        scope.spawn(move || drop(stdin.write_all(input)));
-        child.wait_with_output().unwrap()
-    })
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn port(address: SocketAddr) -> String {
-    address.port().to_string()
-}
-
-/// A server that takes one connection and does this with it.
-fn server(serve: impl FnOnce(std::net::TcpStream) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port(listener.local_addr().unwrap());
-    std::thread::spawn(move || serve(listener.accept().unwrap().0));
-    port
-}
 
 #[test]
 fn a_pipe_gives_back_what_it_was_given_and_nothing_else() {
@@ -166,6 +130,104 @@ fn the_servers_end_ends_the_client_while_standard_input_is_open() {
 }
 
 #[test]
+fn a_pipe_that_is_cut_short_says_how_far_it_got() {
+    let arguments = |port: &str| ["-q".to_owned(), "127.0.0.1".into(), port.into()];
+    let run_against = |port: String, input: &[u8]| {
+        let arguments = arguments(&port);
+        end(&run(&arguments.each_ref().map(String::as_str), input))
+    };
+    // It answers a part.
+    let part = server(|mut stream| {
+        let mut bytes = [0; 11];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes[..5]).unwrap();
+    });
+    let (code, said) = run_against(part, b"hello world");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.ends_with("answered less than was sent: sent 11 bytes, received 5\n"), "{said}");
+
+    // It ends before it has read anything; there may be a reset.
+    let (code, said) = run_against(server(drop), b"hello");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(": sent ") && said.ends_with("received 0\n"), "{said}");
+
+    // It echoes a while, and takes no more.
+    let a_while = server(|mut stream| {
+        let mut bytes = vec![0; 65536];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+    });
+    let (code, said) = run_against(a_while, &noise(16 << 20, 5));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(": sent ") && said.ends_with("received 65536\n"), "{said}");
+
+    // No echo, but an answer.
+    let other = server(|mut stream| {
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        stream.write_all(b"something longer").unwrap();
+    });
+    assert_eq!(run_against(other, b"question"), (0, String::new()));
+}
+
+#[test]
+fn a_server_that_ends_before_the_input_has_not_cut_the_echo_short() {
+    let port = server(|mut stream| {
+        let mut bytes = [0; 3];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+    });
+    let mut child = client()
+        .args(["-q", "--verify", "127.0.0.1", &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"abc").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said =
+        "echo-alex-client: the server ended before the input did: sent 3 bytes, received 3\n";
+    assert_eq!(end(&output), (1, said.into()));
+    drop(stdin);
+}
+
+#[test]
+fn a_verified_echo_needs_no_close_notify() {
+    let port = tls_server(b"", false);
+    let arguments = ["--verify", "--tls", "--insecure", "127.0.0.1", &port];
+    let output = run(&arguments, b"all of it");
+    let (code, said) = end(&output);
+    assert_eq!((code, &output.stdout[..]), (0, &b"all of it"[..]), "{said}");
+    assert!(said.contains("ended without close_notify, after everything had come back"), "{said}");
+    assert!(said.contains("9 bytes came back as they were sent"), "{said}");
+    assert_eq!(end(&run(&[&["-q"], &arguments[..]].concat(), b"all of it")), (0, String::new()));
+    // Without a comparison nobody knows.
+    let (code, said) = end(&run(&arguments[1..], b"all of it"));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("without close_notify: its answer may be cut short"), "{said}");
+}
+
+#[test]
+fn what_comes_with_the_end_of_the_handshake_counts_in_each_mode() {
+    let port = tls_server(b"EXTRA", true);
+    let tls = ["-q", "--tls", "--insecure", "127.0.0.1", &port];
+    for mode in [
+        &["--verify"][..],
+        &["--ping", "-c1"],
+        &["--ping", "-c2", "-i0.01", "--reconnect"],
+        &["--bench", "--duration=0.2"],
+        &["--handshakes", "--duration=0.2"],
+    ] {
+        let (code, said) = end(&run(&[mode, &tls].concat(), b"hello"));
+        assert_eq!(code, 1, "{mode:?}: {said}");
+        assert!(said.contains("byte 0: came 0x45 where nothing was sent"), "{mode:?}: {said}");
+    }
+    let output = run(&tls, b"hello");
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"EXTRAhello"[..]));
+}
+
+#[test]
 fn a_tls_server_that_ends_without_close_notify_may_have_been_cut_off() {
     let mut daemon = plain_and_tls();
     let signing = daemon.path("signing.pem");
@@ -215,7 +277,7 @@ fn an_echo_that_ends_early_or_says_too_much_is_reported() {
     });
     let output = run(&["-q", "--verify", "127.0.0.1", &port], b"hello world");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("cut short: sent 11 bytes, 5 came back"), "{output:?}");
+    assert!(stderr(&output).contains("cut short: sent 11 bytes, received 5"), "{output:?}");
 
     // What the class's server does: strlen + 1.
     let port = server(|mut stream| {
@@ -257,6 +319,15 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
         (&["--bench", "--ping", "h"], 64, "two things"),
         (&["--no-such-option"], 64, "invalid option '--no-such-option'"),
         (&[], 64, "which HOST?"),
+        (&["--timeout", "1e19", "h"], 64, "up to 366 days"),
+        (&["--ping", "-i", "1e19", "h"], 64, "up to 366 days"),
+        (&["--bench", "--duration", "10000000000000000000", "h"], 64, "up to 366 days"),
+        (&["--bench", "--depth", "18446744073709551615", "h"], 64, "from 1 to"),
+        (&["--bench", "--connections", "18446744073709551615", "h"], 64, "from 1 to"),
+        (&["--ping", "-s", "18446744073709551615", "h"], 64, "from 1 to"),
+        (&["h:5000", "5000"], 64, "unexpected argument \"5000\""),
+        (&["h:no-such-port"], 64, "nor the name of one in /etc/services"),
+        (&["-q", "fe80::1"], 2, "a link-local address needs its interface, such as fe80::1%eth0"),
         (
             &["--tls", "--ca", "/nowhere.pem", "127.0.0.1"],
             66,
@@ -378,6 +449,36 @@ fn a_measurement_checks_every_byte_and_reports_in_text_and_json() {
     let output = run(&["--bench", "--duration=30", "127.0.0.1", &port], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("session 0: the echo differs at byte"), "{output:?}");
+}
+
+/// Runs the client through a shell that sets a limit on descriptors first.
+fn run_with_limit(limit: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit {limit} && exec \"$@\""), "sh"]);
+    if let Some((folder, path)) = util::emulator() {
+        command.env(folder, path);
+    }
+    command.arg(client().get_program()).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_measurement_raises_its_own_limit_on_descriptors_or_says_what_it_is() {
+    let daemon = Daemon::start(PLAIN);
+    let load = ["--bench", "--connections=100", "--duration=0.1", "127.0.0.1"];
+    let plain = port(daemon.address("plain"));
+    let output = run_with_limit("-Sn 64", &[&load[..], &[&plain]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("100 sessions"), "{text}");
+
+    let untouched = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port(untouched.local_addr().unwrap());
+    let (code, said) = end(&run_with_limit("-n 64", &[&load[..], &[&port]].concat()));
+    assert_eq!(code, 1, "{said}");
+    let words = "--connections 100 needs 132 descriptors, and this process may have 64";
+    assert!(said.contains(words), "{said}");
+    untouched.set_nonblocking(true).unwrap();
+    assert!(untouched.accept().is_err(), "it has connected");
 }
 
 #[test]
@@ -549,7 +650,70 @@ fn ipv6_goes_with_and_without_brackets_and_families_can_be_chosen() {
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(stderr(&output).contains(&format!("connected to [::1]:{port}")), "{output:?}");
     }
+    let output = run(&["-q", "--verify", &format!("[::1]:{port}")], b"six");
+    assert!(output.status.success(), "{}", stderr(&output));
     let output = run(&["-q", "-4", "::1", &port], b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("::1 has no IPv4 address"), "{output:?}");
+}
+
+#[test]
+fn a_server_can_be_named_in_one_word() {
+    let daemon = plain_and_tls();
+    let signing = daemon.path("signing.pem");
+    let plain = format!("127.0.0.1:{}", port(daemon.address("plain")));
+    let tls = format!("localhost:{}", port(daemon.address("tls")));
+    for arguments in
+        [&["--timeout", "5min", &plain][..], &["--tls", "--ca", signing.to_str().unwrap(), &tls]]
+    {
+        let output = run(&[&["-q", "--verify"], arguments].concat(), b"hello");
+        assert!(output.status.success() && output.stdout == b"hello", "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn tls_to_a_port_without_it_is_called_by_its_name() {
+    let daemon = Daemon::start(PLAIN);
+    let speaks_first = server(|mut stream| {
+        stream.write_all(b"220 mail.example ESMTP\r\n").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let resets = server(|mut stream| {
+        stream.read_exact(&mut [0]).unwrap();
+        util::reset(stream);
+    });
+    let not_tls = "the server does not speak TLS on this port: try without --tls";
+    let perhaps_not = "does it speak TLS on this port?";
+    for (port, words) in [
+        (port(daemon.address("plain")), not_tls),
+        (speaks_first, not_tls),
+        (server(drop), perhaps_not),
+        (resets, perhaps_not),
+    ] {
+        let arguments = ["-q", "--tls", "--insecure", "127.0.0.1", &port];
+        let (code, said) = end(&run(&arguments, b"hello"));
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_port_with_tls_is_recognised_without_it() {
+    let daemon = plain_and_tls();
+    let port = port(daemon.address("tls"));
+    for mode in [&[][..], &["--verify"], &["--ping", "-c1"], &["--bench", "--duration=9"]] {
+        let output = run(&[mode, &["-q", "127.0.0.1", &port]].concat(), b"hello, Alex\n");
+        let (code, said) = end(&output);
+        assert_eq!((code, said.lines().count()), (2, 1), "{mode:?}: {said}");
+        assert!(said.contains("the server speaks TLS on this port: try with --tls"), "{said}");
+        assert!(mode != ["--verify"] || output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+#[test]
+fn an_echo_that_looks_like_an_alert_is_an_echo() {
+    let daemon = Daemon::start(PLAIN);
+    let alert = b"\x15\x03\x03\x00\x02\x02\x28";
+    let output = run(&["--verify", "127.0.0.1", &port(daemon.address("plain"))], alert);
+    assert!(output.status.success() && output.stdout == alert, "{}", stderr(&output));
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use lexopt::ValueExt;
 use lexopt::prelude::{Long, Short, Value};
 
+use super::target;
 use crate::config::Identity;
+use crate::duration;
 use crate::exit::Failure;
 use crate::trust::Trust;
 
@@ -15,10 +17,10 @@ use crate::trust::Trust;
 pub const HELP: &str = "\
 echo-alex-client: talk to an echo server, or any other, and check the echo
 
-Usage: echo-alex-client [OPTIONS] HOST [PORT]     (port 5000, with --tls 5001)
+Usage: echo-alex-client [OPTIONS] HOST[:PORT]     (port 5000, with --tls 5001)
 
   -4, -6                 Use IPv4, or IPv6, alone
-      --timeout SECONDS  To connect, to shake hands, for an echo [default: 10]
+      --timeout TIME     To connect, to shake hands, for an echo [default: 10s]
   -q, --quiet            Say nothing but errors
       --tls              TLS: the certificate and its name are verified
       --ca FILE          Trust this CA, not the system's (may be repeated)
@@ -28,15 +30,31 @@ Usage: echo-alex-client [OPTIONS] HOST [PORT]     (port 5000, with --tls 5001)
       --insecure         TRUST ANYBODY: who answers is printed, not verified
       --show-certificate Print the server's certificates
       --verify           Compare what comes back with what was sent
-      --ping             Time it: -c COUNT, -i SECONDS, -s BYTES, --reconnect
+      --ping             Time it: -c COUNT, -i TIME, -s BYTES, --reconnect
       --bench            Measure: --connections N, --size BYTES, --depth N,
-                         --duration SECONDS; or --handshakes, with --tls
+                         --duration TIME; or --handshakes, with --tls
       --json             Figures of --ping and --bench as JSON
   -h, --help; -V, --version
 Exit codes: 0 well, 1 the echo differed or was cut short, 2 cannot connect,
   3 certificate refused, 4 timed out, 64 usage, 66 no such file, 77 it may not
   be read, 78 it is not good, 130 interrupted
 ";
+
+/// The most that options take. Beyond them, a clock or the memory of a small machine would end.
+mod most {
+    use std::time::Duration;
+
+    /// Any time.
+    pub(super) const TIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    /// Pings.
+    pub(super) const COUNT: u32 = 1_000_000_000;
+    /// Bytes of a message; a ping's are in memory twice.
+    pub(super) const SIZE: u32 = 64 * 1024 * 1024;
+    /// Sessions at once: each has a port of its own.
+    pub(super) const CONNECTIONS: u32 = 65_535;
+    /// Messages on their way, in a session and in all of them: each is 16 bytes in memory.
+    pub(super) const DEPTH: u32 = 4_000_000;
+}
 
 /// What the client was asked for.
 #[derive(Clone, Debug)]
@@ -52,13 +70,14 @@ pub enum Request {
 /// How to reach the server, and what to do there.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// A name or an address.
+    /// A name or an address, without brackets.
     pub host: String,
     /// TCP.
     pub port: u16,
     /// IPv4 or IPv6 alone.
     pub family: Option<Family>,
-    /// For each attempt to connect, for the handshake, and for an echo that is due.
+    /// For finding the host's addresses, connecting to one, the handshake, and an echo that is due:
+    /// each. No more than a year, as all times here.
     pub timeout: Duration,
     /// Say nothing but errors.
     pub quiet: bool,
@@ -187,7 +206,7 @@ impl Request {
                 Short('4') => family = Some(Family::V4),
                 Short('6') => family = Some(Family::V6),
                 Short('q') | Long("quiet") => quiet = true,
-                Long("timeout") => timeout = seconds(parser)?,
+                Long("timeout") => timeout = time(parser)?,
                 Long("tls") => tls.tls = true,
                 Long("ca") => tls.authorities.push(parser.value()?.into()),
                 Long("name") => tls.name = Some(parser.value()?.string()?),
@@ -201,18 +220,25 @@ impl Request {
                 Long("verify") => verify = true,
                 Long("json") => json = true,
                 Long("ping") => pings = true,
-                Short('c') | Long("count") => ping.count = Some(at_least_one(parser)? as u64),
-                Short('i') | Long("interval") => ping.interval = seconds(parser)?,
-                Short('s') => ping.size = at_least_one(parser)?,
+                Short('c') | Long("count") => {
+                    ping.count = Some(number(parser, most::COUNT)?.into());
+                }
+                Short('i') | Long("interval") => ping.interval = time(parser)?,
+                Short('s') => ping.size = number(parser, most::SIZE)? as usize,
                 Long("reconnect") => ping.reconnect = true,
                 Long("bench") => benches = true,
                 Long("handshakes") => (benches, bench.handshakes) = (true, true),
-                Long("connections") => bench.connections = at_least_one(parser)?,
-                Long("size") => bench.size = at_least_one(parser)?,
-                Long("depth") => bench.depth = at_least_one(parser)?,
-                Long("duration") => bench.duration = seconds(parser)?,
-                Value(value) if host.is_none() => host = Some(value.string()?),
-                Value(value) if port.is_none() => port = Some(value.parse_with(tcp_port)?),
+                Long("connections") => {
+                    bench.connections = number(parser, most::CONNECTIONS)? as usize;
+                }
+                Long("size") => bench.size = number(parser, most::SIZE)? as usize,
+                Long("depth") => bench.depth = number(parser, most::DEPTH)? as usize,
+                Long("duration") => bench.duration = time(parser)?,
+                Value(value) if host.is_none() => {
+                    let (named, its_port) = value.parse_with(target::parse)?;
+                    (host, port) = (Some(named), its_port);
+                }
+                Value(value) if port.is_none() => port = Some(value.parse_with(target::port)?),
                 argument => return Err(argument.unexpected()),
             }
         }
@@ -229,6 +255,15 @@ impl Request {
             (true, false) => Task::Ping(ping),
             (false, true) if bench.handshakes && tls.is_none() => {
                 return Err("--handshakes needs --tls".into());
+            }
+            (false, true)
+                if bench.connections.saturating_mul(bench.depth) > most::DEPTH as usize =>
+            {
+                return Err(format!(
+                    "--connections times --depth is {} at most: so many messages are on their way",
+                    most::DEPTH
+                )
+                .into());
             }
             (false, true) => Task::Bench(bench),
             (false, false) if json => return Err("--json goes with --ping or --bench".into()),
@@ -264,7 +299,9 @@ impl TlsOptions {
             (None, true, true) => Trust::Anything,
             _ => return Err("--ca, --fingerprint and --insecure exclude each other".into()),
         };
-        let name = self.name.unwrap_or_else(|| bare(host).to_owned());
+        // The interface of a link-local address means nothing to anybody else (RFC 6874 §1).
+        let own_name = || host.split('%').next().unwrap_or(host).to_owned();
+        let name = self.name.unwrap_or_else(own_name);
         Ok(Some(Tls { trust, name, identity, show: self.show }))
     }
 }
@@ -278,31 +315,28 @@ fn name(argument: &lexopt::Arg<'_>) -> String {
     }
 }
 
-fn tcp_port(text: &str) -> Result<u16, &'static str> {
-    text.parse().ok().filter(|port| *port > 0).ok_or("a port is a number from 1 to 65535")
+fn number(parser: &mut lexopt::Parser, most: u32) -> Result<u32, lexopt::Error> {
+    parser.value()?.parse_with(|text| {
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| format!("it takes a whole number from 1 to {most}"))
+    })
 }
 
-/// A host without the brackets that an IPv6 address may be written in.
-pub fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
-}
-
-fn at_least_one(parser: &mut lexopt::Parser) -> Result<usize, lexopt::Error> {
-    match parser.value()?.parse()? {
-        0 => Err("at least 1".into()),
-        number => Ok(number),
-    }
-}
-
-/// "10", "0.2" or "10s".
-fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
-    parser.value()?.parse_with(|text: &str| {
-        let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>();
-        number
-            .ok()
-            .filter(|seconds| *seconds > 0.0)
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .ok_or("a number of seconds above 0, such as 10 or 0.2")
+/// A duration as in the configuration, or a number of seconds.
+fn time(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
+    parser.value()?.parse_with(|text| {
+        let time = if text.contains(|c: char| c.is_ascii_alphabetic()) {
+            duration::parse(text)
+        } else {
+            duration::parse(&format!("{text}s"))
+        };
+        time.filter(|time| !time.is_zero() && *time <= most::TIME).ok_or_else(|| {
+            format!(
+                "it takes a time above 0 and up to {} days: seconds, such as 10 or 0.2, or {}",
+                most::TIME.as_secs() / (24 * 60 * 60),
+                duration::EXAMPLES
+            )
+        })
     })
 }
 
@@ -400,11 +434,55 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_none_is_refused_in_words() {
-        for port in ["0", "70000", "http"] {
-            let words = parse(&format!("alex {port}")).unwrap_err();
-            assert!(words.contains("from 1 to 65535"), "{words}");
+    fn a_port_stands_behind_the_host_or_apart_and_not_twice() {
+        for line in ["alex:5001", "alex 5001", "--tls alex:5001"] {
+            let options = parse(line).unwrap();
+            assert_eq!((options.host.as_str(), options.port), ("alex", 5001), "{line}");
         }
+        assert_eq!(parse("--tls alex:5001").unwrap().tls.unwrap().name, "alex");
+        assert_eq!(parse("--tls [fe80::1%eth0]:5001").unwrap().tls.unwrap().name, "fe80::1");
+        assert_eq!(parse("alex echo").unwrap().port, 7);
+        assert!(parse("alex:5001 5001").unwrap_err().contains("5001"));
+        for port in ["0", "70000", "no-such-port"] {
+            for line in [format!("alex {port}"), format!("alex:{port}")] {
+                let words = parse(&line).unwrap_err();
+                assert!(words.contains("from 1 to 65535"), "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_or_as_in_the_configuration() {
+        for (text, millis) in
+            [("10", 10_000), ("0.2", 200), ("10s", 10_000), ("5min", 300_000), ("500ms", 500)]
+        {
+            let options = parse(&format!("--timeout {text} alex")).unwrap();
+            assert_eq!(options.timeout, Duration::from_millis(millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_machine_bears_are_refused_with_what_is_possible() {
+        for (line, words) in [
+            ("--timeout 1e19", "up to 366 days"),
+            ("--timeout 0", "above 0"),
+            ("--timeout -1", "above 0"),
+            ("--timeout nan", "above 0"),
+            ("--timeout 367d", "up to 366 days"),
+            ("--ping -i 10000000000000000000", "up to 366 days"),
+            ("--bench --duration 1000000000y", "up to 366 days"),
+            ("--ping -c 18446744073709551615", "from 1 to 1000000000"),
+            ("--ping -s 18446744073709551615", "from 1 to 67108864"),
+            ("--bench --size 99999999999", "from 1 to 67108864"),
+            ("--bench --connections 18446744073709551615", "from 1 to 65535"),
+            ("--bench --depth 18446744073709551615", "from 1 to 4000000"),
+            ("--bench --connections 65535 --depth 65535", "4000000 at most"),
+        ] {
+            let refused = parse(&format!("{line} alex")).unwrap_err();
+            assert!(refused.contains(words), "{line}: {refused}");
+        }
+        let most = "--bench --connections 65535 --depth 61 --size 67108864 --duration 366d alex";
+        assert!(parse(most).is_ok());
     }
 
     #[test]

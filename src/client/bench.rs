@@ -4,19 +4,20 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Interest, Token};
+use mio::Token;
 use serde::Serialize;
 
 use super::Client;
 use super::arguments::Bench;
-use super::dial::{Connection, Dialler, Failed};
+use super::dial::{Came, Connection};
 use super::expect::{Difference, Expected};
 use super::latency::{Latencies, Summary};
+use super::printer::Printer;
+use super::stop::{Failed, Stop};
 use crate::buffers::{Buffers, READ_SIZE};
 use crate::exit::{Exit, Failure};
-use crate::link::{Link, Reading};
-use crate::{output, stats};
+use crate::limits::{self, Shortage};
+use crate::stats;
 
 /// How often the progress bar moves.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -58,7 +59,9 @@ struct Handshakes {
 
 /// One session under load.
 struct Load {
-    link: Link<TcpStream>,
+    connection: Connection,
+    /// Its place among all, and its token.
+    number: usize,
     /// Where in the pattern its stream begins.
     phase: usize,
     /// Bytes that were handed to the link, and that came back.
@@ -97,81 +100,70 @@ impl Pattern {
     }
 }
 
+/// Raises the limit on descriptors as far as the sessions need.
+pub fn prepare(bench: &Bench) -> Result<(), Failure> {
+    limits::raise_soft_limit(bench.connections).map_err(|shortage| match shortage {
+        Shortage::Hard { needed, maximum } => Failure::new(
+            Exit::Failure,
+            format!(
+                "--connections {} needs {needed} descriptors, and this process may have {maximum}: \
+                 take fewer, or raise the hard limit (ulimit -Hn)",
+                bench.connections
+            ),
+        ),
+        Shortage::Refused(error) => {
+            Failure::system("cannot raise the limit on descriptors", &error)
+        }
+    })
+}
+
 /// Measures for the time that was asked for; `first` is the first of the connections.
-pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<Exit, Failure> {
+pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<(), Stop> {
     if bench.handshakes {
-        first.link.goodbye(&mut client.buffers);
+        first.goodbye(&mut client.buffers);
         return handshakes(client, bench);
     }
     let pattern = Pattern::new();
     let address = first.address;
-    let mut loads = vec![Load::new(first, 0, bench, client)?];
+    let mut loads = vec![Load::new(first, 0, client)?];
     for number in 1..bench.connections {
-        let connection = client.dialler.dial(&mut client.waiter, &mut client.buffers)?;
-        loads.push(Load::new(connection, number, bench, client)?);
+        let connection = client.dial()?;
+        loads.push(Load::new(connection, number, client)?);
     }
     let mut latencies = Latencies::default();
     let start = Instant::now();
     let end = start + bench.duration;
-    let interrupted = match drive(client, bench, &pattern, &mut loads, &mut latencies, end) {
-        Ok(()) => false,
-        Err(Stopped::Interrupted) => true,
-        Err(Stopped::Failed(failed)) => return Err(client.dialler.explain(failed)),
-        Err(Stopped::Differs(number, difference)) => {
-            return Err(Failure::new(Exit::Failure, format!("session {number}: {difference}")));
-        }
-        Err(Stopped::CutShort(number, missing)) => {
-            return Err(Failure::new(
-                Exit::Failure,
-                format!(
-                    "session {number}: the server closed it, {missing} bytes did not come back"
-                ),
-            ));
-        }
-    };
+    let mut progress = Progress::new(client, bench.duration, end);
+    let outcome = drive(client, bench, &pattern, &mut loads, &mut latencies, &mut progress);
+    progress.clear(&mut client.printer);
+    if let Err(Stop::Failed(_)) = outcome {
+        return outcome;
+    }
     let duration = start.elapsed();
     for load in &mut loads {
-        load.link.goodbye(&mut client.buffers);
+        load.connection.goodbye(&mut client.buffers);
     }
     let bytes: u64 = loads.iter().map(|load| load.received).sum();
     report(client, bench, &latencies, address.to_string(), duration, bytes)?;
-    Ok(if interrupted { Exit::Interrupted } else { Exit::Ok })
+    outcome
 }
 
-/// Why a measurement ended early.
-enum Stopped {
-    Interrupted,
-    Failed(Failed),
-    /// In the session of this number.
-    Differs(usize, Difference),
-    CutShort(usize, u64),
-}
-
-impl<E: Into<Failed>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        match error.into() {
-            Failed::Interrupted => Self::Interrupted,
-            failed => Self::Failed(failed),
-        }
-    }
-}
-
-/// Keeps every session full until `end`, and then waits for what is on its way.
+/// Keeps every session full until the end, and then waits for what is on its way.
 fn drive(
     client: &mut Client,
     bench: &Bench,
     pattern: &Pattern,
     loads: &mut [Load],
     latencies: &mut Latencies,
-    end: Instant,
-) -> Result<(), Stopped> {
-    let mut progress = Progress::new(client, bench.duration, end);
-    for (number, load) in loads.iter_mut().enumerate() {
-        load.advance(bench, pattern, number, latencies, &mut client.buffers, true)?;
+    progress: &mut Progress,
+) -> Result<(), Stop> {
+    let end = progress.end;
+    for load in loads.iter_mut() {
+        load.advance(bench, pattern, latencies, &mut client.buffers, true)?;
     }
     loop {
         let now = Instant::now();
-        progress.show(now, latencies.count());
+        progress.show(now, latencies.count(), &mut client.printer);
         let sending = now < end;
         if !sending && loads.iter().all(|load| load.starts.is_empty()) {
             return Ok(());
@@ -180,77 +172,74 @@ fn drive(
         if now >= until {
             return Err(Failed::TimedOut("echo").into());
         }
-        client.waiter.wait(Some(progress.limit(until - now)))?;
+        client.waiter.wait(Some(progress.limit(until, now)))?;
         let sending = Instant::now() < end;
         for Token(number) in client.waiter.events() {
-            loads[number].advance(
-                bench,
-                pattern,
-                number,
-                latencies,
-                &mut client.buffers,
-                sending,
-            )?;
+            loads[number].advance(bench, pattern, latencies, &mut client.buffers, sending)?;
         }
     }
 }
 
 impl Load {
     /// The session that has this number, watched under it.
-    fn new(
-        mut connection: Connection,
-        number: usize,
-        bench: &Bench,
-        client: &Client,
-    ) -> Result<Self, Failure> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        client
-            .waiter
-            .registry()
-            .reregister(connection.link.wire(), Token(number), interest)
-            .map_err(|error| Failure::system("cannot watch a connection", &error))?;
+    fn new(mut connection: Connection, number: usize, client: &Client) -> Result<Self, Failure> {
+        connection.set_token(Token(number), &client.waiter)?;
         let phase = number.wrapping_mul(7919) % READ_SIZE;
-        let starts = VecDeque::with_capacity(bench.depth);
-        Ok(Self { link: connection.link, phase, sent: 0, received: 0, begun: 0, starts })
+        let starts = VecDeque::new();
+        Ok(Self { connection, number, phase, sent: 0, received: 0, begun: 0, starts })
     }
 
-    /// Sends and reads as far as it goes.
+    /// Reads, and sends, as far as it goes.
     fn advance(
         &mut self,
         bench: &Bench,
         pattern: &Pattern,
-        number: usize,
         latencies: &mut Latencies,
         buffers: &mut Buffers,
         sending: bool,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Stop> {
+        // First of all, so that what comes before anything was sent is found out.
+        self.take(bench, pattern, latencies, buffers)?;
+        if sending {
+            while self.starts.len() < bench.depth {
+                self.starts.push_back(Instant::now());
+                self.begun += bench.size as u64;
+            }
+        }
+        self.connection.flush()?;
+        while self.connection.is_flushed() && self.sent < self.begun {
+            let length = usize::try_from(self.begun - self.sent).unwrap_or(READ_SIZE);
+            let piece = pattern.piece(self.phase, self.sent, length.min(READ_SIZE));
+            self.connection.send(piece, buffers)?;
+            self.sent += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes what has come.
+    fn take(
+        &mut self,
+        bench: &Bench,
+        pattern: &Pattern,
+        latencies: &mut Latencies,
+        buffers: &mut Buffers,
+    ) -> Result<(), Stop> {
+        let number = self.number;
         loop {
-            self.link.flush()?;
-            if sending {
-                while self.starts.len() < bench.depth {
-                    self.starts.push_back(Instant::now());
-                    self.begun += bench.size as u64;
+            match self.connection.read(buffers)? {
+                Came::Nothing => return Ok(()),
+                Came::End(_) => {
+                    let missing = self.begun - self.received;
+                    return Err(super::failed(format!(
+                        "session {number}: the server closed it, {missing} bytes did not come back"
+                    ))
+                    .into());
                 }
-            }
-            while self.link.is_flushed() && self.sent < self.begun {
-                let length = usize::try_from(self.begun - self.sent).unwrap_or(READ_SIZE);
-                let piece = pattern.piece(self.phase, self.sent, length.min(READ_SIZE));
-                self.link.send(piece, buffers)?;
-                self.sent += piece.len() as u64;
-            }
-            match self.link.read(buffers)? {
-                Reading::Nothing => return Ok(()),
-                Reading::Ended => {
-                    return Err(Stopped::CutShort(number, self.begun - self.received));
-                }
-                Reading::Bytes(bytes) => {
-                    let came = self.link.receive(bytes, buffers, |_| &[])?;
-                    check(pattern, self.phase, self.received, self.sent, came)
-                        .map_err(|difference| Stopped::Differs(number, difference))?;
-                    self.received += came.len() as u64;
-                    if self.link.transport().peer_done() {
-                        return Err(Stopped::CutShort(number, self.begun - self.received));
-                    }
+                Came::Bytes(bytes) => {
+                    check(pattern, self.phase, self.received, self.sent, bytes).map_err(
+                        |difference| super::failed(format!("session {number}: {difference}")),
+                    )?;
+                    self.received += bytes.len() as u64;
                     let on_their_way = (self.begun - self.received).div_ceil(bench.size as u64);
                     let now = Instant::now();
                     while self.starts.len() as u64 > on_their_way {
@@ -300,15 +289,19 @@ impl Progress {
         Self { shown: wanted.then(Instant::now), drawn: false, total, end }
     }
 
-    /// Not longer than until the bar moves.
-    fn limit(&self, time: Duration) -> Duration {
-        if self.shown.is_some() { time.min(PROGRESS) } else { time }
+    /// Not later than the bar moves.
+    fn limit(&self, until: Instant, now: Instant) -> Instant {
+        if self.shown.is_some() { until.min(now + PROGRESS) } else { until }
     }
 
-    fn show(&mut self, now: Instant, messages: u64) {
+    fn show(&mut self, now: Instant, messages: u64, printer: &mut Printer) {
         const WIDTH: usize = 30;
 
         let Some(shown) = self.shown.filter(|shown| now >= *shown + PROGRESS) else { return };
+        // A terminal that has stopped (Ctrl-S) does not need all that it missed.
+        if printer.check().is_err() || !printer.is_idle() {
+            return;
+        }
         let left = self.end.saturating_duration_since(now).as_secs_f64();
         let total = self.total.as_secs_f64();
         #[allow(
@@ -317,7 +310,7 @@ impl Progress {
             clippy::cast_precision_loss
         )]
         let done = ((1.0 - left / total) * WIDTH as f64) as usize;
-        output::draw(format_args!(
+        printer.draw(format!(
             "\r[{}{}] {:.1} of {total:.1} s, {messages} messages ",
             "#".repeat(done.min(WIDTH)),
             ".".repeat(WIDTH - done.min(WIDTH)),
@@ -326,20 +319,18 @@ impl Progress {
         self.shown = Some(shown.max(now));
         self.drawn = true;
     }
-}
 
-impl Drop for Progress {
     /// Leaves a clean line for the report, or for what went wrong.
-    fn drop(&mut self) {
+    fn clear(&self, printer: &mut Printer) {
         if self.drawn {
-            output::draw("\r\x1b[K");
+            printer.draw("\r\x1b[K".into());
         }
     }
 }
 
 #[allow(clippy::cast_precision_loss)] // Counts are far below 2^53.
 fn report(
-    client: &Client,
+    client: &mut Client,
     bench: &Bench,
     latencies: &Latencies,
     address: String,
@@ -348,13 +339,13 @@ fn report(
 ) -> Result<(), Failure> {
     let seconds = duration.as_secs_f64();
     let (messages, latency) = (latencies.count(), latencies.summary());
-    let Dialler { host, .. } = &client.dialler;
+    let host = client.dialler.host.clone();
     let tls = client.options.tls.is_some();
     let (per_second, megabytes) = (messages as f64 / seconds, bytes as f64 / seconds / 1e6);
     if client.options.json {
-        return super::print_json(&Report {
+        return client.print_json(&Report {
             mode: "bench",
-            host,
+            host: &host,
             address,
             tls,
             connections: bench.connections,
@@ -384,36 +375,34 @@ fn report(
         latency.p999_ms,
         latency.max_ms,
     );
-    super::print(text.trim_end())
+    client.print(text.trim_end());
+    Ok(())
 }
 
 /// Half of the time for full handshakes, half for resumed ones, one after the other.
-fn handshakes(client: &mut Client, bench: &Bench) -> Result<Exit, Failure> {
+fn handshakes(client: &mut Client, bench: &Bench) -> Result<(), Stop> {
     let half = bench.duration / 2;
-    let full = Dialler::new(&client.options, false)?;
-    let (full, interrupted) = count_handshakes(client, &full, half, false)?;
-    let (resumed, interrupted) = if interrupted {
-        (Handshakes::over(&Latencies::default(), half), true)
-    } else {
-        let resuming = Dialler::new(&client.options, true)?;
-        count_handshakes(client, &resuming, half, true)?
-    };
-    let host = &client.dialler.host;
+    let (full, mut outcome) = count_handshakes(client, half, false)?;
+    let mut resumed = Handshakes::over(&Latencies::default(), half);
+    if outcome.is_ok() {
+        (resumed, outcome) = count_handshakes(client, half, true)?;
+    }
     if client.options.json {
-        super::print_json(&HandshakeReport { mode: "handshakes", host, full, resumed })?;
+        let host = client.dialler.host.clone();
+        client.print_json(&HandshakeReport { mode: "handshakes", host: &host, full, resumed })?;
     } else {
         for (kind, figures) in [("full", full), ("resumed", resumed)] {
-            super::print(&format!(
+            client.print(&format!(
                 "{kind:<8} {} handshakes, {:.0} a second; connect and handshake p50 {:.3} ms, p99 {:.3}, max {:.3}",
                 figures.count,
                 figures.per_s,
                 figures.time.p50_ms,
                 figures.time.p99_ms,
                 figures.time.max_ms
-            ))?;
+            ));
         }
     }
-    Ok(if interrupted { Exit::Interrupted } else { Exit::Ok })
+    outcome
 }
 
 impl Handshakes {
@@ -430,39 +419,47 @@ impl Handshakes {
 }
 
 /// Connects, shakes hands, has one byte echoed (a server hands out tickets with its first data),
-/// and says goodbye, until the time is over.
+/// and says goodbye, until the time is over, or Ctrl-C: then the figures come with it.
 fn count_handshakes(
     client: &mut Client,
-    dialler: &Dialler,
     time: Duration,
     resumed: bool,
-) -> Result<(Handshakes, bool), Failure> {
+) -> Result<(Handshakes, Result<(), Stop>), Stop> {
+    client.dialler.forget_sessions(resumed)?;
     let mut latencies = Latencies::default();
     let start = Instant::now();
-    let mut interrupted = false;
+    let mut outcome = Ok(());
     let mut first = true;
-    while start.elapsed() < time && !interrupted {
-        let mut connection = dialler.dial(&mut client.waiter, &mut client.buffers)?;
-        let agreed = connection.link.transport().agreed();
-        let was_resumed = agreed.is_some_and(|agreed| agreed.resumed);
-        if was_resumed == resumed {
-            let handshake = connection.handshake_time.unwrap_or_default();
-            latencies.record(connection.connect_time + handshake);
-        } else if !first {
-            return Err(Failure::new(
-                Exit::Failure,
-                "the server does not resume sessions; only full handshakes can be measured",
-            ));
-        }
+    while start.elapsed() < time && outcome.is_ok() {
+        outcome = match shake_hands(client, resumed, first, &mut latencies) {
+            Err(Stop::Failed(failed)) => return Err(failed.into()),
+            outcome => outcome,
+        };
         first = false;
-        match super::ping::echo(client, &mut connection, 1, 1) {
-            Ok(_) => {}
-            Err(super::ping::Missed::Failed(Failed::Interrupted)) => interrupted = true,
-            Err(missed) => return Err(missed.explain(dialler)),
-        }
-        connection.link.goodbye(&mut client.buffers);
     }
-    Ok((Handshakes::over(&latencies, start.elapsed()), interrupted))
+    Ok((Handshakes::over(&latencies, start.elapsed()), outcome))
+}
+
+fn shake_hands(
+    client: &mut Client,
+    resumed: bool,
+    first: bool,
+    latencies: &mut Latencies,
+) -> Result<(), Stop> {
+    let mut connection = client.dial()?;
+    let was_resumed = connection.agreed().is_some_and(|agreed| agreed.resumed);
+    if was_resumed == resumed {
+        let handshake = connection.handshake_time.unwrap_or_default();
+        latencies.record(connection.connect_time + handshake);
+    } else if !first {
+        return Err(super::failed(
+            "the server does not resume sessions; only full handshakes can be measured",
+        )
+        .into());
+    }
+    super::ping::echo(client, &mut connection, 1, 1)?;
+    connection.goodbye(&mut client.buffers);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,104 +1,151 @@
 //! From a name to a connection that is ready: resolve, connect, shake hands, verify.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::arguments::{Family, Options, Tls, bare};
+use super::arguments::{Options, Tls};
+use super::connect;
+use super::stop::{Failed, Stop};
 use super::wait::Waiter;
 use crate::buffers::Buffers;
 use crate::certificate::{self, Certificate};
 use crate::close::CloseReason;
 use crate::exit::{Exit, Failure, plain};
 use crate::link::{Link, Reading};
-use crate::transport::Transport;
+use crate::transport::{Agreed, Transport};
 use crate::trust::{self, ClientConfig, Trust, Witness};
-
-/// The token of a connection's socket.
-const SOCKET: Token = Token(0);
 
 /// How to reach the server: found out once, used for each connection.
 pub struct Dialler {
     /// What the user calls it.
     pub host: String,
     /// Where it is, in the order to be tried.
-    pub addresses: Vec<SocketAddr>,
+    addresses: Vec<SocketAddr>,
     timeout: Duration,
     tls: Option<(Tls, ClientConfig, Witness)>,
 }
 
 /// A connection that is ready for bytes.
 pub struct Connection {
-    /// The socket with its transport.
-    pub link: Link<TcpStream>,
+    link: Link<TcpStream>,
     /// Which of the addresses answered.
     pub address: SocketAddr,
-    /// What came behind the end of the handshake.
-    pub early: Vec<u8>,
     /// How long it took to connect.
     pub connect_time: Duration,
     /// How long the handshake took; nothing for plain.
     pub handshake_time: Option<Duration>,
+    /// What came behind the end of the handshake and was not read yet.
+    early: Vec<u8>,
+    /// The first byte that was sent.
+    first_sent: Option<u8>,
+    /// Some bytes were read.
+    has_read: bool,
+}
+
+/// What one read of a connection brings.
+#[derive(Debug)]
+pub enum Came<'a> {
+    /// These; none where TLS alone had something to say.
+    Bytes(&'a [u8]),
+    /// The server's end.
+    End(End),
+    /// Nothing, for now.
+    Nothing,
+}
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By FIN, or with TLS by `close_notify`: that was all.
+    Whole,
+    /// With TLS, by FIN alone: perhaps the rest was cut off (RFC 8446 §6.1).
+    WithoutCloseNotify,
 }
 
 impl Dialler {
-    /// Resolves the host and loads what TLS needs. `resumes`: sessions may build on earlier ones.
-    pub fn new(options: &Options, resumes: bool) -> Result<Self, Failure> {
-        let Options { host, port, family, timeout, .. } = options;
+    /// Loads what TLS needs.
+    pub fn new(options: &Options) -> Result<Self, Failure> {
         let tls = match &options.tls {
             None => None,
             Some(tls) => {
                 trust::server_name(&tls.name)?;
-                let settings = trust::Settings {
-                    trust: tls.trust.clone(),
-                    identity: tls.identity.clone(),
-                    resumes,
-                };
-                let (config, witness) = trust::client_config(&settings)?;
+                let (config, witness) = client_config(tls, true)?;
                 Some((tls.clone(), config, witness))
             }
         };
-        let addresses = resolve(host, *port, *family)?;
-        Ok(Self { host: host.clone(), addresses, timeout: *timeout, tls })
+        let Options { host, timeout, .. } = options;
+        Ok(Self { host: host.clone(), addresses: Vec::new(), timeout: *timeout, tls })
+    }
+
+    /// Finds out where the host is.
+    pub fn resolve(&mut self, options: &Options, waiter: &mut Waiter) -> Result<(), Stop> {
+        let Options { host, port, family, timeout, .. } = options;
+        self.addresses = connect::resolve(host, *port, *family, *timeout, waiter)?;
+        Ok(())
+    }
+
+    /// The host and its addresses, such as "localhost is 127.0.0.1".
+    pub fn whereabouts(&self) -> String {
+        let address = |address: &SocketAddr| match (address.ip(), address) {
+            (IpAddr::V6(ip), SocketAddr::V6(address)) if address.scope_id() != 0 => {
+                format!("{ip}%{}", address.scope_id())
+            }
+            (ip, _) => ip.to_string(),
+        };
+        let addresses: Vec<String> = self.addresses.iter().map(address).collect();
+        format!("{} is {}", self.host, addresses.join(", "))
+    }
+
+    /// Forgets all TLS sessions; from here on, new ones build on earlier ones if `resumes`.
+    pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
+        if let Some((tls, config, witness)) = &mut self.tls {
+            (*config, *witness) = client_config(tls, resumes)?;
+        }
+        Ok(())
     }
 
     /// Connects and shakes hands.
-    pub fn dial(&self, waiter: &mut Waiter, buffers: &mut Buffers) -> Result<Connection, Failure> {
+    pub fn dial(&mut self, waiter: &mut Waiter, buffers: &mut Buffers) -> Result<Connection, Stop> {
         let start = Instant::now();
-        let (mut stream, address) = self.connect()?;
-        let connect_time = start.elapsed();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        waiter
-            .registry()
-            .register(&mut stream, SOCKET, interest)
-            .map_err(|error| Failure::system(format_args!("cannot watch {address}"), &error))?;
-        let link = Link::new(stream, self.transport()?);
-        let early = Vec::new();
-        let mut connection =
-            Connection { link, address, early, connect_time, handshake_time: None };
+        let (stream, number) = connect::connect(&self.addresses, self.timeout, waiter)?;
+        // Next time, the one that answers is the first.
+        self.addresses[..=number].rotate_right(1);
+        let mut connection = Connection {
+            link: Link::new(stream, self.transport()?),
+            address: self.addresses[0],
+            connect_time: start.elapsed(),
+            handshake_time: None,
+            early: Vec::new(),
+            first_sent: None,
+            has_read: false,
+        };
         if self.tls.is_some() {
             let start = Instant::now();
             connection
                 .shake_hands(start + self.timeout, waiter, buffers)
-                .map_err(|failed| self.explain(self.blame_missing_certificate(failed)))?;
+                .map_err(|stop| self.blame(stop))?;
             connection.handshake_time = Some(start.elapsed());
         }
         Ok(connection)
     }
 
-    /// A server of TLS 1.2 that asks for a certificate in vain ends the handshake with an alert
-    /// that says nothing of it.
-    fn blame_missing_certificate(&self, failed: Failed) -> Failed {
+    /// What the end of a handshake means, where its own words say too little.
+    fn blame(&self, stop: Stop) -> Stop {
         let asked = self.tls.as_ref().is_some_and(|(_, _, witness)| witness.seen().asked_in_vain);
-        match failed {
-            Failed::Reason(CloseReason::TlsPeer(text)) if asked => {
+        match stop {
+            // TLS 1.2 has no alert that says so.
+            Stop::Failed(Failed::Lost(CloseReason::TlsPeer(text))) if asked => {
                 let text = format!("the peer asks for a certificate ({text})");
                 CloseReason::CertificateRefused(text.into()).into()
             }
-            failed => failed,
+            Stop::Failed(Failed::Lost(CloseReason::PeerReset)) => {
+                CloseReason::HandshakeAbandoned.into()
+            }
+            stop => stop,
         }
     }
 
@@ -109,38 +156,31 @@ impl Dialler {
             .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
     }
 
-    /// A socket to the first address that answers.
-    fn connect(&self) -> Result<(TcpStream, SocketAddr), Failure> {
-        let mut failures = Vec::new();
-        for address in &self.addresses {
-            let connected = StdStream::connect_timeout(address, self.timeout).and_then(|stream| {
-                stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)?;
-                Ok(stream)
-            });
-            match connected {
-                Ok(stream) => return Ok((TcpStream::from_std(stream), *address)),
-                Err(error) => failures.push((address, error)),
-            }
-        }
-        let timed_out = failures.iter().all(|(_, error)| error.kind() == io::ErrorKind::TimedOut);
-        let exit = if timed_out { Exit::TimedOut } else { Exit::Unreachable };
-        let reasons: Vec<String> = failures
-            .iter()
-            .map(|(address, error)| format!("{address}: {}", plain(error)))
-            .collect();
-        Err(Failure::new(exit, format!("cannot connect to {}: {}", self.host, reasons.join("; "))))
-    }
-
-    /// Why the session failed, in words for the person who asked.
+    /// What did not go as it should, in words for the person who asked.
     pub fn explain(&self, failed: Failed) -> Failure {
         let reason = match failed {
+            Failed::Told(failure) => return failure,
             Failed::TimedOut(what) => {
                 let seconds = self.timeout.as_secs_f64();
                 return Failure::new(Exit::TimedOut, format!("no {what} within {seconds} s"));
             }
-            Failed::Interrupted => return Failure::new(Exit::Interrupted, "interrupted"),
-            Failed::Reason(reason) => reason,
+            Failed::Unreachable(failures) => {
+                let timed_out = failures.iter().all(|(_, e)| e.kind() == io::ErrorKind::TimedOut);
+                let exit = if timed_out { Exit::TimedOut } else { Exit::Unreachable };
+                let reasons: Vec<String> = failures
+                    .iter()
+                    .map(|(address, error)| format!("{address}: {}", plain(error)))
+                    .collect();
+                let reasons = reasons.join("; ");
+                return Failure::new(exit, format!("cannot connect to {}: {reasons}", self.host));
+            }
+            Failed::SpeaksTls => {
+                return Failure::new(
+                    Exit::Unreachable,
+                    "the server speaks TLS on this port: try with --tls, or another port",
+                );
+            }
+            Failed::Lost(reason) => reason,
         };
         if let Some((tls, _, witness)) = &self.tls
             && let Some(refusal) = witness.seen().refusal(&tls.trust, &tls.name)
@@ -204,27 +244,12 @@ impl Dialler {
     }
 }
 
-/// Why a session did not go as it should.
-#[derive(Debug)]
-pub enum Failed {
-    /// This did not come in time.
-    TimedOut(&'static str),
-    /// Ctrl-C.
-    Interrupted,
-    /// The session ended.
-    Reason(CloseReason),
-}
-
-impl From<CloseReason> for Failed {
-    fn from(reason: CloseReason) -> Self {
-        Self::Reason(reason)
-    }
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Self::Reason(error.into())
-    }
+fn client_config(tls: &Tls, resumes: bool) -> Result<(ClientConfig, Witness), Failure> {
+    trust::client_config(&trust::Settings {
+        trust: tls.trust.clone(),
+        identity: tls.identity.clone(),
+        resumes,
+    })
 }
 
 impl Connection {
@@ -233,7 +258,7 @@ impl Connection {
         deadline: Instant,
         waiter: &mut Waiter,
         buffers: &mut Buffers,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), Stop> {
         self.link.greet(buffers)?;
         loop {
             self.link.flush()?;
@@ -246,83 +271,94 @@ impl Connection {
                     self.early.extend_from_slice(came);
                 }
                 Reading::Ended => return Err(self.link.transport().end_of_wire().into()),
-                Reading::Nothing => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(Failed::TimedOut("end of the TLS handshake"));
-                    }
-                    waiter.wait(Some(left))?;
+                Reading::Nothing if Instant::now() >= deadline => {
+                    return Err(Failed::TimedOut("end of the TLS handshake").into());
                 }
+                Reading::Nothing => waiter.wait(Some(deadline))?,
             }
         }
     }
-}
 
-fn resolve(host: &str, port: u16, family: Option<Family>) -> Result<Vec<SocketAddr>, Failure> {
-    let found = (bare(host), port).to_socket_addrs().map_err(|error| {
-        let text = error.to_string();
-        let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-        Failure::new(Exit::Unreachable, format!("cannot resolve {host}: {reason}"))
-    })?;
-    let mut addresses: Vec<SocketAddr> = found
-        .filter(|address| match family {
-            None => true,
-            Some(Family::V4) => address.is_ipv4(),
-            Some(Family::V6) => address.is_ipv6(),
-        })
-        .collect();
-    addresses.dedup();
-    if addresses.is_empty() {
-        let family = if family == Some(Family::V4) { "IPv4" } else { "IPv6" };
-        return Err(Failure::new(Exit::Unreachable, format!("{host} has no {family} address")));
-    }
-    Ok(addresses)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    /// To loopback addresses in this order, as a resolver might give them.
-    fn dialler(addresses: &[SocketAddr]) -> Dialler {
-        Dialler {
-            host: "alex".into(),
-            addresses: addresses.to_vec(),
-            timeout: Duration::from_secs(10),
-            tls: None,
+    /// Reads once: the only way to what the server has sent.
+    pub fn read<'a>(&mut self, buffers: &'a mut Buffers) -> Result<Came<'a>, Stop> {
+        if !self.early.is_empty() {
+            buffers.plain.clear();
+            buffers.plain.push(&std::mem::take(&mut self.early));
+            return Ok(Came::Bytes(buffers.plain.filled()));
+        }
+        if self.link.transport().peer_done() {
+            return Ok(Came::End(End::Whole));
+        }
+        match self.link.read(buffers)? {
+            Reading::Nothing => Ok(Came::Nothing),
+            Reading::Ended => match self.link.transport().end_of_wire() {
+                CloseReason::PeerDone => Ok(Came::End(End::Whole)),
+                CloseReason::PeerTruncated => Ok(Came::End(End::WithoutCloseNotify)),
+                reason => Err(reason.into()),
+            },
+            Reading::Bytes(bytes) => {
+                let came = self.link.receive(bytes, buffers, |_| &[])?;
+                let is_first = !std::mem::replace(&mut self.has_read, true);
+                if is_first
+                    && matches!(self.link.transport(), Transport::Plain)
+                    && is_tls_alert(came)
+                    && self.first_sent != came.first().copied()
+                {
+                    return Err(Failed::SpeaksTls.into());
+                }
+                Ok(Came::Bytes(came))
+            }
         }
     }
 
-    /// A port that is held and does not listen, so that nobody else gets it.
-    fn refusing() -> (socket2::Socket, SocketAddr) {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-        let socket = socket.unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        (socket, address)
+    /// Sends `bytes`; what the kernel does not take waits for [`Connection::flush`].
+    pub fn send(&mut self, bytes: &[u8], buffers: &mut Buffers) -> Result<(), CloseReason> {
+        self.first_sent = self.first_sent.or(bytes.first().copied());
+        self.link.send(bytes, buffers)
     }
 
-    #[test]
-    fn the_next_address_is_tried_where_one_refuses() {
-        let (_held, refusing) = refusing();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let there = listener.local_addr().unwrap();
-        let (_, address) = dialler(&[refusing, there]).connect().unwrap();
-        assert_eq!(address, there);
+    /// Sends what waits.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.link.flush().map(drop)
     }
 
-    #[test]
-    fn each_address_has_its_reason_where_none_answers() {
-        let ((_held, one), (_held_too, other)) = (refusing(), refusing());
-        let failure = dialler(&[one, other]).connect().unwrap_err();
-        assert_eq!(failure.exit, Exit::Unreachable);
-        assert_eq!(
-            failure.message,
-            format!(
-                "cannot connect to alex: {one}: connection refused; {other}: connection refused"
-            )
-        );
+    /// Whether everything was sent.
+    pub fn is_flushed(&self) -> bool {
+        self.link.is_flushed()
     }
+
+    /// Says that no more will come from us (`close_notify`); nothing for plain.
+    pub fn finish(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        self.link.finish(buffers)
+    }
+
+    /// Sends the FIN.
+    pub fn end_writing(&self) -> io::Result<()> {
+        self.link.end_writing()
+    }
+
+    /// Says goodbye, as far as the kernel takes it.
+    pub fn goodbye(&mut self, buffers: &mut Buffers) {
+        self.link.goodbye(buffers);
+    }
+
+    /// What was agreed in the handshake; nothing for plain.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.link.transport().agreed()
+    }
+
+    /// Lets events of this connection have this token.
+    pub fn set_token(&mut self, token: Token, waiter: &Waiter) -> Result<(), Failure> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        waiter
+            .registry()
+            .reregister(self.link.wire(), token, interest)
+            .map_err(|error| Failure::system("cannot watch a connection", &error))
+    }
+}
+
+/// Whether this is an alert in a record of its own, as a TLS server answers what is not TLS
+/// (RFC 8446 §5.1, §6): type 21, version 3.x, two bytes.
+fn is_tls_alert(bytes: &[u8]) -> bool {
+    matches!(bytes, [21, 3, 0..=4, 0, 2, 1 | 2, _])
 }

@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use super::Client;
 use super::arguments::Ping;
-use super::dial::{Connection, Dialler, Failed};
+use super::dial::{Came, Connection};
 use super::expect::Expected;
 use super::latency::{Latencies, Summary};
-use crate::exit::{Exit, Failure};
-use crate::link::Reading;
+use super::stop::{Failed, Stop};
 
 /// `--ping --json`.
 #[derive(Serialize)]
@@ -30,46 +29,22 @@ struct Report<'a> {
     handshake: Option<Summary>,
 }
 
-/// Why an echo did not come.
-pub(super) enum Missed {
-    /// The server, the network, the certificate, or Ctrl-C.
-    Failed(Failed),
-    /// Anything that is in words already: it came, and was not what was sent.
-    Told(Failure),
-}
-
-impl Missed {
-    /// In words for the person who asked.
-    pub(super) fn explain(self, dialler: &Dialler) -> Failure {
-        match self {
-            Self::Failed(failed) => dialler.explain(failed),
-            Self::Told(failure) => failure,
-        }
-    }
-}
-
-impl<E: Into<Failed>> From<E> for Missed {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
+/// How much of a message goes out at once, in bytes: it may be longer than what both kernels hold.
+const PIECE: usize = 64 * 1024;
 
 /// Pings until the count is reached, or Ctrl-C; then comes the summary, also where the last one
 /// failed.
-pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<Exit, Failure> {
+pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<(), Stop> {
     let start = Instant::now();
     let address = connection.address;
     let mut times = Times::default();
-    let outcome = match times.collect(client, connection, ping) {
-        Ok(()) => Ok(Exit::Ok),
-        Err(Missed::Failed(Failed::Interrupted)) => Ok(Exit::Interrupted),
-        Err(missed) => Err(missed.explain(&client.dialler)),
-    };
+    let outcome = times.collect(client, connection, ping);
     if client.options.json {
         let some = |latencies: &Latencies| (latencies.count() > 0).then(|| latencies.summary());
-        super::print_json(&Report {
+        let host = client.dialler.host.clone();
+        client.print_json(&Report {
             mode: "ping",
-            host: &client.dialler.host,
+            host: &host,
             address: address.to_string(),
             tls: client.options.tls.is_some(),
             size_bytes: ping.size,
@@ -81,7 +56,7 @@ pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<E
             handshake: some(&times.handshakes),
         })?;
     } else {
-        super::print(&times.summary(&client.dialler.host, start.elapsed()))?;
+        client.print(&times.summary(&client.dialler.host, start.elapsed()));
     }
     outcome
 }
@@ -101,14 +76,11 @@ impl Times {
         client: &mut Client,
         mut connection: Connection,
         ping: &Ping,
-    ) -> Result<(), Missed> {
+    ) -> Result<(), Stop> {
         while ping.count.is_none_or(|count| self.sent < count) {
             let due = Instant::now() + ping.interval;
             if ping.reconnect && self.sent > 0 {
-                connection = client
-                    .dialler
-                    .dial(&mut client.waiter, &mut client.buffers)
-                    .map_err(Missed::Told)?;
+                connection = client.dial()?;
             }
             self.sent += 1;
             let time = echo(client, &mut connection, self.sent, ping.size)?;
@@ -118,25 +90,25 @@ impl Times {
                 if let Some(time) = connection.handshake_time {
                     self.handshakes.record(time);
                 }
-                connection.link.goodbye(&mut client.buffers);
+                connection.goodbye(&mut client.buffers);
             }
             if !client.options.json && !client.options.quiet {
                 let phases = if ping.reconnect { phases(&connection) } else { String::new() };
-                super::print(&format!(
+                client.print(&format!(
                     "{} bytes from {}: seq={} {phases}time={}",
                     ping.size,
                     client.dialler.host,
                     self.sent,
                     milliseconds(time)
-                ))
-                .map_err(Missed::Told)?;
+                ));
+                client.flush()?;
             }
-            if ping.count != Some(self.sent) {
-                sleep_until(due, client)?;
+            while ping.count != Some(self.sent) && Instant::now() < due {
+                client.waiter.wait(Some(due))?;
             }
         }
         if !ping.reconnect {
-            connection.link.goodbye(&mut client.buffers);
+            connection.goodbye(&mut client.buffers);
         }
         Ok(())
     }
@@ -189,53 +161,64 @@ pub(super) fn echo(
     connection: &mut Connection,
     seq: u64,
     size: usize,
-) -> Result<Duration, Missed> {
+) -> Result<Duration, Stop> {
     let message = message(seq, size);
     let mut expected = Expected::default();
-    expected.sent(&message);
+    // What has come already is no echo of this.
+    take(client, connection, &mut expected, size)?;
     let start = Instant::now();
+    let end = start + client.options.timeout;
     let mut rest = message.as_slice();
     loop {
-        connection.link.flush()?;
-        // A message may be larger than what both kernels hold, so it goes out in pieces.
-        if connection.link.is_flushed() && !rest.is_empty() {
-            let (piece, behind) = rest.split_at(rest.len().min(64 * 1024));
-            connection.link.send(piece, &mut client.buffers)?;
+        connection.flush()?;
+        if connection.is_flushed() && !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min(PIECE));
+            connection.send(piece, &mut client.buffers)?;
+            expected.sent(piece);
             rest = behind;
         }
-        match connection.link.read(&mut client.buffers)? {
-            Reading::Bytes(bytes) => {
-                let came = connection.link.receive(bytes, &mut client.buffers, |_| &[])?;
-                expected.came(came).map_err(|difference| {
-                    Missed::Told(Failure::new(Exit::Failure, difference.to_string()))
-                })?;
-                if expected.missing() == 0 {
-                    return Ok(start.elapsed());
-                }
-                if connection.link.transport().peer_done() {
-                    return Err(cut_short(&expected, size));
-                }
+        if let Some(moment) = take(client, connection, &mut expected, size)?
+            && rest.is_empty()
+        {
+            return Ok(moment - start);
+        }
+        if !connection.is_flushed() || rest.is_empty() {
+            if Instant::now() >= end {
+                return Err(Failed::TimedOut("echo").into());
             }
-            Reading::Ended => return Err(cut_short(&expected, size)),
-            Reading::Nothing if connection.link.is_flushed() && !rest.is_empty() => {}
-            Reading::Nothing => {
-                let Some(left) = client.options.timeout.checked_sub(start.elapsed()) else {
-                    return Err(Failed::TimedOut("echo").into());
-                };
-                client.waiter.wait(Some(left))?;
-            }
+            client.waiter.wait(Some(end))?;
         }
     }
 }
 
-fn cut_short(expected: &Expected, size: usize) -> Missed {
-    Missed::Told(Failure::new(
-        Exit::Failure,
-        format!(
-            "the server closed the connection: of {size} bytes, {} came back",
-            expected.returned()
-        ),
-    ))
+/// Takes what has come, and says when the last byte that was missing did.
+fn take(
+    client: &mut Client,
+    connection: &mut Connection,
+    expected: &mut Expected,
+    size: usize,
+) -> Result<Option<Instant>, Stop> {
+    let mut complete = None;
+    loop {
+        match connection.read(&mut client.buffers)? {
+            Came::Bytes(bytes) => {
+                expected.came(bytes)?;
+                if expected.missing() == 0 && !bytes.is_empty() {
+                    complete = Some(Instant::now());
+                }
+            }
+            // The next message will find it.
+            Came::End(_) if complete.is_some() => return Ok(complete),
+            Came::End(_) => {
+                return Err(super::failed(format!(
+                    "the server closed the connection: of {size} bytes, {} came back",
+                    expected.returned()
+                ))
+                .into());
+            }
+            Came::Nothing => return Ok(complete),
+        }
+    }
 }
 
 /// What a ping says: each another thing, so that a late echo of the last one is no echo of this;
@@ -247,15 +230,4 @@ fn message(seq: u64, size: usize) -> Vec<u8> {
         *last = b'\n';
     }
     message
-}
-
-/// Waits for the next one's time.
-fn sleep_until(due: Instant, client: &mut Client) -> Result<(), Failed> {
-    loop {
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        client.waiter.wait(Some(left))?;
-    }
 }

@@ -1,21 +1,18 @@
 //! Talk and pipe: standard input to the server, its answer to standard output, both at once.
 
-use std::io::{self, IsTerminal, Read, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::thread;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Read};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use mio::Waker;
-
 use super::Client;
-use super::dial::{Connection, Failed};
+use super::dial::{Came, Connection, End};
 use super::expect::Expected;
-use super::wait::STDIN;
+use super::stop::{Failed, Stop};
+use super::wait::Waiter;
 use crate::close::CloseReason;
-use crate::exit::{Exit, Failure, plain};
-use crate::link::Reading;
-use crate::{output, stats};
+use crate::exit::Failure;
+use crate::stats;
 
 /// What one read of standard input may bring, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -24,13 +21,17 @@ const CHUNK: usize = 64 * 1024;
 /// sides hold, so that only a server that does not echo ever gets there.
 const EXPECTED_MAX: usize = 64 * 1024 * 1024;
 
+/// How long after the server's end standard input is still read: what was written to it before has
+/// come by then.
+const LAST_INPUT: Duration = Duration::from_millis(100);
+
 /// A conversation, and how far it is.
 struct Relay<'a> {
     client: &'a mut Client,
     connection: Connection,
     input: Receiver<Input>,
-    /// Says what is going on: standard input is a terminal.
-    talks: bool,
+    /// Standard input is a terminal: whoever sits there sees how the server ends.
+    at_terminal: bool,
     expected: Option<Expected>,
     /// Since when nothing came that had to.
     waiting: Instant,
@@ -48,30 +49,15 @@ enum Input {
     Broken(io::Error),
 }
 
-/// How a conversation ends.
-enum End {
-    /// The server has said all that it had to say.
-    Server,
-    /// Whoever read our output has gone.
-    Output,
-    /// Ctrl-C.
-    Interrupted,
-}
-
 /// Talks until the server ends.
-pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<Exit, Failure> {
-    let waker = Waker::new(client.waiter.registry(), STDIN)
-        .map_err(|error| Failure::system("cannot watch standard input", &error))?;
-    // A waker that is gone takes its last event with it, so it must outlive the thread.
-    let waker = Arc::new(waker);
-    let input = read_input(waker.clone());
+pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<(), Stop> {
     let start = Instant::now();
     let mut relay = Relay {
-        talks: io::stdin().is_terminal() && !client.options.quiet,
+        input: read_input(&client.waiter)?,
+        at_terminal: io::stdin().is_terminal(),
         expected: verify.then(Expected::default),
         client,
         connection,
-        input,
         waiting: start,
         sent: 0,
         received: 0,
@@ -79,94 +65,95 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
         half_closed: false,
     };
     let end = relay.converse();
-    drop(waker);
     if !relay.input_ended {
-        relay.connection.link.goodbye(&mut relay.client.buffers);
+        relay.connection.goodbye(&mut relay.client.buffers);
     }
-    let end = end?;
-    if relay.talks {
-        output::note(format_args!(
-            "{}: sent {}, received {} in {:.1} s",
-            match end {
-                End::Interrupted => "interrupted",
-                End::Server => "closed by the server",
-                End::Output => "nobody reads the output",
-            },
-            stats::bytes(relay.sent),
-            stats::bytes(relay.received),
-            start.elapsed().as_secs_f64()
-        ));
+    let how = match end {
+        Ok(End::Whole) => "closed by the server",
+        Err(Stop::Interrupted) => "interrupted",
+        Err(Stop::ReaderGone) => "nobody reads the output",
+        Ok(End::WithoutCloseNotify) | Err(Stop::Failed(_)) => "",
+    };
+    if relay.talks() && !how.is_empty() {
+        let (sent, received) = (stats::bytes(relay.sent), stats::bytes(relay.received));
+        let seconds = start.elapsed().as_secs_f64();
+        relay
+            .client
+            .printer
+            .note(format_args!("{how}: sent {sent}, received {received} in {seconds:.1} s"));
     }
     match end {
-        End::Interrupted => Ok(Exit::Interrupted),
-        // Nobody wants the rest: that is how `client | head -1` ends (and no fault of the echo).
-        End::Output => Ok(Exit::Ok),
-        End::Server => relay.check_end(),
+        Ok(end) => Ok(relay.judge(end)?),
+        Err(Stop::Failed(Failed::Lost(
+            reason @ (CloseReason::PeerReset | CloseReason::PeerLost(_)),
+        ))) => {
+            let failure = relay.client.dialler.explain(reason.into());
+            Err(relay.failed(failure).into())
+        }
+        Err(stop) => Err(stop),
     }
 }
 
 impl Relay<'_> {
-    fn converse(&mut self) -> Result<End, Failure> {
-        let early = std::mem::take(&mut self.connection.early);
-        if !early.is_empty() && !self.deliver(&early)? {
-            return Ok(End::Output);
-        }
+    fn converse(&mut self) -> Result<End, Stop> {
         loop {
             if let Some(end) = self.step()? {
                 return Ok(end);
             }
-            let time = self.time_left()?;
-            match self.client.waiter.wait(time) {
-                Ok(()) => {}
-                Err(Failed::Interrupted) => return Ok(End::Interrupted),
-                Err(failed) => return Err(self.client.dialler.explain(failed)),
-            }
+            let until = self.deadline()?;
+            self.client.waiter.wait(until)?;
         }
     }
 
     /// Both directions, as far as they go without waiting.
-    fn step(&mut self) -> Result<Option<End>, Failure> {
+    fn step(&mut self) -> Result<Option<End>, Stop> {
         loop {
-            self.connection
-                .link
-                .flush()
-                .map_err(|error| self.client.dialler.explain(error.into()))?;
-            let taken = self.take_input()?;
-            match self.connection.link.read(&mut self.client.buffers) {
-                Ok(Reading::Bytes(bytes)) => {
-                    let link = &mut self.connection.link;
-                    let came = link
-                        .receive(bytes, &mut self.client.buffers, |_| &[])
-                        .map_err(|reason| self.client.dialler.explain(reason.into()))?;
-                    let came = came.to_vec();
-                    if !self.deliver(&came)? {
-                        return Ok(Some(End::Output));
-                    }
-                    if self.connection.link.transport().peer_done() {
-                        return Ok(Some(End::Server));
-                    }
-                }
-                Ok(Reading::Ended) => {
-                    return match self.connection.link.transport().end_of_wire() {
-                        CloseReason::PeerDone => Ok(Some(End::Server)),
-                        _ => Err(Failure::new(
-                            Exit::Failure,
-                            "the server ended without close_notify: its answer may be cut short",
-                        )),
-                    };
-                }
-                Ok(Reading::Nothing) if taken => {}
-                Ok(Reading::Nothing) => return Ok(None),
-                Err(error) => return Err(self.client.dialler.explain(error.into())),
+            // What the server has said comes before the news that it takes no more.
+            if let Some(end) = self.take_answer()? {
+                return Ok(Some(end));
             }
+            let sent = self.connection.flush().map_err(Stop::from);
+            match sent.and_then(|()| self.take_input()) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(stop) => return self.take_answer()?.map(Some).ok_or(stop),
+            }
+        }
+    }
+
+    /// Prints what has come, as long as there is room; says if it was the last.
+    fn take_answer(&mut self) -> Result<Option<End>, Stop> {
+        loop {
+            self.client.printer.check()?;
+            if self.client.printer.is_full() {
+                // It is not the server who is late.
+                self.waiting = Instant::now();
+                return Ok(None);
+            }
+            let bytes = match self.connection.read(&mut self.client.buffers)? {
+                Came::Nothing => return Ok(None),
+                Came::End(end) => return Ok(Some(end)),
+                Came::Bytes([]) => continue,
+                Came::Bytes(bytes) => bytes.to_vec(),
+            };
+            self.received += bytes.len() as u64;
+            self.waiting = Instant::now();
+            let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.came(&bytes));
+            let received = bytes.len();
+            self.client.printer.print(bytes);
+            if self.talks() {
+                self.client.printer.note(format_args!("received {received} bytes"));
+            }
+            checked?;
         }
     }
 
     /// Sends what standard input has brought, if nothing waits to be sent; says whether there was
     /// anything.
-    fn take_input(&mut self) -> Result<bool, Failure> {
-        let full = self.expected.as_ref().is_some_and(|sent| sent.missing() >= EXPECTED_MAX);
-        if !self.connection.link.is_flushed() || full {
+    fn take_input(&mut self) -> Result<bool, Stop> {
+        let full = self.expected.as_ref().is_some_and(|sent| sent.missing() >= EXPECTED_MAX)
+            || self.talks() && self.client.printer.is_full();
+        if !self.connection.is_flushed() || full {
             return Ok(false);
         }
         if self.input_ended {
@@ -174,102 +161,136 @@ impl Relay<'_> {
                 self.half_closed = true;
                 self.waiting = Instant::now();
                 // A server that has reset the connection says so to the next read.
-                let _ = self.connection.link.end_writing();
+                let _ = self.connection.end_writing();
             }
             return Ok(false);
         }
-        let explain = |reason: CloseReason| self.client.dialler.explain(reason.into());
         match self.input.try_recv() {
             Ok(Input::Bytes(bytes)) => {
-                self.connection.link.send(&bytes, &mut self.client.buffers).map_err(explain)?;
                 self.sent += bytes.len() as u64;
                 self.waiting = Instant::now();
                 if let Some(expected) = &mut self.expected {
                     expected.sent(&bytes);
                 }
-                if self.talks {
-                    output::note(format_args!("sent {} bytes", bytes.len()));
+                self.connection.send(&bytes, &mut self.client.buffers)?;
+                if self.talks() {
+                    self.client.printer.note(format_args!("sent {} bytes", bytes.len()));
                 }
                 Ok(true)
             }
             Ok(Input::End) => {
                 self.input_ended = true;
-                self.connection.link.finish(&mut self.client.buffers).map_err(explain)?;
+                self.connection.finish(&mut self.client.buffers)?;
                 Ok(true)
             }
-            Ok(Input::Broken(error)) => Err(Failure::system("cannot read standard input", &error)),
+            Ok(Input::Broken(error)) => {
+                Err(Failure::system("cannot read standard input", &error).into())
+            }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(false),
         }
     }
 
-    /// Gives what came to standard output; false if nobody reads that any more.
-    fn deliver(&mut self, plaintext: &[u8]) -> Result<bool, Failure> {
-        if plaintext.is_empty() {
-            return Ok(true);
-        }
-        self.received += plaintext.len() as u64;
-        self.waiting = Instant::now();
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(plaintext).and_then(|()| stdout.flush()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
-            Err(error) => return Err(Failure::system("cannot write to standard output", &error)),
-        }
-        drop(stdout);
-        if self.talks {
-            output::note(format_args!("received {} bytes", plaintext.len()));
-        }
-        if let Some(expected) = &mut self.expected {
-            expected
-                .came(plaintext)
-                .map_err(|difference| Failure::new(Exit::Failure, difference.to_string()))?;
-        }
-        Ok(true)
+    /// Says what is going on.
+    fn talks(&self) -> bool {
+        self.at_terminal && !self.client.options.quiet
     }
 
-    /// How long the server may take, where an echo is due; else for ever.
-    fn time_left(&self) -> Result<Option<Duration>, Failure> {
+    /// Until when the server may take, where an echo is due; else for ever.
+    fn deadline(&self) -> Result<Option<Instant>, Stop> {
         let Some(expected) = &self.expected else { return Ok(None) };
-        if expected.missing() == 0 && !self.half_closed {
+        if expected.missing() == 0 && !self.half_closed || self.client.printer.is_full() {
             return Ok(None);
         }
-        let timeout = self.client.options.timeout;
-        match timeout.checked_sub(self.waiting.elapsed()) {
-            Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ if expected.missing() > 0 => {
-                Err(self.client.dialler.explain(Failed::TimedOut("echo")))
+        let deadline = self.waiting + self.client.options.timeout;
+        if Instant::now() < deadline {
+            return Ok(Some(deadline));
+        }
+        let what = if expected.missing() > 0 { "echo" } else { "end of the echo" };
+        Err(Failed::TimedOut(what).into())
+    }
+
+    /// Whether the server's end was one to be content with.
+    fn judge(&mut self, end: End) -> Result<(), Failed> {
+        let input_remains = self.input_remains();
+        let not_taken = "the server ended before it had taken all of the input";
+        if let Some(expected) = &self.expected {
+            if expected.missing() > 0 {
+                return Err(self.failed("the echo was cut short"));
             }
-            _ => Err(self.client.dialler.explain(Failed::TimedOut("end of the echo"))),
+            if input_remains {
+                return Err(self.failed(not_taken));
+            }
+            if !self.input_ended {
+                return Err(self.failed("the server ended before the input did"));
+            }
+            if !self.client.options.quiet {
+                if end == End::WithoutCloseNotify {
+                    self.client.printer.note(
+                        "echo-alex-client: the server ended without close_notify, after \
+                         everything had come back",
+                    );
+                }
+                self.client.printer.note(format_args!(
+                    "echo-alex-client: {} bytes came back as they were sent",
+                    self.sent
+                ));
+            }
+            return Ok(());
+        }
+        if end == End::WithoutCloseNotify {
+            let text = "the server ended without close_notify: its answer may be cut short";
+            return Err(self.failed(text));
+        }
+        if self.at_terminal {
+            return Ok(());
+        }
+        if input_remains {
+            return Err(self.failed(not_taken));
+        }
+        if self.received < self.sent {
+            return Err(self.failed("the server answered less than was sent"));
+        }
+        if !self.input_ended && self.sent > 0 && !self.client.options.quiet {
+            let (sent, received) = (self.sent, self.received);
+            self.client.printer.note(format_args!(
+                "echo-alex-client: the server ended before the input did: sent {sent} bytes, \
+                 received {received}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether there is input that the server did not take; that it has ended may come out here.
+    fn input_remains(&mut self) -> bool {
+        if !self.connection.is_flushed() {
+            return true;
+        }
+        if self.input_ended {
+            return false;
+        }
+        match self.input.recv_timeout(LAST_INPUT) {
+            Ok(Input::Bytes(_)) => true,
+            Ok(Input::End) => {
+                self.input_ended = true;
+                false
+            }
+            Ok(Input::Broken(_))
+            | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
         }
     }
 
-    fn check_end(&self) -> Result<Exit, Failure> {
-        let Some(expected) = &self.expected else { return Ok(Exit::Ok) };
-        if expected.missing() > 0 || !self.input_ended {
-            return Err(Failure::new(
-                Exit::Failure,
-                format!(
-                    "the echo was cut short: sent {} bytes, {} came back",
-                    self.sent,
-                    expected.returned()
-                ),
-            ));
-        }
-        if !self.client.options.quiet {
-            output::note(format_args!(
-                "echo-alex-client: {} bytes came back as they were sent",
-                self.sent
-            ));
-        }
-        Ok(Exit::Ok)
+    /// This is a failure, and so far it went.
+    fn failed(&self, what: impl Display) -> Failed {
+        let Self { sent, received, .. } = self;
+        super::failed(format!("{what}: sent {sent} bytes, received {received}"))
     }
 }
 
 /// Reads standard input in a thread of its own: a file cannot be polled, and a terminal that was
 /// made non-blocking would be so for the shell as well. No more than two chunks wait.
-fn read_input(waker: Arc<Waker>) -> Receiver<Input> {
+fn read_input(waiter: &Waiter) -> Result<Receiver<Input>, Failure> {
     let (sender, receiver) = sync_channel(2);
-    thread::spawn(move || {
+    waiter.spawn(move |wake| {
         let mut stdin = io::stdin().lock();
         loop {
             let mut chunk = vec![0; CHUNK];
@@ -286,17 +307,11 @@ fn read_input(waker: Arc<Waker>) -> Receiver<Input> {
             if sender.send(input).is_err() {
                 return;
             }
-            if let Err(error) = waker.wake() {
-                output::note(format_args!(
-                    "echo-alex-client: cannot wake the loop: {}",
-                    plain(&error)
-                ));
-                return;
-            }
+            wake();
             if last {
                 return;
             }
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }

@@ -6,6 +6,8 @@
 //! of hanging it.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
+pub mod client;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

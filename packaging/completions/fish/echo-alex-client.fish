@@ -3,7 +3,7 @@
 complete -c echo-alex-client -fa '(__fish_print_hostnames)'
 complete -c echo-alex-client -s 4 -d 'Use IPv4 alone'
 complete -c echo-alex-client -s 6 -d 'Use IPv6 alone'
-complete -c echo-alex-client -l timeout -d 'To connect, to shake hands, for an echo (10)' -x
+complete -c echo-alex-client -l timeout -d 'To connect, to shake hands, for an echo (10s)' -x
 complete -c echo-alex-client -s q -l quiet -d 'Say nothing but errors'
 complete -c echo-alex-client -l tls -d 'TLS: the certificate and its name are verified'
 complete -c echo-alex-client -l ca -d 'Trust this CA, not those of the system' \
@@ -20,14 +20,14 @@ complete -c echo-alex-client -l show-certificate -d 'Print the certificates of t
 complete -c echo-alex-client -l verify -d 'Compare what comes back with what was sent'
 complete -c echo-alex-client -l ping -d 'Time the echo'
 complete -c echo-alex-client -s c -d 'ping: how many' -x
-complete -c echo-alex-client -s i -d 'ping: seconds from one to the next (1)' -x
+complete -c echo-alex-client -s i -d 'ping: time from one to the next (1s)' -x
 complete -c echo-alex-client -s s -d 'ping: bytes of each (64)' -x
 complete -c echo-alex-client -l reconnect -d 'ping: a new connection for each'
 complete -c echo-alex-client -l bench -d 'Measure messages'
 complete -c echo-alex-client -l connections -d 'bench: sessions at once (1)' -x
 complete -c echo-alex-client -l size -d 'bench: bytes of a message (64)' -x
 complete -c echo-alex-client -l depth -d 'bench: messages on their way in a session (1)' -x
-complete -c echo-alex-client -l duration -d 'bench: how long to measure (10)' -x
+complete -c echo-alex-client -l duration -d 'bench: how long to measure (10s)' -x
 complete -c echo-alex-client -l handshakes -d 'Measure TLS handshakes'
 complete -c echo-alex-client -l json -d 'Figures of a ping or bench as JSON'
 complete -c echo-alex-client -s h -l help -d 'Show the options'

@@ -1,0 +1,283 @@
+//! Connecting: whichever address answers first, with a head start for the one before (RFC 8305).
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::arguments::Family;
+use super::stop::{Failed, Stop};
+use super::wait::Waiter;
+use crate::exit::{Exit, Failure};
+
+/// How long an address is tried alone (RFC 8305 §5, Connection Attempt Delay).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// The token of a socket until it gets another.
+const SOCKET: Token = Token(0);
+
+/// The addresses of `host`, in the order to be tried.
+pub fn resolve(
+    host: &str,
+    port: u16,
+    family: Option<Family>,
+    timeout: Duration,
+    waiter: &mut Waiter,
+) -> Result<Vec<SocketAddr>, Stop> {
+    let until = Instant::now() + timeout;
+    let (sender, answer) = channel();
+    let name = host.to_owned();
+    // getaddrinfo(3) blocks.
+    waiter.spawn(move |wake| {
+        let _ = sender.send((name, port).to_socket_addrs().map(Vec::from_iter));
+        wake();
+    })?;
+    let found = loop {
+        match answer.try_recv() {
+            Ok(found) => break found,
+            Err(_) if Instant::now() >= until => {
+                return Err(Failed::TimedOut("address from the resolver").into());
+            }
+            Err(_) => waiter.wait(Some(until))?,
+        }
+    };
+    let mut addresses: Vec<SocketAddr> = found.map_err(|error| {
+        let text = error.to_string();
+        let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+        Failure::new(Exit::Unreachable, format!("cannot resolve {host}: {reason}"))
+    })?;
+    addresses.retain(|address| match family {
+        None => true,
+        Some(Family::V4) => address.is_ipv4(),
+        Some(Family::V6) => address.is_ipv6(),
+    });
+    if addresses.is_empty() {
+        let family = if family == Some(Family::V4) { "IPv4" } else { "IPv6" };
+        let text = format!("{host} has no {family} address");
+        return Err(Failure::new(Exit::Unreachable, text).into());
+    }
+    Ok(in_order(&addresses))
+}
+
+/// Each address once, the families in turn (RFC 8305 §4), so that one that leads nowhere costs one
+/// head start.
+fn in_order(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut seen = HashSet::new();
+    let unique = addresses.iter().copied().filter(|address| seen.insert(*address));
+    let begins_with_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        unique.partition(|address| address.is_ipv6() == begins_with_ipv6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut ordered = Vec::new();
+    while first.len() + second.len() > 0 {
+        ordered.extend(first.next());
+        ordered.extend(second.next());
+    }
+    ordered
+}
+
+/// A socket that is on its way to an address.
+struct Attempt {
+    number: usize,
+    stream: TcpStream,
+}
+
+/// A socket to the first of `addresses` that answers, and which of them that is. All of it takes
+/// `timeout` at most.
+pub fn connect(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+    waiter: &mut Waiter,
+) -> Result<(TcpStream, usize), Stop> {
+    let start = Instant::now();
+    let end = start + timeout;
+    // The last one has its chance as well.
+    let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let head_start = HEAD_START.min(timeout / tries);
+    let mut untried = addresses.iter().enumerate();
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
+    let mut next_try = start;
+    loop {
+        let mut number = 0;
+        while let Some(attempt) = attempts.get(number) {
+            match outcome(&attempt.stream) {
+                None => number += 1,
+                Some(outcome) => {
+                    let attempt = attempts.remove(number);
+                    match outcome.and_then(|()| attempt.stream.set_nodelay(true)) {
+                        Ok(()) => return Ok((attempt.stream, attempt.number)),
+                        Err(error) => failures.push((addresses[attempt.number], error)),
+                    }
+                    next_try = Instant::now();
+                }
+            }
+        }
+        let now = Instant::now();
+        if now >= end {
+            let pending = attempts.iter().map(|attempt| attempt.number);
+            let late = pending.chain(untried.map(|(number, _)| number));
+            failures.extend(late.map(|n| (addresses[n], io::ErrorKind::TimedOut.into())));
+            return Err(Failed::Unreachable(failures).into());
+        }
+        if now >= next_try
+            && let Some((number, address)) = untried.next()
+        {
+            match begin(*address, waiter) {
+                Ok(stream) => {
+                    attempts.push(Attempt { number, stream });
+                    next_try = now + head_start;
+                }
+                Err(error) => failures.push((*address, error)),
+            }
+            continue;
+        }
+        if attempts.is_empty() && untried.len() == 0 {
+            return Err(Failed::Unreachable(failures).into());
+        }
+        let until = if untried.len() == 0 { end } else { end.min(next_try) };
+        waiter.wait(Some(until))?;
+    }
+}
+
+fn begin(address: SocketAddr, waiter: &Waiter) -> io::Result<TcpStream> {
+    if let SocketAddr::V6(address) = address
+        && address.ip().is_unicast_link_local()
+        && address.scope_id() == 0
+    {
+        // The kernel would say "invalid argument".
+        return Err(io::Error::other(format!(
+            "a link-local address needs its interface, such as {}%eth0",
+            address.ip()
+        )));
+    }
+    let mut stream = TcpStream::connect(address)?;
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    waiter.registry().register(&mut stream, SOCKET, interest)?;
+    Ok(stream)
+}
+
+/// Whether the socket is connected, or why it will not be; `None` as long as that is open.
+fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
+    match stream.take_error() {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => return Some(Err(error)),
+    }
+    // Without an error, it is connected once it has a peer.
+    match stream.peer_addr() {
+        Ok(_) => Some(Ok(())),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn bound() -> (Socket, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        (socket, address)
+    }
+
+    /// A port that is held and does not listen, so that nobody else gets it.
+    fn refusing() -> (Socket, SocketAddr) {
+        bound()
+    }
+
+    /// A port where a connection is neither accepted nor refused: its queue is full, and the
+    /// kernel drops what more comes (listen(2)).
+    fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
+        let (socket, address) = bound();
+        socket.listen(0).unwrap();
+        let mut queue = Vec::new();
+        loop {
+            let stream = TcpStream::connect(address).unwrap();
+            let end = Instant::now() + Duration::from_millis(200);
+            while outcome(&stream).is_none() {
+                if Instant::now() > end {
+                    return (socket, queue, address);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            queue.push(stream);
+        }
+    }
+
+    fn there() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn failures(outcome: Result<(TcpStream, usize), Stop>) -> Vec<(SocketAddr, io::ErrorKind)> {
+        match outcome {
+            Err(Stop::Failed(Failed::Unreachable(failures))) => {
+                failures.into_iter().map(|(address, error)| (address, error.kind())).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_next_address_is_tried_at_once_where_one_refuses() {
+        let ((_held, refusing), (_listener, there)) = (refusing(), there());
+        let mut waiter = Waiter::new().unwrap();
+        let (_, number) = connect(&[refusing, there], PATIENCE, &mut waiter).unwrap();
+        assert_eq!(number, 1);
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_costs_a_head_start_and_not_the_timeout() {
+        let ((_socket, _queue, silent), (_listener, there)) = (silent(), there());
+        let mut waiter = Waiter::new().unwrap();
+        let start = Instant::now();
+        let timeout = Duration::from_secs(600);
+        let (_, number) = connect(&[silent, silent, there], timeout, &mut waiter).unwrap();
+        assert_eq!(number, 2);
+        assert!(start.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn each_address_has_its_reason_where_none_answers() {
+        let ((_held, refusing), (_socket, _queue, silent)) = (refusing(), silent());
+        let mut waiter = Waiter::new().unwrap();
+        // Shorter than a head start, and yet all are tried.
+        let timeout = Duration::from_millis(100);
+        let outcome = connect(&[silent, silent, refusing], timeout, &mut waiter);
+        let (refused, late) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);
+        assert_eq!(failures(outcome), [(refusing, refused), (silent, late), (silent, late)]);
+    }
+
+    #[test]
+    fn families_take_turns_and_an_address_is_tried_once() {
+        let order = in_order(&addresses(&[
+            "[2001:db8::1]:7",
+            "[2001:db8::2]:7",
+            "[2001:db8::1]:7",
+            "192.0.2.1:7",
+            "[2001:db8::3]:7",
+        ]));
+        let expected = ["[2001:db8::1]:7", "192.0.2.1:7", "[2001:db8::2]:7", "[2001:db8::3]:7"];
+        assert_eq!(order, addresses(&expected));
+        // Of two interfaces, they are two.
+        let both = addresses(&["[fe80::1%2]:7", "[fe80::1%3]:7"]);
+        assert_eq!(in_order(&both), both);
+    }
+}

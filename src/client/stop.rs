@@ -1,0 +1,65 @@
+//! Why the client stops before its task is done.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::expect::Difference;
+use crate::close::CloseReason;
+use crate::exit::{Exit, Failure};
+
+/// Why the client stops early.
+#[derive(Debug)]
+pub enum Stop {
+    /// SIGINT or SIGTERM.
+    Interrupted,
+    /// Whoever read our standard output has closed it, as `head -1` does: nobody wants the rest.
+    ReaderGone,
+    /// Something did not go as it should.
+    Failed(Failed),
+}
+
+/// What did not go as it should; [`Dialler::explain`](super::dial::Dialler::explain) has the words.
+#[derive(Debug)]
+pub enum Failed {
+    /// This did not come in time.
+    TimedOut(&'static str),
+    /// None of the addresses answered.
+    Unreachable(Vec<(SocketAddr, io::Error)>),
+    /// The session ended.
+    Lost(CloseReason),
+    /// The server of a plain session answered with an alert of TLS.
+    SpeaksTls,
+    /// It is in words already.
+    Told(Failure),
+}
+
+impl<E: Into<Failed>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<CloseReason> for Failed {
+    fn from(reason: CloseReason) -> Self {
+        Self::Lost(reason)
+    }
+}
+
+impl From<io::Error> for Failed {
+    /// An error of the connection.
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error.into())
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self::Told(failure)
+    }
+}
+
+impl From<Difference> for Failed {
+    fn from(difference: Difference) -> Self {
+        Self::Told(Failure::new(Exit::Failure, difference.to_string()))
+    }
+}

@@ -1,0 +1,81 @@
+//! The client on its way to a server: names, addresses that do not answer, Ctrl-C meanwhile.
+
+mod util;
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use util::client::{Client, silent};
+use util::tool;
+
+/// Takes the place of getaddrinfo(3), says so, and does not return: as where no name server answers.
+const RESOLVER: &str = r#"
+#include <unistd.h>
+int getaddrinfo(void) {
+    write(2, "resolving\n", 10);
+    for (;;) pause();
+}
+"#;
+
+/// Compiles `source` into a library for `LD_PRELOAD`; `None` where there is no compiler.
+fn preload(source: &str, folder: &Path) -> Option<std::path::PathBuf> {
+    let mut compiler = tool("cc")?;
+    let (file, library) = (folder.join("preload.c"), folder.join("preload.so"));
+    std::fs::write(&file, source).unwrap();
+    assert!(
+        compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &file])
+            .status()
+            .unwrap()
+            .success()
+    );
+    Some(library)
+}
+
+#[test]
+fn ctrl_c_ends_a_client_that_connects() {
+    let (_socket, _queue, address) = silent();
+    let port = address.port().to_string();
+    for signal in [Signal::INT, Signal::TERM] {
+        for mode in [&[][..], &["--ping"], &["--bench"]] {
+            let arguments = [mode, &["--timeout=600", "127.0.0.1", &port]].concat();
+            let mut client = Client::start(&arguments, |_| {});
+            client.wait_for("127.0.0.1 is 127.0.0.1");
+            client.signal(signal);
+            assert_eq!(client.end(), 130, "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_client_that_looks_for_the_name() {
+    if util::emulated() {
+        eprintln!("left out: the compiler makes nothing for the emulator");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(library) = preload(RESOLVER, folder.path()) else { return };
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut client = Client::start(&["--timeout=600", "alex.invalid"], |command| {
+            command.env("LD_PRELOAD", &library);
+        });
+        client.wait_for("resolving");
+        client.signal(signal);
+        assert_eq!(client.end(), 130);
+    }
+    let mut client = Client::start(&["--timeout=0.1", "alex.invalid"], |command| {
+        command.env("LD_PRELOAD", &library);
+    });
+    client.wait_for("no address from the resolver within 0.1 s");
+    assert_eq!(client.end(), 4);
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_given_up_after_the_timeout() {
+    let (_socket, _queue, address) = silent();
+    let port = address.port().to_string();
+    let mut client = Client::start(&["--timeout=0.2", "127.0.0.1", &port], |_| {});
+    client.wait_for(&format!("cannot connect to 127.0.0.1: {address}: timed out"));
+    assert_eq!(client.end(), 4);
+}

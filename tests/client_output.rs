@@ -1,0 +1,183 @@
+//! Who reads what the client prints: nobody any more, nobody at all, or somebody slow.
+
+mod util;
+
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+
+use rustix::io::ioctl_fionbio;
+use rustix::process::Signal;
+use util::client::{Client, client, end, port, server};
+use util::{Daemon, PLAIN, noise, plain_and_tls};
+
+/// A pipe whose reader has gone.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A disk without room.
+fn full_disk() -> Stdio {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
+/// A pipe that is full, so that whoever writes to it waits.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    ioctl_fionbio(&writer, true).unwrap();
+    for size in [4096, 1] {
+        while writer.write(&vec![b'.'; size]).is_ok() {}
+    }
+    ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+/// Echoes one message, says so to whoever waits, and keeps the connection.
+fn echo_once() -> (String, impl FnOnce()) {
+    let (sender, echoed) = channel();
+    let port = server(move |mut stream| {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).unwrap();
+        stream.write_all(&bytes[..count]).unwrap();
+        sender.send(()).unwrap();
+        let _ = stream.read(&mut bytes);
+    });
+    (port, move || echoed.recv_timeout(util::PATIENCE).unwrap())
+}
+
+#[test]
+fn a_result_that_is_lost_is_a_failure_and_one_that_nobody_wants_is_none() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
+    let input = daemon.path("input");
+    std::fs::write(&input, b"hello").unwrap();
+    let plain = ["127.0.0.1", &plain];
+    let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
+    for arguments in [
+        &[&["--help"][..]][..],
+        &[&["--version"]],
+        &[&[], &plain],
+        &[&["--verify"], &tls],
+        &[&["--ping", "-c2", "-i0.01"], &plain],
+        &[&["--ping", "-c2", "-i0.01", "--json"], &plain],
+        &[&["--bench", "--duration=0.1"], &plain],
+        &[&["--bench", "--duration=0.1", "--json"], &tls],
+        &[&["--handshakes", "--duration=0.2"], &tls],
+    ] {
+        let arguments = arguments.concat();
+        let run = |stdout: Stdio, stderr: Stdio| {
+            let mut command = client();
+            command.args(&arguments).stdin(std::fs::File::open(&input).unwrap());
+            command.stdout(stdout).stderr(stderr).spawn().unwrap().wait_with_output().unwrap()
+        };
+        let (code, said) = end(&run(full_disk(), Stdio::piped()));
+        assert_eq!(code, 1, "{arguments:?}: {said}");
+        let words = "echo-alex-client: cannot write to standard output: no space left on device\n";
+        assert!(said.ends_with(words), "{arguments:?}: {said}");
+        for stderr in [closed as fn() -> Stdio, full_disk] {
+            assert_eq!(end(&run(full_disk(), stderr())).0, 1, "{arguments:?}");
+            assert_eq!(end(&run(closed(), stderr())).0, 0, "{arguments:?}");
+            assert_eq!(end(&run(Stdio::null(), stderr())).0, 0, "{arguments:?}");
+        }
+        // Not even open.
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" >&- 2>&-", "sh"]);
+        if let Some((folder, path)) = util::emulator() {
+            command.env(folder, path);
+        }
+        command.arg(client().get_program()).args(&arguments);
+        let status = command.stdin(std::fs::File::open(&input).unwrap()).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_ping_ends_when_its_reader_has_gone() {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(daemon.address("plain"));
+    let mut pings = Client::start(&["--ping", "-i0.01", "127.0.0.1", &port], |command| {
+        command.stdout(Stdio::piped());
+    });
+    let mut stdout = BufReader::new(pings.child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.contains("seq=1 "), "{line}");
+    drop(stdout);
+    assert_eq!(pings.end(), 0);
+}
+
+#[test]
+fn ctrl_c_ends_a_client_that_nobody_reads() {
+    for signal in [Signal::INT, Signal::TERM] {
+        for is_error in [false, true] {
+            let (reader, writer) = full_pipe();
+            let (port, wait_for_echo) = echo_once();
+            let mut pings = Client::start(&["--ping", "-i600", "127.0.0.1", &port], |command| {
+                if is_error {
+                    command.stderr(writer)
+                } else {
+                    command.stdout(writer)
+                };
+            });
+            wait_for_echo();
+            pings.signal(signal);
+            assert_eq!(pings.end(), 130, "standard error: {is_error}");
+            drop(reader);
+        }
+    }
+}
+
+/// A server that sends all that it can, in pieces that differ.
+fn pour(stream: &mut TcpStream) -> usize {
+    util::send_until_stuck(stream, (1..).map(|seed| noise(64 << 10, seed)))
+}
+
+#[test]
+fn a_client_that_nobody_reads_takes_no_more_from_the_server_and_can_be_ended() {
+    let (sender, stuck) = channel();
+    let port = server(move |mut stream| {
+        sender.send(pour(&mut stream)).unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let mut client = Client::start(&["127.0.0.1", &port], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    });
+    let sent = stuck.recv_timeout(util::PATIENCE).expect("it takes whatever comes");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", client.child.id())).unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kib: usize = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(util::emulated() || kib < 32 * 1024, "{peak}, {sent} bytes sent");
+    client.signal(Signal::INT);
+    assert_eq!(client.end(), 130);
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_it_in_order() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
+    let sent = noise(8 << 20, 6);
+    for arguments in [&["127.0.0.1", &plain][..], &["--tls", "--insecure", "127.0.0.1", &tls]] {
+        let mut client = Client::start(&[&["--verify"], arguments].concat(), |command| {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        });
+        let mut stdin = client.child.stdin.take().unwrap();
+        let mut stdout = client.child.stdout.take().unwrap();
+        let read = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                stdin.write_all(&sent).unwrap();
+                drop(stdin);
+            });
+            let mut read = Vec::new();
+            let mut piece = [0; 3000];
+            while let count @ 1.. = stdout.read(&mut piece).unwrap() {
+                read.extend_from_slice(&piece[..count]);
+            }
+            read
+        });
+        assert!(read == sent, "{} of {} bytes", read.len(), sent.len());
+        assert_eq!(client.end(), 0);
+    }
+}
