@@ -23,7 +23,7 @@ use crate::exit::{Exit, Failure};
 use arguments::{Options, Task};
 use dial::{Connection, Dialler};
 use printer::Printer;
-use stop::{Failed, Stop};
+use stop::Stop;
 use wait::Waiter;
 
 /// How long what is printed may take after Ctrl-C, where nobody reads it.
@@ -121,7 +121,7 @@ impl Client {
     }
 }
 
-/// The failure of a check of what came.
-fn failed(message: impl Into<String>) -> Failed {
-    Failed::Told(Failure::new(Exit::Failure, message))
+/// A check of what came has failed.
+fn failed(message: impl Into<String>) -> Stop {
+    Failure::new(Exit::Failure, message).into()
 }

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
-use util::client::{client, end, port, run, server, stderr, tls_server};
+use util::client::{Client, client, end, full_pipe, port, run, server, stderr, tls_server};
 use util::{Daemon, PATIENCE, PLAIN, noise, plain_and_tls, tool};
 
 #[test]
@@ -153,13 +153,13 @@ fn a_pipe_that_is_cut_short_says_how_far_it_got() {
 
     // It echoes a while, and takes no more.
     let a_while = server(|mut stream| {
-        let mut bytes = vec![0; 65536];
+        let mut bytes = [0; 10_000];
         stream.read_exact(&mut bytes).unwrap();
         stream.write_all(&bytes).unwrap();
     });
     let (code, said) = run_against(a_while, &noise(16 << 20, 5));
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains(": sent ") && said.ends_with("received 65536\n"), "{said}");
+    assert!(said.contains(": sent ") && said.ends_with("received 10000\n"), "{said}");
 
     // No echo, but an answer.
     let other = server(|mut stream| {
@@ -225,6 +225,33 @@ fn what_comes_with_the_end_of_the_handshake_counts_in_each_mode() {
     }
     let output = run(&tls, b"hello");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"EXTRAhello"[..]));
+}
+
+#[test]
+fn what_comes_before_it_was_sent_is_no_echo() {
+    let (sender, foretold) = std::sync::mpsc::channel();
+    let port = server(move |mut stream| {
+        let mut bytes = [0; 64];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+        // Not together with the echo of the first.
+        std::thread::sleep(util::STUCK);
+        let second = String::from_utf8(bytes.to_vec()).unwrap().replace('1', "2");
+        stream.write_all(second.as_bytes()).unwrap();
+        sender.send(()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    // The client does not go on before the line of the first is written.
+    let (mut reader, writer) = full_pipe();
+    let arguments = ["--ping", "-c2", "-i0.01", "127.0.0.1", &port];
+    let mut pings = Client::start(&arguments, |command| {
+        command.stdout(writer);
+    });
+    foretold.recv_timeout(PATIENCE).unwrap();
+    let reading = std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+    pings.wait_for("the echo differs at byte 0: came 0x65 where nothing was sent");
+    assert_eq!(pings.end(), 1);
+    reading.join().unwrap().unwrap();
 }
 
 #[test]

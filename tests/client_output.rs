@@ -2,14 +2,13 @@
 
 mod util;
 
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
-use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
-use util::client::{Client, client, end, port, server};
+use util::client::{Client, client, end, full_pipe, port, server};
 use util::{Daemon, PLAIN, noise, plain_and_tls};
 
 /// A pipe whose reader has gone.
@@ -22,17 +21,6 @@ fn closed() -> Stdio {
 /// A disk without room.
 fn full_disk() -> Stdio {
     std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
-}
-
-/// A pipe that is full, so that whoever writes to it waits.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    ioctl_fionbio(&writer, true).unwrap();
-    for size in [4096, 1] {
-        while writer.write(&vec![b'.'; size]).is_ok() {}
-    }
-    ioctl_fionbio(&writer, false).unwrap();
-    (reader, writer)
 }
 
 /// Echoes one message, says so to whoever waits, and keeps the connection.

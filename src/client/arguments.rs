@@ -17,7 +17,7 @@ use crate::trust::Trust;
 pub const HELP: &str = "\
 echo-alex-client: talk to an echo server, or any other, and check the echo
 
-Usage: echo-alex-client [OPTIONS] HOST[:PORT]     (port 5000, with --tls 5001)
+Usage: echo-alex-client [OPTIONS] HOST [PORT] | HOST:PORT  (5000, --tls: 5001)
 
   -4, -6                 Use IPv4, or IPv6, alone
       --timeout TIME     To connect, to shake hands, for an echo [default: 10s]

@@ -232,8 +232,7 @@ impl Load {
                     let missing = self.begun - self.received;
                     return Err(super::failed(format!(
                         "session {number}: the server closed it, {missing} bytes did not come back"
-                    ))
-                    .into());
+                    )));
                 }
                 Came::Bytes(bytes) => {
                     check(pattern, self.phase, self.received, self.sent, bytes).map_err(
@@ -454,8 +453,7 @@ fn shake_hands(
     } else if !first {
         return Err(super::failed(
             "the server does not resume sessions; only full handshakes can be measured",
-        )
-        .into());
+        ));
     }
     super::ping::echo(client, &mut connection, 1, 1)?;
     connection.goodbye(&mut client.buffers);

@@ -213,8 +213,7 @@ fn take(
                 return Err(super::failed(format!(
                     "the server closed the connection: of {size} bytes, {} came back",
                     expected.returned()
-                ))
-                .into());
+                )));
             }
             Came::Nothing => return Ok(complete),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Read};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::Client;
@@ -69,12 +69,12 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
         relay.connection.goodbye(&mut relay.client.buffers);
     }
     let how = match end {
-        Ok(End::Whole) => "closed by the server",
-        Err(Stop::Interrupted) => "interrupted",
-        Err(Stop::ReaderGone) => "nobody reads the output",
-        Ok(End::WithoutCloseNotify) | Err(Stop::Failed(_)) => "",
+        Ok(End::Whole) => Some("closed by the server"),
+        Err(Stop::Interrupted) => Some("interrupted"),
+        Err(Stop::ReaderGone) => Some("nobody reads the output"),
+        Ok(End::WithoutCloseNotify) | Err(Stop::Failed(_)) => None,
     };
-    if relay.talks() && !how.is_empty() {
+    if let Some(how) = how.filter(|_| relay.talks()) {
         let (sent, received) = (stats::bytes(relay.sent), stats::bytes(relay.received));
         let seconds = start.elapsed().as_secs_f64();
         relay
@@ -83,12 +83,12 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
             .note(format_args!("{how}: sent {sent}, received {received} in {seconds:.1} s"));
     }
     match end {
-        Ok(end) => Ok(relay.judge(end)?),
+        Ok(end) => relay.judge(end),
         Err(Stop::Failed(Failed::Lost(
             reason @ (CloseReason::PeerReset | CloseReason::PeerLost(_)),
         ))) => {
             let failure = relay.client.dialler.explain(reason.into());
-            Err(relay.failed(failure).into())
+            Err(relay.failed(failure))
         }
         Err(stop) => Err(stop),
     }
@@ -210,8 +210,8 @@ impl Relay<'_> {
     }
 
     /// Whether the server's end was one to be content with.
-    fn judge(&mut self, end: End) -> Result<(), Failed> {
-        let input_remains = self.input_remains();
+    fn judge(&mut self, end: End) -> Result<(), Stop> {
+        let input_remains = self.input_remains()?;
         let not_taken = "the server ended before it had taken all of the input";
         if let Some(expected) = &self.expected {
             if expected.missing() > 0 {
@@ -261,26 +261,26 @@ impl Relay<'_> {
     }
 
     /// Whether there is input that the server did not take; that it has ended may come out here.
-    fn input_remains(&mut self) -> bool {
+    fn input_remains(&mut self) -> Result<bool, Stop> {
         if !self.connection.is_flushed() {
-            return true;
+            return Ok(true);
         }
-        if self.input_ended {
-            return false;
-        }
-        match self.input.recv_timeout(LAST_INPUT) {
-            Ok(Input::Bytes(_)) => true,
-            Ok(Input::End) => {
-                self.input_ended = true;
-                false
+        let until = Instant::now() + LAST_INPUT;
+        while !self.input_ended {
+            match self.input.try_recv() {
+                Ok(Input::Bytes(_)) => return Ok(true),
+                Ok(Input::End) => self.input_ended = true,
+                Err(TryRecvError::Empty) if Instant::now() < until => {
+                    self.client.waiter.wait(Some(until))?;
+                }
+                Ok(Input::Broken(_)) | Err(_) => break,
             }
-            Ok(Input::Broken(_))
-            | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
         }
+        Ok(false)
     }
 
     /// This is a failure, and so far it went.
-    fn failed(&self, what: impl Display) -> Failed {
+    fn failed(&self, what: impl Display) -> Stop {
         let Self { sent, received, .. } = self;
         super::failed(format!("{what}: sent {sent} bytes, received {received}"))
     }

@@ -1,10 +1,11 @@
 //! What the tests of the client share: running it, and servers that do what no good server does.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::Arc;
 
+use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -124,6 +125,17 @@ pub fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
         queue.push(stream);
     }
     (socket, queue, address)
+}
+
+/// A pipe that is full, so that whoever writes to it waits.
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    ioctl_fionbio(&writer, true).unwrap();
+    for size in [4096, 1] {
+        while writer.write(&vec![b'.'; size]).is_ok() {}
+    }
+    ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
 }
 
 /// The client at work, with what it has said on standard error so far passed over.
