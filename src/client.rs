@@ -26,7 +26,7 @@ use printer::Printer;
 use stop::Stop;
 use wait::Waiter;
 
-/// How long what is printed may take after Ctrl-C, where nobody reads it.
+/// How long to wait for standard output after Ctrl-C, in case nobody reads it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every task needs.
@@ -103,7 +103,7 @@ impl Client {
         self.printer.flush(&mut self.waiter, None)
     }
 
-    /// What the end of the work means for whoever started the client.
+    /// Writes the rest of the output, and turns the outcome into an exit code.
     fn end(mut self, outcome: Result<(), Stop>) -> Result<Exit, Failure> {
         let was_interrupted = matches!(outcome, Err(Stop::Interrupted));
         let until = was_interrupted.then(|| Instant::now() + LAST_WORDS);
@@ -115,13 +115,13 @@ impl Client {
         match outcome {
             Err(Stop::Interrupted) => Ok(Exit::Interrupted),
             Err(Stop::Failed(failed)) => Err(self.dialler.explain(failed)),
-            // Nobody wants the rest: that is how `client | head -1` ends.
+            // `client | head -1` is no failure.
             Ok(()) | Err(Stop::ReaderGone) => Ok(Exit::Ok),
         }
     }
 }
 
-/// A check of what came has failed.
+/// The server did not answer as it should.
 fn failed(message: impl Into<String>) -> Stop {
     Failure::new(Exit::Failure, message).into()
 }

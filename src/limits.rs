@@ -92,7 +92,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Raises the limit on descriptors as far as `config` needs.
+/// Raises the soft limit on descriptors to what `config` needs.
 pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
     let sessions = config.limits.sessions.unwrap_or(0);
     // A port takes two sockets.
@@ -111,7 +111,7 @@ pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
 /// Why a limit on descriptors was not raised.
 #[derive(Debug)]
 pub enum Shortage {
-    /// This many are needed, and the hard limit is lower.
+    /// The hard limit is too low.
     Hard {
         /// Descriptors.
         needed: u64,
@@ -122,8 +122,8 @@ pub enum Shortage {
     Refused(io::Error),
 }
 
-/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) as far as this
-/// many `sockets` need, beside what the process has open anyway.
+/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) so that it can have
+/// this many `sockets` beside its other descriptors.
 pub fn raise_soft_limit(sockets: usize) -> Result<(), Shortage> {
     let needed = sockets.saturating_add(DESCRIPTOR_MARGIN) as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -40,19 +40,19 @@ Exit codes: 0 well, 1 the echo differed or was cut short, 2 cannot connect,
   be read, 78 it is not good, 130 interrupted
 ";
 
-/// The most that options take. Beyond them, a clock or the memory of a small machine would end.
+/// Upper bounds of options, so that no value overflows the clock or exhausts a small machine's memory.
 mod most {
     use std::time::Duration;
 
-    /// Any time.
+    /// A time.
     pub(super) const TIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
     /// Pings.
     pub(super) const COUNT: u32 = 1_000_000_000;
-    /// Bytes of a message; a ping's are in memory twice.
+    /// Bytes of a message. A ping keeps its message in memory twice.
     pub(super) const SIZE: u32 = 64 * 1024 * 1024;
-    /// Sessions at once: each has a port of its own.
+    /// Sessions at once. Each has a port of its own.
     pub(super) const CONNECTIONS: u32 = 65_535;
-    /// Messages on their way, in a session and in all of them: each is 16 bytes in memory.
+    /// Messages in flight, in one session and in all together. Each takes 16 bytes of memory.
     pub(super) const DEPTH: u32 = 4_000_000;
 }
 
@@ -260,7 +260,7 @@ impl Request {
                 if bench.connections.saturating_mul(bench.depth) > most::DEPTH as usize =>
             {
                 return Err(format!(
-                    "--connections times --depth is {} at most: so many messages are on their way",
+                    "--connections times --depth is {} at most: the messages in flight",
                     most::DEPTH
                 )
                 .into());
@@ -299,7 +299,7 @@ impl TlsOptions {
             (None, true, true) => Trust::Anything,
             _ => return Err("--ca, --fingerprint and --insecure exclude each other".into()),
         };
-        // The interface of a link-local address means nothing to anybody else (RFC 6874 §1).
+        // A zone has no meaning outside this machine, so no certificate names it (RFC 6874 §1).
         let own_name = || host.split('%').next().unwrap_or(host).to_owned();
         let name = self.name.unwrap_or_else(own_name);
         Ok(Some(Tls { trust, name, identity, show: self.show }))

@@ -19,6 +19,9 @@ use crate::exit::{Exit, Failure};
 use crate::limits::{self, Shortage};
 use crate::stats;
 
+/// How many bytes a session sends before the next has its turn, and Ctrl-C is seen.
+const TURN: u64 = 1024 * 1024;
+
 /// How often the progress bar moves.
 const PROGRESS: Duration = Duration::from_millis(200);
 
@@ -60,7 +63,7 @@ struct Handshakes {
 /// One session under load.
 struct Load {
     connection: Connection,
-    /// Its place among all, and its token.
+    /// Its index among the sessions, and its token.
     number: usize,
     /// Where in the pattern its stream begins.
     phase: usize,
@@ -100,7 +103,7 @@ impl Pattern {
     }
 }
 
-/// Raises the limit on descriptors as far as the sessions need.
+/// Raises the soft limit on descriptors to what the sessions need.
 pub fn prepare(bench: &Bench) -> Result<(), Failure> {
     limits::raise_soft_limit(bench.connections).map_err(|shortage| match shortage {
         Shortage::Hard { needed, maximum } => Failure::new(
@@ -158,13 +161,17 @@ fn drive(
     progress: &mut Progress,
 ) -> Result<(), Stop> {
     let end = progress.end;
-    for load in loads.iter_mut() {
-        load.advance(bench, pattern, latencies, &mut client.buffers, true)?;
-    }
+    // The sessions that can send more without waiting for an event.
+    let mut ready: Vec<usize> = (0..loads.len()).collect();
     loop {
         let now = Instant::now();
         progress.show(now, latencies.count(), &mut client.printer);
         let sending = now < end;
+        for number in std::mem::take(&mut ready) {
+            if loads[number].advance(bench, pattern, latencies, &mut client.buffers, sending)? {
+                ready.push(number);
+            }
+        }
         if !sending && loads.iter().all(|load| load.starts.is_empty()) {
             return Ok(());
         }
@@ -172,16 +179,14 @@ fn drive(
         if now >= until {
             return Err(Failed::TimedOut("echo").into());
         }
-        client.waiter.wait(Some(progress.limit(until, now)))?;
-        let sending = Instant::now() < end;
-        for Token(number) in client.waiter.events() {
-            loads[number].advance(bench, pattern, latencies, &mut client.buffers, sending)?;
-        }
+        let until = if ready.is_empty() { progress.limit(until, now) } else { now };
+        client.waiter.wait(Some(until))?;
+        ready.extend(client.waiter.events().map(|Token(number)| number));
     }
 }
 
 impl Load {
-    /// The session that has this number, watched under it.
+    /// The session with this number.
     fn new(mut connection: Connection, number: usize, client: &Client) -> Result<Self, Failure> {
         connection.set_token(Token(number), &client.waiter)?;
         let phase = number.wrapping_mul(7919) % READ_SIZE;
@@ -189,7 +194,7 @@ impl Load {
         Ok(Self { connection, number, phase, sent: 0, received: 0, begun: 0, starts })
     }
 
-    /// Reads, and sends, as far as it goes.
+    /// Reads all that has arrived, and sends up to [`TURN`]; returns whether there is more to send.
     fn advance(
         &mut self,
         bench: &Bench,
@@ -197,8 +202,8 @@ impl Load {
         latencies: &mut Latencies,
         buffers: &mut Buffers,
         sending: bool,
-    ) -> Result<(), Stop> {
-        // First of all, so that what comes before anything was sent is found out.
+    ) -> Result<bool, Stop> {
+        // Before sending: what has arrived already is not an echo of what is sent now.
         self.take(bench, pattern, latencies, buffers)?;
         if sending {
             while self.starts.len() < bench.depth {
@@ -207,16 +212,17 @@ impl Load {
             }
         }
         self.connection.flush()?;
-        while self.connection.is_flushed() && self.sent < self.begun {
+        let limit = self.begun.min(self.sent + TURN);
+        while self.connection.is_flushed() && self.sent < limit {
             let length = usize::try_from(self.begun - self.sent).unwrap_or(READ_SIZE);
             let piece = pattern.piece(self.phase, self.sent, length.min(READ_SIZE));
             self.connection.send(piece, buffers)?;
             self.sent += piece.len() as u64;
         }
-        Ok(())
+        Ok(self.connection.is_flushed() && self.sent < self.begun)
     }
 
-    /// Takes what has come.
+    /// Reads and checks what has arrived.
     fn take(
         &mut self,
         bench: &Bench,
@@ -288,7 +294,7 @@ impl Progress {
         Self { shown: wanted.then(Instant::now), drawn: false, total, end }
     }
 
-    /// Not later than the bar moves.
+    /// The earlier of `until` and the next move of the bar.
     fn limit(&self, until: Instant, now: Instant) -> Instant {
         if self.shown.is_some() { until.min(now + PROGRESS) } else { until }
     }
@@ -297,7 +303,7 @@ impl Progress {
         const WIDTH: usize = 30;
 
         let Some(shown) = self.shown.filter(|shown| now >= *shown + PROGRESS) else { return };
-        // A terminal that has stopped (Ctrl-S) does not need all that it missed.
+        // A stopped terminal (Ctrl-S) does not need every state of the bar later.
         if printer.check().is_err() || !printer.is_idle() {
             return;
         }

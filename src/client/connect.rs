@@ -1,4 +1,4 @@
-//! Connecting: whichever address answers first, with a head start for the one before (RFC 8305).
+//! Resolves a host and connects to the address that answers first (Happy Eyeballs, RFC 8305).
 
 use std::collections::HashSet;
 use std::io;
@@ -14,13 +14,13 @@ use super::stop::{Failed, Stop};
 use super::wait::Waiter;
 use crate::exit::{Exit, Failure};
 
-/// How long an address is tried alone (RFC 8305 §5, Connection Attempt Delay).
-const HEAD_START: Duration = Duration::from_millis(250);
+/// How long to wait for one address before the next is tried as well (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The token of a socket until it gets another.
+/// The token of a socket until [`Connection::set_token`](super::dial::Connection::set_token).
 const SOCKET: Token = Token(0);
 
-/// The addresses of `host`, in the order to be tried.
+/// Resolves `host` to its addresses, in the order to try them.
 pub fn resolve(
     host: &str,
     port: u16,
@@ -63,8 +63,8 @@ pub fn resolve(
     Ok(in_order(&addresses))
 }
 
-/// Each address once, the families in turn (RFC 8305 §4), so that one that leads nowhere costs one
-/// head start.
+/// Removes duplicates and alternates the families (RFC 8305 §4), so that a family without a route
+/// costs one attempt delay.
 fn in_order(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut seen = HashSet::new();
     let unique = addresses.iter().copied().filter(|address| seen.insert(*address));
@@ -80,14 +80,15 @@ fn in_order(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     ordered
 }
 
-/// A socket that is on its way to an address.
+/// A connection that is not established yet.
 struct Attempt {
+    /// The index of its address.
     number: usize,
     stream: TcpStream,
 }
 
-/// A socket to the first of `addresses` that answers, and which of them that is. All of it takes
-/// `timeout` at most.
+/// Connects to the first of `addresses` that answers, and returns the index of that address. Fails
+/// after `timeout`, or once every address has failed.
 pub fn connect(
     addresses: &[SocketAddr],
     timeout: Duration,
@@ -95,9 +96,9 @@ pub fn connect(
 ) -> Result<(TcpStream, usize), Stop> {
     let start = Instant::now();
     let end = start + timeout;
-    // The last one has its chance as well.
+    // With a short timeout, the last address is tried too.
     let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-    let head_start = HEAD_START.min(timeout / tries);
+    let delay = ATTEMPT_DELAY.min(timeout / tries);
     let mut untried = addresses.iter().enumerate();
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
@@ -130,7 +131,7 @@ pub fn connect(
             match begin(*address, waiter) {
                 Ok(stream) => {
                     attempts.push(Attempt { number, stream });
-                    next_try = now + head_start;
+                    next_try = now + delay;
                 }
                 Err(error) => failures.push((*address, error)),
             }
@@ -161,13 +162,13 @@ fn begin(address: SocketAddr, waiter: &Waiter) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whether the socket is connected, or why it will not be; `None` as long as that is open.
+/// Whether the attempt has succeeded or failed; `None` while it is pending.
 fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
     match stream.take_error() {
         Ok(None) => {}
         Ok(Some(error)) | Err(error) => return Some(Err(error)),
     }
-    // Without an error, it is connected once it has a peer.
+    // Without an error, a socket that has a peer is connected.
     match stream.peer_addr() {
         Ok(_) => Some(Ok(())),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => None,
@@ -196,7 +197,7 @@ mod tests {
         (socket, address)
     }
 
-    /// A port that is held and does not listen, so that nobody else gets it.
+    /// A port that is bound, so that no other process gets it, and does not listen.
     fn refusing() -> (Socket, SocketAddr) {
         bound()
     }
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_does_not_answer_costs_a_head_start_and_not_the_timeout() {
+    fn an_address_that_does_not_answer_costs_a_delay_and_not_the_timeout() {
         let ((_socket, _queue, silent), (_listener, there)) = (silent(), there());
         let mut waiter = Waiter::new().unwrap();
         let start = Instant::now();
@@ -258,7 +259,7 @@ mod tests {
     fn each_address_has_its_reason_where_none_answers() {
         let ((_held, refusing), (_socket, _queue, silent)) = (refusing(), silent());
         let mut waiter = Waiter::new().unwrap();
-        // Shorter than a head start, and yet all are tried.
+        // Shorter than the attempt delay, and yet all are tried.
         let timeout = Duration::from_millis(100);
         let outcome = connect(&[silent, silent, refusing], timeout, &mut waiter);
         let (refused, late) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);
@@ -276,7 +277,7 @@ mod tests {
         ]));
         let expected = ["[2001:db8::1]:7", "192.0.2.1:7", "[2001:db8::2]:7", "[2001:db8::3]:7"];
         assert_eq!(order, addresses(&expected));
-        // Of two interfaces, they are two.
+        // On two interfaces, the same address is two hosts.
         let both = addresses(&["[fe80::1%2]:7", "[fe80::1%3]:7"]);
         assert_eq!(in_order(&both), both);
     }

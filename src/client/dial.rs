@@ -38,31 +38,31 @@ pub struct Connection {
     pub connect_time: Duration,
     /// How long the handshake took; nothing for plain.
     pub handshake_time: Option<Duration>,
-    /// What came behind the end of the handshake and was not read yet.
+    /// Plaintext that arrived with the end of the handshake and was not read yet.
     early: Vec<u8>,
     /// The first byte that was sent.
     first_sent: Option<u8>,
-    /// Some bytes were read.
+    /// Whether any bytes were read.
     has_read: bool,
 }
 
-/// What one read of a connection brings.
+/// What one read of a connection returned.
 #[derive(Debug)]
 pub enum Came<'a> {
-    /// These; none where TLS alone had something to say.
+    /// Plaintext; empty if only messages of TLS itself came.
     Bytes(&'a [u8]),
     /// The server's end.
     End(End),
-    /// Nothing, for now.
+    /// Nothing yet.
     Nothing,
 }
 
 /// How a server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By FIN, or with TLS by `close_notify`: that was all.
+    /// By a FIN, or with TLS by `close_notify`: nothing is missing.
     Whole,
-    /// With TLS, by FIN alone: perhaps the rest was cut off (RFC 8446 §6.1).
+    /// By a FIN without `close_notify`, in TLS: the rest may have been cut off (RFC 8446 §6.1).
     WithoutCloseNotify,
 }
 
@@ -81,7 +81,7 @@ impl Dialler {
         Ok(Self { host: host.clone(), addresses: Vec::new(), timeout: *timeout, tls })
     }
 
-    /// Finds out where the host is.
+    /// Resolves the host.
     pub fn resolve(&mut self, options: &Options, waiter: &mut Waiter) -> Result<(), Stop> {
         let Options { host, port, family, timeout, .. } = options;
         self.addresses = connect::resolve(host, *port, *family, *timeout, waiter)?;
@@ -100,7 +100,7 @@ impl Dialler {
         format!("{} is {}", self.host, addresses.join(", "))
     }
 
-    /// Forgets all TLS sessions; from here on, new ones build on earlier ones if `resumes`.
+    /// Forgets all TLS sessions. New connections resume later sessions only if `resumes`.
     pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
         if let Some((tls, config, witness)) = &mut self.tls {
             (*config, *witness) = client_config(tls, resumes)?;
@@ -112,7 +112,7 @@ impl Dialler {
     pub fn dial(&mut self, waiter: &mut Waiter, buffers: &mut Buffers) -> Result<Connection, Stop> {
         let start = Instant::now();
         let (stream, number) = connect::connect(&self.addresses, self.timeout, waiter)?;
-        // Next time, the one that answers is the first.
+        // The address that answered is tried first next time.
         self.addresses[..=number].rotate_right(1);
         let mut connection = Connection {
             link: Link::new(stream, self.transport()?),
@@ -127,14 +127,14 @@ impl Dialler {
             let start = Instant::now();
             connection
                 .shake_hands(start + self.timeout, waiter, buffers)
-                .map_err(|stop| self.blame(stop))?;
+                .map_err(|stop| self.clarify(stop))?;
             connection.handshake_time = Some(start.elapsed());
         }
         Ok(connection)
     }
 
-    /// What the end of a handshake means, where its own words say too little.
-    fn blame(&self, stop: Stop) -> Stop {
+    /// Replaces the error of a handshake by its cause, where that is known and the error does not say.
+    fn clarify(&self, stop: Stop) -> Stop {
         let asked = self.tls.as_ref().is_some_and(|(_, _, witness)| witness.seen().asked_in_vain);
         match stop {
             // TLS 1.2 has no alert that says so.
@@ -156,7 +156,7 @@ impl Dialler {
             .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
     }
 
-    /// What did not go as it should, in words for the person who asked.
+    /// Says in one line what failed and what to do.
     pub fn explain(&self, failed: Failed) -> Failure {
         let reason = match failed {
             Failed::Told(failure) => return failure,
@@ -279,7 +279,8 @@ impl Connection {
         }
     }
 
-    /// Reads once: the only way to what the server has sent.
+    /// Reads once. There is no other way to read, so no caller misses bytes that arrived with the end
+    /// of the handshake.
     pub fn read<'a>(&mut self, buffers: &'a mut Buffers) -> Result<Came<'a>, Stop> {
         if !self.early.is_empty() {
             buffers.plain.clear();
@@ -311,13 +312,13 @@ impl Connection {
         }
     }
 
-    /// Sends `bytes`; what the kernel does not take waits for [`Connection::flush`].
+    /// Sends `bytes`. What the kernel does not take is kept for [`Connection::flush`].
     pub fn send(&mut self, bytes: &[u8], buffers: &mut Buffers) -> Result<(), CloseReason> {
         self.first_sent = self.first_sent.or(bytes.first().copied());
         self.link.send(bytes, buffers)
     }
 
-    /// Sends what waits.
+    /// Sends what is kept.
     pub fn flush(&mut self) -> io::Result<()> {
         self.link.flush().map(drop)
     }
@@ -327,7 +328,7 @@ impl Connection {
         self.link.is_flushed()
     }
 
-    /// Says that no more will come from us (`close_notify`); nothing for plain.
+    /// Sends `close_notify`; nothing for plain.
     pub fn finish(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
         self.link.finish(buffers)
     }
@@ -337,7 +338,7 @@ impl Connection {
         self.link.end_writing()
     }
 
-    /// Says goodbye, as far as the kernel takes it.
+    /// Sends `close_notify` and the FIN, as far as the kernel takes them.
     pub fn goodbye(&mut self, buffers: &mut Buffers) {
         self.link.goodbye(buffers);
     }
@@ -347,7 +348,7 @@ impl Connection {
         self.link.transport().agreed()
     }
 
-    /// Lets events of this connection have this token.
+    /// Changes the token of this connection's events.
     pub fn set_token(&mut self, token: Token, waiter: &Waiter) -> Result<(), Failure> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         waiter
@@ -357,8 +358,8 @@ impl Connection {
     }
 }
 
-/// Whether this is an alert in a record of its own, as a TLS server answers what is not TLS
-/// (RFC 8446 §5.1, §6): type 21, version 3.x, two bytes.
+/// Whether these bytes are a TLS record with one alert (RFC 8446 §5.1, §6), as a TLS server answers
+/// what is not TLS: type 21, version 3.x, two bytes.
 fn is_tls_alert(bytes: &[u8]) -> bool {
     matches!(bytes, [21, 3, 0..=4, 0, 2, 1 | 2, _])
 }

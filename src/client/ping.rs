@@ -29,7 +29,8 @@ struct Report<'a> {
     handshake: Option<Summary>,
 }
 
-/// How much of a message goes out at once, in bytes: it may be longer than what both kernels hold.
+/// How much of a message is sent at once, in bytes. A message may be longer than the socket buffers of
+/// both sides.
 const PIECE: usize = 64 * 1024;
 
 /// Pings until the count is reached, or Ctrl-C; then comes the summary, also where the last one
@@ -164,7 +165,7 @@ pub(super) fn echo(
 ) -> Result<Duration, Stop> {
     let message = message(seq, size);
     let mut expected = Expected::default();
-    // What has come already is no echo of this.
+    // What has arrived already is not an echo of this message.
     take(client, connection, &mut expected, size)?;
     let start = Instant::now();
     let end = start + client.options.timeout;
@@ -191,7 +192,7 @@ pub(super) fn echo(
     }
 }
 
-/// Takes what has come, and says when the last byte that was missing did.
+/// Reads and checks what has arrived; returns when the last missing byte came.
 fn take(
     client: &mut Client,
     connection: &mut Connection,
@@ -207,7 +208,7 @@ fn take(
                     complete = Some(Instant::now());
                 }
             }
-            // The next message will find it.
+            // The echo is whole; the next message finds the end.
             Came::End(_) if complete.is_some() => return Ok(complete),
             Came::End(_) => {
                 return Err(super::failed(format!(

@@ -1,10 +1,10 @@
-//! What the client prints, written by a thread: a pipe that nobody reads blocks whoever writes to it.
-//! It cannot be made non-blocking instead, because it would be so for others who hold it as well.
+//! Writes standard output and standard error from a thread, because a write to a pipe that nobody reads
+//! blocks. The descriptors cannot be made non-blocking instead: other processes share them.
 //!
-//! # What is printed is bounded
+//! # Memory is bounded by the caller
 //!
-//! Nothing here waits for room. Who prints what a peer sends asks [`Printer::is_full`] first, and reads
-//! no more of it as long as that is so.
+//! No method waits for room. A caller that prints what a peer sends checks [`Printer::is_full`] first,
+//! and does not read from the peer while it is.
 
 use std::fmt::Display;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,26 +15,26 @@ use super::wait::Waiter;
 use crate::exit::Failure;
 use crate::output::{self, Printed};
 
-/// From how many bytes on no more are to be printed.
+/// How many unwritten bytes make the printer full.
 const FULL: usize = 256 * 1024;
 
-/// Standard output and standard error, in the order in which they are written to.
+/// Standard output and standard error. The order of what is written to them is kept across both.
 pub struct Printer {
     texts: Sender<Text>,
     reports: Receiver<Report>,
-    /// Bytes that are not written yet.
+    /// In bytes.
     unwritten: usize,
-    /// How standard output is, as far as it was reported.
+    /// The state of standard output in the last report.
     output: Result<Printed, Failure>,
 }
 
-/// Something to be written.
+/// Something to write.
 enum Text {
     Output(Vec<u8>),
     Error(String),
 }
 
-/// So many bytes were written, and standard output is so.
+/// The thread is done with `length` bytes, and this is the state of standard output.
 struct Report {
     length: usize,
     output: Result<Printed, Failure>,
@@ -50,7 +50,7 @@ impl Printer {
             for text in to_write {
                 let length = match &text {
                     Text::Output(bytes) => {
-                        // Behind a gap nothing is of use.
+                        // After a failed write, more would leave a gap.
                         if output == Ok(Printed::Whole) {
                             output = output::write(bytes);
                         }
@@ -70,35 +70,35 @@ impl Printer {
         Ok(Self { texts, reports, unwritten: 0, output: Ok(Printed::Whole) })
     }
 
-    /// Standard output.
+    /// Writes to standard output.
     pub fn print(&mut self, bytes: Vec<u8>) {
         self.unwritten += bytes.len();
-        // The thread lives as long as this.
+        // The thread ends after `self`, so this cannot fail.
         let _ = self.texts.send(Text::Output(bytes));
     }
 
-    /// A line about the work, for standard error.
+    /// Writes a line to standard error.
     pub fn note(&mut self, line: impl Display) {
         self.draw(format!("{line}\n"));
     }
 
-    /// Standard error, as it is, for what moves on a terminal.
+    /// Writes to standard error without a line end, for what moves on a terminal.
     pub fn draw(&mut self, text: String) {
         self.unwritten += text.len();
         let _ = self.texts.send(Text::Error(text));
     }
 
-    /// Whether enough waits to be written.
+    /// Whether so much is unwritten that the caller should not add more.
     pub fn is_full(&self) -> bool {
         self.unwritten >= FULL
     }
 
-    /// Whether all is written.
+    /// Whether everything is written.
     pub fn is_idle(&self) -> bool {
         self.unwritten == 0
     }
 
-    /// Hears what the thread has written; fails where standard output takes no more.
+    /// Takes the thread's reports. Fails once standard output cannot be written any more.
     pub fn check(&mut self) -> Result<(), Stop> {
         for Report { length, output } in self.reports.try_iter() {
             self.unwritten -= length;
@@ -111,7 +111,7 @@ impl Printer {
         }
     }
 
-    /// Waits until all is written, or until this time.
+    /// Waits until everything is written, but no longer than `until`.
     pub fn flush(&mut self, waiter: &mut Waiter, until: Option<Instant>) -> Result<(), Stop> {
         loop {
             let outcome = self.check();

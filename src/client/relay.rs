@@ -21,8 +21,8 @@ const CHUNK: usize = 64 * 1024;
 /// sides hold, so that only a server that does not echo ever gets there.
 const EXPECTED_MAX: usize = 64 * 1024 * 1024;
 
-/// How long after the server's end standard input is still read: what was written to it before has
-/// come by then.
+/// How long to wait for standard input after the server's end: input that was written before that end
+/// may still be on its way through the thread.
 const LAST_INPUT: Duration = Duration::from_millis(100);
 
 /// A conversation, and how far it is.
@@ -30,16 +30,26 @@ struct Relay<'a> {
     client: &'a mut Client,
     connection: Connection,
     input: Receiver<Input>,
-    /// Standard input is a terminal: whoever sits there sees how the server ends.
+    /// Standard input is a terminal.
     at_terminal: bool,
     expected: Option<Expected>,
-    /// Since when nothing came that had to.
-    waiting: Instant,
+    /// When bytes last moved. The timeout of an echo runs from here.
+    last_moved: Instant,
     sent: u64,
     received: u64,
     input_ended: bool,
-    /// Our FIN is out.
+    /// Our FIN was sent.
     half_closed: bool,
+}
+
+/// What one step of a conversation came to.
+enum Step {
+    /// Bytes moved; there may be more.
+    Moved,
+    /// Nothing can move now.
+    Idle,
+    /// The server has ended.
+    Ended(End),
 }
 
 /// What standard input brings.
@@ -49,7 +59,7 @@ enum Input {
     Broken(io::Error),
 }
 
-/// Talks until the server ends.
+/// Relays until the server ends, and fails if it ended too early.
 pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<(), Stop> {
     let start = Instant::now();
     let mut relay = Relay {
@@ -58,7 +68,7 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
         expected: verify.then(Expected::default),
         client,
         connection,
-        waiting: start,
+        last_moved: start,
         sent: 0,
         received: 0,
         input_ended: false,
@@ -97,59 +107,65 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
 impl Relay<'_> {
     fn converse(&mut self) -> Result<End, Stop> {
         loop {
-            if let Some(end) = self.step()? {
-                return Ok(end);
-            }
-            let until = self.deadline()?;
+            let until = match self.step()? {
+                Step::Ended(end) => return Ok(end),
+                // A server that never pauses must not keep Ctrl-C from being seen.
+                Step::Moved => Some(Instant::now()),
+                Step::Idle => self.deadline()?,
+            };
             self.client.waiter.wait(until)?;
         }
     }
 
-    /// Both directions, as far as they go without waiting.
-    fn step(&mut self) -> Result<Option<End>, Stop> {
-        loop {
-            // What the server has said comes before the news that it takes no more.
-            if let Some(end) = self.take_answer()? {
-                return Ok(Some(end));
-            }
-            let sent = self.connection.flush().map_err(Stop::from);
-            match sent.and_then(|()| self.take_input()) {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(stop) => return self.take_answer()?.map(Some).ok_or(stop),
-            }
+    /// Moves one read in each direction.
+    fn step(&mut self) -> Result<Step, Stop> {
+        let answer = self.take_answer()?;
+        if let Step::Ended(_) = answer {
+            return Ok(answer);
+        }
+        let sent = self.connection.flush().map_err(Stop::from);
+        match sent.and_then(|()| self.take_input()) {
+            Ok(true) => Ok(Step::Moved),
+            Ok(false) => Ok(answer),
+            // A failure to send must not hide an answer that has arrived.
+            Err(stop) => loop {
+                match self.take_answer()? {
+                    Step::Moved => {}
+                    Step::Idle => return Err(stop),
+                    ended @ Step::Ended(_) => return Ok(ended),
+                }
+            },
         }
     }
 
-    /// Prints what has come, as long as there is room; says if it was the last.
-    fn take_answer(&mut self) -> Result<Option<End>, Stop> {
-        loop {
-            self.client.printer.check()?;
-            if self.client.printer.is_full() {
-                // It is not the server who is late.
-                self.waiting = Instant::now();
-                return Ok(None);
-            }
-            let bytes = match self.connection.read(&mut self.client.buffers)? {
-                Came::Nothing => return Ok(None),
-                Came::End(end) => return Ok(Some(end)),
-                Came::Bytes([]) => continue,
-                Came::Bytes(bytes) => bytes.to_vec(),
-            };
-            self.received += bytes.len() as u64;
-            self.waiting = Instant::now();
-            let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.came(&bytes));
-            let received = bytes.len();
-            self.client.printer.print(bytes);
-            if self.talks() {
-                self.client.printer.note(format_args!("received {received} bytes"));
-            }
-            checked?;
+    /// Reads once and prints what came, unless the printer is full.
+    fn take_answer(&mut self) -> Result<Step, Stop> {
+        self.client.printer.check()?;
+        if self.client.printer.is_full() {
+            // The delay is ours, not the server's.
+            self.last_moved = Instant::now();
+            return Ok(Step::Idle);
         }
+        let bytes = match self.connection.read(&mut self.client.buffers)? {
+            Came::Nothing => return Ok(Step::Idle),
+            Came::End(end) => return Ok(Step::Ended(end)),
+            Came::Bytes([]) => return Ok(Step::Moved),
+            Came::Bytes(bytes) => bytes.to_vec(),
+        };
+        let count = bytes.len();
+        self.received += count as u64;
+        self.last_moved = Instant::now();
+        let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.came(&bytes));
+        self.client.printer.print(bytes);
+        if self.talks() {
+            self.client.printer.note(format_args!("received {count} bytes"));
+        }
+        checked?;
+        Ok(Step::Moved)
     }
 
-    /// Sends what standard input has brought, if nothing waits to be sent; says whether there was
-    /// anything.
+    /// Sends one chunk of standard input, unless earlier bytes are still unsent. Returns whether there
+    /// was anything.
     fn take_input(&mut self) -> Result<bool, Stop> {
         let full = self.expected.as_ref().is_some_and(|sent| sent.missing() >= EXPECTED_MAX)
             || self.talks() && self.client.printer.is_full();
@@ -159,7 +175,7 @@ impl Relay<'_> {
         if self.input_ended {
             if !self.half_closed {
                 self.half_closed = true;
-                self.waiting = Instant::now();
+                self.last_moved = Instant::now();
                 // A server that has reset the connection says so to the next read.
                 let _ = self.connection.end_writing();
             }
@@ -168,7 +184,7 @@ impl Relay<'_> {
         match self.input.try_recv() {
             Ok(Input::Bytes(bytes)) => {
                 self.sent += bytes.len() as u64;
-                self.waiting = Instant::now();
+                self.last_moved = Instant::now();
                 if let Some(expected) = &mut self.expected {
                     expected.sent(&bytes);
                 }
@@ -183,25 +199,23 @@ impl Relay<'_> {
                 self.connection.finish(&mut self.client.buffers)?;
                 Ok(true)
             }
-            Ok(Input::Broken(error)) => {
-                Err(Failure::system("cannot read standard input", &error).into())
-            }
+            Ok(Input::Broken(error)) => Err(broken(&error)),
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(false),
         }
     }
 
-    /// Says what is going on.
+    /// Whether to report what moves.
     fn talks(&self) -> bool {
         self.at_terminal && !self.client.options.quiet
     }
 
-    /// Until when the server may take, where an echo is due; else for ever.
+    /// When the timeout of an echo ends; `None` while no echo is due. Fails after that time.
     fn deadline(&self) -> Result<Option<Instant>, Stop> {
         let Some(expected) = &self.expected else { return Ok(None) };
         if expected.missing() == 0 && !self.half_closed || self.client.printer.is_full() {
             return Ok(None);
         }
-        let deadline = self.waiting + self.client.options.timeout;
+        let deadline = self.last_moved + self.client.options.timeout;
         if Instant::now() < deadline {
             return Ok(Some(deadline));
         }
@@ -209,7 +223,7 @@ impl Relay<'_> {
         Err(Failed::TimedOut(what).into())
     }
 
-    /// Whether the server's end was one to be content with.
+    /// Fails unless the server may end at this point.
     fn judge(&mut self, end: End) -> Result<(), Stop> {
         let input_remains = self.input_remains()?;
         let not_taken = "the server ended before it had taken all of the input";
@@ -260,7 +274,7 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// Whether there is input that the server did not take; that it has ended may come out here.
+    /// Whether there is input that the server has not taken.
     fn input_remains(&mut self) -> Result<bool, Stop> {
         if !self.connection.is_flushed() {
             return Ok(true);
@@ -273,21 +287,26 @@ impl Relay<'_> {
                 Err(TryRecvError::Empty) if Instant::now() < until => {
                     self.client.waiter.wait(Some(until))?;
                 }
-                Ok(Input::Broken(_)) | Err(_) => break,
+                Ok(Input::Broken(error)) => return Err(broken(&error)),
+                Err(_) => break,
             }
         }
         Ok(false)
     }
 
-    /// This is a failure, and so far it went.
+    /// A failure with the number of bytes in each direction.
     fn failed(&self, what: impl Display) -> Stop {
         let Self { sent, received, .. } = self;
         super::failed(format!("{what}: sent {sent} bytes, received {received}"))
     }
 }
 
-/// Reads standard input in a thread of its own: a file cannot be polled, and a terminal that was
-/// made non-blocking would be so for the shell as well. No more than two chunks wait.
+fn broken(error: &io::Error) -> Stop {
+    Failure::system("cannot read standard input", error).into()
+}
+
+/// Reads standard input in a thread: a file cannot be polled, and a terminal that is made non-blocking
+/// is non-blocking for the shell as well. No more than two chunks wait.
 fn read_input(waiter: &Waiter) -> Result<Receiver<Input>, Failure> {
     let (sender, receiver) = sync_channel(2);
     waiter.spawn(move |wake| {

@@ -12,22 +12,22 @@ use crate::exit::{Exit, Failure};
 pub enum Stop {
     /// SIGINT or SIGTERM.
     Interrupted,
-    /// Whoever read our standard output has closed it, as `head -1` does: nobody wants the rest.
+    /// The reader of our standard output has closed it, as `head -1` does.
     ReaderGone,
-    /// Something did not go as it should.
+    /// Something failed.
     Failed(Failed),
 }
 
-/// What did not go as it should; [`Dialler::explain`](super::dial::Dialler::explain) has the words.
+/// What failed. [`Dialler::explain`](super::dial::Dialler::explain) puts it into words.
 #[derive(Debug)]
 pub enum Failed {
     /// This did not come in time.
     TimedOut(&'static str),
-    /// None of the addresses answered.
+    /// No address answered, each for this reason.
     Unreachable(Vec<(SocketAddr, io::Error)>),
-    /// The session ended.
+    /// The connection failed.
     Lost(CloseReason),
-    /// The server of a plain session answered with an alert of TLS.
+    /// The server answered plain bytes with a TLS alert.
     SpeaksTls,
     /// It is in words already.
     Told(Failure),

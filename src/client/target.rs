@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::files;
 
-/// Where ports have their names (services(5)).
+/// The file of port names (services(5)).
 const SERVICES: &str = "/etc/services";
 
-/// The most that is read of it, in bytes: several times what it has anywhere.
+/// The most that is read of it, in bytes.
 const SERVICES_MAX: u64 = 4 << 20;
 
 /// A host, and its port where one is named. The host has no brackets.
@@ -15,11 +15,11 @@ pub fn parse(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port_text) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) =
-                rest.split_once(']').ok_or("an address in brackets ends with ]")?;
+                rest.split_once(']').ok_or("the closing ] of the address is missing")?;
             match behind.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if behind.is_empty() => (host, None),
-                None => return Err("behind ] can only be a colon and the port".into()),
+                None => return Err("only a colon and the port may follow ]".into()),
             }
         }
         // Two colons or more are an IPv6 address.
@@ -45,7 +45,7 @@ pub fn port(text: &str) -> Result<u16, String> {
 fn service(name: &str) -> Option<u16> {
     let file = files::read(Path::new(SERVICES), SERVICES_MAX).unwrap_or_default();
     find_service(name, &String::from_utf8_lossy(&file))
-        // A small system has no such file (package netbase).
+        // A minimal Debian has no such file (package netbase).
         .or((name == "echo").then_some(7))
 }
 

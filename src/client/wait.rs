@@ -1,9 +1,9 @@
-//! Waiting: for the network, for what threads do, for a time to pass. Ctrl-C ends any of it.
+//! Waits for the network, for threads, and for time to pass. Ctrl-C ends every wait.
 //!
 //! # Nothing but the poll blocks
 //!
-//! What can only be had by a call that blocks (standard input and output, the resolver) is left to a
-//! thread of its own, which wakes the poll when it has something to report.
+//! Calls that must block (standard input and output, the resolver) run in threads, which wake the poll
+//! when they have something to report.
 
 use std::io;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub struct Waiter {
     poll: Poll,
     events: Events,
     signals: Signals,
-    /// A signal has come: the next one has its usual effect.
+    /// While this is set, a signal has its default action.
     interrupted: Arc<AtomicBool>,
-    /// It outlives the threads that use it: a waker that is gone takes its last event with it.
+    /// Kept here because a waker that is dropped takes its last event with it.
     waker: Arc<Waker>,
 }
 
@@ -57,7 +57,7 @@ impl Waiter {
         self.poll.registry()
     }
 
-    /// Starts a thread for `work` that blocks. It calls what it is given to end the wait.
+    /// Starts a thread for `work`, which may block. `work` calls its argument to wake the poll.
     pub fn spawn(&self, work: impl FnOnce(&dyn Fn()) + Send + 'static) -> Result<(), Failure> {
         let waker = self.waker.clone();
         let wake = move || {
@@ -70,7 +70,7 @@ impl Waiter {
         thread.map(drop).map_err(|error| Failure::system("cannot start a thread", &error))
     }
 
-    /// Waits until something happens, or until this time. It may end early.
+    /// Waits for an event, but no longer than `until`. It may return early.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<(), Stop> {
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
         match self.poll.poll(&mut self.events, time) {
@@ -84,7 +84,7 @@ impl Waiter {
         }
     }
 
-    /// The sockets for which the last wait has brought something.
+    /// The tokens of the sockets that the last wait found ready.
     pub fn events(&self) -> impl Iterator<Item = Token> {
         let tokens = self.events.iter().map(mio::event::Event::token);
         tokens.filter(|token| ![SIGNALS, THREADS].contains(token))
@@ -92,7 +92,7 @@ impl Waiter {
 }
 
 impl Drop for Waiter {
-    /// Nobody looks at signals any more, so that the next has its usual effect.
+    /// From here on, the first signal ends the program: nothing handles it any more.
     fn drop(&mut self) {
         self.interrupted.store(true, Ordering::Relaxed);
     }
