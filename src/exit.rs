@@ -16,7 +16,8 @@ pub enum Exit {
     /// Anything that has no number of its own below; for the client: the echo differed from what
     /// was sent, or was cut short.
     Failure = 1,
-    /// The client cannot resolve the name, or cannot connect.
+    /// The client cannot resolve the name or cannot connect, or the port speaks TLS where plain was
+    /// asked for, or the other way round.
     Unreachable = 2,
     /// The client does not accept the server's certificate, or the server not the client's.
     Certificate = 3,

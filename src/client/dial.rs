@@ -358,8 +358,8 @@ impl Connection {
     }
 }
 
-/// Whether these bytes are a TLS record with one alert (RFC 8446 §5.1, §6), as a TLS server answers
-/// what is not TLS: type 21, version 3.x, two bytes.
+/// Whether these bytes begin with a TLS record of one alert (RFC 8446 §5.1, §6), as a TLS server
+/// answers what is not TLS: type 21, version 3.x, two bytes.
 fn is_tls_alert(bytes: &[u8]) -> bool {
-    matches!(bytes, [21, 3, 0..=4, 0, 2, 1 | 2, _])
+    matches!(bytes, [21, 3, 0..=4, 0, 2, 1 | 2, _, ..])
 }
