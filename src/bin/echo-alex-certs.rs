@@ -43,7 +43,8 @@ Usage: echo-alex-certs COMMAND [OPTIONS]
   --key-type T   ecdsa (P-256, the default) or ed25519
   --key FILE     verify: the key (the .key beside the certificate)
   --force        Replace files that are there
-  -h, -V         Show this, or the version
+  -h, --help     Show this
+  -V, --version  Show the version
 ";
 
 /// The most days that may be asked for: a hundred years.

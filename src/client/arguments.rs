@@ -30,7 +30,8 @@ Usage: echo-alex-client [OPTIONS] HOST [PORT] | HOST:PORT  (5000, --tls: 5001)
       --insecure         TRUST ANYBODY: who answers is printed, not verified
       --show-certificate Print the server's certificates
       --verify           Compare what comes back with what was sent
-      --ping             Time it: -c COUNT, -i TIME, -s BYTES, --reconnect
+      --ping             Time it: -c, --count N, -i, --interval TIME,
+                         -s BYTES, --reconnect
       --bench            Measure: --connections N, --size BYTES, --depth N,
                          --duration TIME; or --handshakes, with --tls
       --json             Figures of --ping and --bench as JSON

@@ -13,8 +13,8 @@ complete -c echo-alex-certs -n $start -a server -d 'Make and sign alex.crt and a
 complete -c echo-alex-certs -n $start -a client -d 'Make and sign laptop.crt and laptop.key for a client'
 complete -c echo-alex-certs -n $start -a show -d 'Print what certificates say'
 complete -c echo-alex-certs -n $start -a verify -d 'Check chain, name and dates, and that the key fits'
-complete -c echo-alex-certs -n $start -s h -d 'Show the options'
-complete -c echo-alex-certs -n $start -s V -d 'Show the version'
+complete -c echo-alex-certs -n $start -s h -l help -d 'Show the options'
+complete -c echo-alex-certs -n $start -s V -l version -d 'Show the version'
 
 complete -c echo-alex-certs -n "$make; or __fish_seen_subcommand_from verify" -l dir \
     -d 'Where the files are (certs)' -xa '(__fish_complete_directories)'

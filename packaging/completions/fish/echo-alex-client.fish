@@ -19,8 +19,8 @@ complete -c echo-alex-client -l insecure -d 'TRUST ANYBODY: who answers is print
 complete -c echo-alex-client -l show-certificate -d 'Print the certificates of the server'
 complete -c echo-alex-client -l verify -d 'Compare what comes back with what was sent'
 complete -c echo-alex-client -l ping -d 'Time the echo'
-complete -c echo-alex-client -s c -d 'ping: how many' -x
-complete -c echo-alex-client -s i -d 'ping: time from one to the next (1s)' -x
+complete -c echo-alex-client -s c -l count -d 'ping: how many' -x
+complete -c echo-alex-client -s i -l interval -d 'ping: time from one to the next (1s)' -x
 complete -c echo-alex-client -s s -d 'ping: bytes of each (64)' -x
 complete -c echo-alex-client -l reconnect -d 'ping: a new connection for each'
 complete -c echo-alex-client -l bench -d 'Measure messages'

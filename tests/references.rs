@@ -1,0 +1,760 @@
+//! What the code knows and what the manual, the README, the help texts, the completions and the
+//! example of a configuration say are the same: keys and their defaults, options, reasons, exit codes,
+//! and figures.
+//!
+//! The code is the source of each list. These tests read the documents as they stand in the tree, and
+//! use no program from outside.
+
+mod util;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use echo_alex::client::arguments::{Options, Request};
+use echo_alex::close::CloseReason;
+use echo_alex::config::{Config, Limits, Source, Tls};
+use util::options::{commands, help, options, program, taken_by};
+use util::outcome;
+
+type Words = BTreeSet<String>;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A manual page, its escapes resolved.
+fn manual(name: &str) -> String {
+    read(&format!("docs/man/{name}")).replace("\\(dq", "\"").replace("\\&", "").replace("\\e", "\\")
+}
+
+/// The lines from the one that is `start` to the next one that begins with `end`.
+fn section<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    let mut lines = text.lines().skip_while(|line| *line != start);
+    assert!(lines.next().is_some(), "there is no line {start:?}");
+    lines.take_while(|line| !line.starts_with(end)).collect()
+}
+
+/// What stands between two of `mark`.
+fn between(text: &str, mark: char) -> Vec<&str> {
+    text.split(mark).skip(1).step_by(2).collect()
+}
+
+fn words<'a>(all: impl IntoIterator<Item = &'a str>) -> Words {
+    all.into_iter().map(Into::into).collect()
+}
+
+// Keys.
+
+/// A table of the configuration file.
+struct Table {
+    /// In the file.
+    header: &'static str,
+    /// Its section in the manual.
+    section: &'static str,
+    /// What stands before a key of this table in a file that has little else.
+    before: &'static str,
+    /// What stands behind it, so that the file is one that passes.
+    behind: &'static str,
+}
+
+const LISTENER: &str = "[[listener]]\nname = \"a\"\nlisten = 5000\n";
+
+/// All but `[listener.limits]`, which the manual describes by `[limits]`.
+const TABLES: [Table; 4] = [
+    Table { header: "[log]", section: ".Ss Bq log", before: "[log]\n", behind: LISTENER },
+    Table { header: "[limits]", section: ".Ss Bq limits", before: "[limits]\n", behind: LISTENER },
+    Table { header: "[[listener]]", section: ".Ss Bq Bq listener", before: LISTENER, behind: "" },
+    Table {
+        header: "[listener.tls]",
+        section: ".Ss Bq listener.tls",
+        before: "[[listener]]\nname = \"a\"\nlisten = 5000\n[listener.tls]\n",
+        behind: "",
+    },
+];
+
+const LISTENER_LIMITS: &str = "[[listener]]\nname = \"a\"\nlisten = 5000\n[listener.limits]\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, &Source::BuiltIn).map_err(|failure| failure.message)
+}
+
+/// The keys that the code knows where `before` leads, as it says when it meets another one.
+fn known_keys(before: &str) -> Words {
+    let error = parse(&format!("{before}no-such-key = 1\n")).unwrap_err();
+    let list = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}")).1;
+    words(between(list, '`'))
+}
+
+/// A key as the manual describes it.
+#[derive(Debug)]
+struct Key {
+    name: String,
+    /// What stands in bold: the default as it is written in the file, or `none`.
+    default: Option<String>,
+    /// The values of a string that has but a few.
+    choices: Words,
+    required: bool,
+}
+
+/// The keys of a section of echo-alex.toml(5).
+fn described_keys(section_name: &str) -> Vec<Key> {
+    let manual = manual("echo-alex.toml.5");
+    let mut keys = Vec::new();
+    for line in section(&manual, section_name, ".Ss") {
+        let Some(line) = line.strip_prefix(".It Cm ") else { continue };
+        let (name, description) = line.split_once(" No (").unwrap_or_else(|| panic!("{line}"));
+        let description = description.trim_end_matches([' ', ')']);
+        let tokens: Vec<&str> = description.split(' ').collect();
+        let behind = |macro_name: &str| {
+            tokens.windows(2).find(|pair| pair[0] == macro_name).map(|pair| pair[1].to_owned())
+        };
+        let mut choices = Words::new();
+        if description.starts_with("string: ") {
+            choices.extend(between(description, '"').into_iter().map(String::from));
+            choices.extend(behind("Qq"));
+        }
+        keys.push(Key {
+            name: name.into(),
+            default: behind("Sy"),
+            choices,
+            required: description.ends_with("required"),
+        });
+    }
+    assert!(keys.len() > 2, "{section_name}: {keys:?}");
+    keys
+}
+
+/// What a key needs beside it to have a meaning.
+fn company(key: &str) -> &'static str {
+    match key {
+        "socket" => "target = \"syslog\"\n",
+        "client-auth" => "client-ca = \"ca.pem\"\n",
+        _ => "",
+    }
+}
+
+/// A legal value of a key that is not `value`.
+fn another(key: &Key, value: &str) -> String {
+    if let Some(choice) = key.choices.iter().find(|choice| value != format!("\"{choice}\"")) {
+        return format!("\"{choice}\"");
+    }
+    match value {
+        "false" => "true".into(),
+        number if number.parse::<u64>().is_ok() => "7".into(),
+        duration if duration.ends_with("s\"") || duration.ends_with("h\"") => "\"7min\"".into(),
+        _ => "\"other\"".into(),
+    }
+}
+
+#[test]
+fn the_manual_has_the_keys_that_the_code_knows_and_no_other() {
+    let manual = manual("echo-alex.toml.5");
+    let tables: Vec<&str> =
+        manual.lines().filter_map(|line| line.strip_prefix(".Ss Bq listener.")).collect();
+    for table in &TABLES {
+        let mut described: Words =
+            described_keys(table.section).into_iter().map(|key| key.name).collect();
+        if table.header == "[[listener]]" {
+            described.extend(words(tables.iter().copied()));
+        }
+        assert_eq!(described, known_keys(table.before), "{}", table.header);
+    }
+    let top: Words = words(["log", "limits", "listener"]);
+    assert_eq!(known_keys(""), top);
+    // "The keys of [limits], except drain-timeout".
+    assert_eq!(known_keys(LISTENER_LIMITS), known_keys("[limits]\n"));
+    let error = parse(&format!("{LISTENER_LIMITS}drain-timeout = \"1s\"\n")).unwrap_err();
+    assert!(error.contains("drain-timeout belongs to [limits]"), "{error}");
+}
+
+#[test]
+fn the_manual_has_the_values_that_the_code_knows() {
+    for table in &TABLES {
+        for key in described_keys(table.section).iter().filter(|key| !key.choices.is_empty()) {
+            let line = format!("{}{} = \"no-such\"\n", company(&key.name), key.name);
+            let error = parse(&format!("{}{line}{}", table.before, table.behind)).unwrap_err();
+            let list = error.split_once(": unknown variant ").or(error.split_once("here: "));
+            let list = list.unwrap_or_else(|| panic!("{error}")).1;
+            let list = list.split_once(&format!(": {}", key.name)).unwrap().0;
+            let known: Words = words(between(list, '`').into_iter().chain(between(list, '"')))
+                .into_iter()
+                .filter(|value| value != "no-such")
+                .collect();
+            assert_eq!(key.choices, known, "{} {}", table.header, key.name);
+        }
+    }
+}
+
+#[test]
+fn the_defaults_of_the_manual_are_those_of_the_code() {
+    for table in &TABLES {
+        for key in described_keys(table.section) {
+            let file = |value: &str| {
+                let line = format!("{}{} = {value}\n", company(&key.name), key.name);
+                parse(&format!("{}{line}{}", table.before, table.behind)).unwrap()
+            };
+            let what = format!("{} {}", table.header, key.name);
+            let Some(default) = &key.default else {
+                assert!(key.required, "{what} has no default, and is not required");
+                let without = LISTENER.lines().filter(|line| !line.starts_with(&key.name));
+                let error = parse(&without.collect::<Vec<_>>().join("\n")).unwrap_err();
+                assert!(error.contains(&format!("missing field `{}`", key.name)), "{error}");
+                continue;
+            };
+            let nothing = format!("{}{}{}", table.before, company(&key.name), table.behind);
+            let nothing = parse(&nothing).unwrap();
+            if default == "none" {
+                // A file that is not named is none; these three are all there are.
+                assert!(["certificate", "key", "client-ca"].contains(&key.name.as_str()), "{what}");
+                let none = Tls { identity: None, client_ca: None, only_tls13: false };
+                assert_eq!(nothing.listeners[0].tls, Some(none), "{what}");
+                continue;
+            }
+            assert_eq!(file(default), nothing, "{what}");
+            assert_ne!(file(&another(&key, default)), nothing, "{what}: it makes no difference");
+        }
+    }
+}
+
+/// What a line of the example says.
+struct Shown {
+    table: String,
+    key: String,
+    value: String,
+    commented_out: bool,
+}
+
+/// The keys of config/echo-alex.toml, those that are commented out too. A `#` with a blank behind it
+/// begins a comment in words.
+fn example() -> Vec<Shown> {
+    let mut table = String::new();
+    let mut shown = Vec::new();
+    for line in read("config/echo-alex.toml").lines() {
+        let code = line.strip_prefix('#').unwrap_or(line);
+        if code.starts_with('[') {
+            table = String::from(code);
+        } else if code.starts_with(|c: char| c.is_ascii_lowercase()) {
+            let (key, value) = code.split_once(" = ").unwrap_or_else(|| panic!("{line}"));
+            let commented_out = line.starts_with('#');
+            let (key, value) = (key.to_owned(), value.to_owned());
+            shown.push(Shown { table: table.clone(), key, value, commented_out });
+        } else {
+            assert!(line.is_empty() || line.starts_with("# ") || line == "#", "{line}");
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let mut shown: BTreeMap<String, Words> = BTreeMap::new();
+    for line in example() {
+        shown.entry(line.table).or_default().insert(line.key);
+    }
+    let mut expected: BTreeMap<String, Words> = BTreeMap::new();
+    for table in &TABLES {
+        // A table within is a line of its own.
+        let keys = known_keys(table.before).into_iter();
+        let keys =
+            keys.filter(|key| table.header != "[[listener]]" || key != "tls" && key != "limits");
+        expected.insert(table.header.into(), keys.collect());
+    }
+    let limits = known_keys(LISTENER_LIMITS).into_iter().filter(|key| key != "drain-timeout");
+    expected.insert("[listener.limits]".into(), limits.collect());
+    assert_eq!(shown, expected);
+
+    for line in example() {
+        let described = TABLES.iter().find(|table| table.header == line.table).map(|table| {
+            described_keys(table.section).into_iter().find(|key| key.name == line.key).unwrap()
+        });
+        let what = format!("{} {} = {}", line.table, line.key, line.value);
+        match described.and_then(|key| key.default) {
+            Some(default) if default == "none" => assert!(line.commented_out, "{what}"),
+            Some(default) => assert!(line.commented_out && line.value == default, "{what}"),
+            None if line.table != "[listener.limits]" => {
+                assert!(["name", "listen"].contains(&line.key.as_str()), "{what}");
+                assert!(!line.commented_out, "{what}");
+            }
+            // A timeout is that of [limits]; the two numbers have no default.
+            None => {
+                assert!(line.commented_out, "{what}");
+                let with = format!("{LISTENER_LIMITS}{} = {}\n", line.key, line.value);
+                let (with, without) = (parse(&with).unwrap(), parse(LISTENER_LIMITS).unwrap());
+                if line.key.starts_with("max-sessions") {
+                    assert_eq!(without.listeners[0].limits, Limits::default(), "{what}");
+                } else {
+                    assert_eq!(with, without, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_limits_that_security_names_are_the_defaults() {
+    let security = read("SECURITY.md");
+    for key in described_keys(".Ss Bq limits") {
+        let default = key.default.unwrap().replace('"', "");
+        let mut named = 0;
+        for (place, start) in security.match_indices(&format!("`{}`, ", key.name)) {
+            let value = &security[place + start.len()..];
+            let value = value[..value.find([',', ';', '|']).unwrap()].replace(' ', "");
+            if value.starts_with(|c: char| c.is_ascii_digit()) {
+                assert_eq!(value, default, "{}", key.name);
+                named += 1;
+            }
+        }
+        // It is what comes after an attack.
+        assert!(named > 0 || key.name == "drain-timeout", "{}", key.name);
+    }
+}
+
+#[test]
+fn the_ports_of_the_documents_are_those_of_the_built_in_configuration_and_of_the_client() {
+    let built_in = Config::built_in().unwrap();
+    let port = |name: &str| {
+        let listener = built_in.listeners.iter().find(|listener| listener.name == name).unwrap();
+        listener.endpoints[0].addresses()[0].port()
+    };
+    let (plain, tls) = (port("plain"), port("tls"));
+    assert_eq!(request(&["localhost"]).port, plain);
+    assert_eq!(request(&["--tls", "localhost"]).port, tls);
+    for (text, words) in [
+        (help("echo-alex"), "plain echo on port {} and TLS on {}"),
+        (help("echo-alex-client"), "({}, --tls: {})"),
+        (read("SECURITY.md"), "plain on {} and TLS on {}"),
+        (manual("echo-alex.8"), "plain echo is served on port {} and TLS on port {}"),
+        (manual("echo-alex-client.1"), "at port {}, or {} with"),
+    ] {
+        let words = words.replacen("{}", &plain.to_string(), 1).replacen("{}", &tls.to_string(), 1);
+        let text: Vec<&str> = text.split_whitespace().collect();
+        assert!(text.join(" ").contains(&words), "nowhere: {words}");
+    }
+}
+
+// Reasons.
+
+/// The first column of the table of Markdown that begins with `header`.
+fn first_column<'a>(text: &'a str, header: &str) -> Vec<&'a str> {
+    let rows = section(text, header, "|---").into_iter().skip(1);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').nth(1).unwrap().trim())
+        .collect()
+}
+
+#[test]
+fn the_documents_list_the_reasons_of_the_code_in_its_order() {
+    let readme = read("README.md");
+    let listed: Vec<&str> = first_column(&readme, "| reason | what happened |")
+        .into_iter()
+        .flat_map(|cell| between(cell, '`'))
+        .collect();
+    assert_eq!(listed, CloseReason::NAMES, "README.md");
+    let manual = manual("echo-alex.8");
+    let listed: Vec<&str> = section(&manual, "The reasons are:", ".El")
+        .into_iter()
+        .filter_map(|line| line.strip_prefix(".It Cm "))
+        .collect();
+    assert_eq!(listed, CloseReason::NAMES, "echo-alex(8)");
+}
+
+#[test]
+fn every_reason_that_a_document_names_is_one() {
+    let mut named = 0;
+    for (name, text) in documents() {
+        for (place, start) in text.match_indices("reason=") {
+            let reason: String = text[place + start.len()..]
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '-')
+                .collect();
+            assert!(CloseReason::NAMES.contains(&reason.as_str()), "{name}: reason={reason}");
+            named += 1;
+        }
+    }
+    assert!(named > 3);
+}
+
+/// Every document in Markdown, and the manual.
+fn documents() -> Vec<(String, String)> {
+    let mut names: Vec<String> =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "benches/README.md"]
+            .map(Into::into)
+            .to_vec();
+    for folder in ["docs", "docs/man"] {
+        for entry in fs::read_dir(path(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let is_text = Path::new(&name).extension().is_some_and(|ending| ending != "svg");
+            if entry.file_type().unwrap().is_file() && is_text {
+                names.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
+}
+
+// Exit codes.
+
+/// The codes in `src/exit.rs` by their names.
+fn exit_codes() -> BTreeMap<String, String> {
+    let text = read("src/exit.rs");
+    let codes: BTreeMap<String, String> = section(&text, "pub enum Exit {", "}")
+        .into_iter()
+        .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "))
+        .map(|(name, code)| (name.to_owned(), code.to_owned()))
+        .collect();
+    assert!(codes.len() > 5 && codes.values().all(|code| code.parse::<u8>().is_ok()), "{codes:?}");
+    codes
+}
+
+/// The codes in a manual page.
+fn described_codes(page: &str) -> Words {
+    let manual = manual(page);
+    section(&manual, ".Sh EXIT STATUS", ".Sh")
+        .into_iter()
+        .filter_map(|line| line.strip_prefix(".It "))
+        .flat_map(|codes| codes.split(" , "))
+        .map(Into::into)
+        .collect()
+}
+
+/// The codes in a help text.
+fn codes_of_help(program: &str) -> Words {
+    let help = help(program);
+    let (_, list) = help.split_once("Exit codes: ").unwrap();
+    let is_code = |word: &&str| word.parse::<u8>().is_ok();
+    words(list.split([' ', ',', '\n']).filter(is_code))
+}
+
+#[test]
+fn the_documents_list_the_exit_codes_of_the_code() {
+    let daemon = described_codes("echo-alex.8");
+    let readme = read("README.md");
+    assert_eq!(words(first_column(&readme, "| code | meaning |")), daemon, "README.md");
+    assert_eq!(codes_of_help("echo-alex"), daemon, "echo-alex -h");
+    let client = described_codes("echo-alex-client.1");
+    assert_eq!(codes_of_help("echo-alex-client"), client, "echo-alex-client -h");
+    let all = daemon.union(&client).cloned().collect::<Words>();
+    assert_eq!(all, exit_codes().into_values().collect::<Words>());
+    assert!(described_codes("echo-alex-certs.1").is_subset(&all));
+}
+
+/// The codes that stand in source files, as `Exit::Name` or as what makes a `Failure` of a kind.
+fn codes_of_sources(files: &[&str]) -> Words {
+    let codes = exit_codes();
+    let mut found = Words::new();
+    for file in files {
+        let text = read(file);
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for (name, code) in &codes {
+            let is_named = text.match_indices(&format!("Exit::{name}")).any(|(place, name)| {
+                !text[place + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
+            });
+            if is_named {
+                found.insert(code.clone());
+            }
+        }
+        for (call, kind) in [("Failure::usage(", "Usage"), ("Failure::config(", "Config")] {
+            if text.contains(call) {
+                found.insert(codes[kind].clone());
+            }
+        }
+    }
+    found
+}
+
+fn sources(folder: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            files.extend(sources(&name));
+        } else {
+            files.push(name);
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn each_manual_page_has_the_exit_codes_that_its_program_can_end_with() {
+    let all = sources("src");
+    // What programs share is made for files and addresses, which all of them name.
+    let shared = ["src/exit.rs", "src/files.rs", "src/output.rs"];
+    for (page, belongs) in [
+        ("echo-alex-client.1", &["src/client", "src/bin/echo-alex-client.rs", "src/trust.rs"][..]),
+        ("echo-alex-certs.1", &["src/bin/echo-alex-certs.rs", "src/authority.rs"]),
+        ("echo-alex.8", &["src/bin/echo-alex.rs", "src/config", "src/server", "src/listener.rs"]),
+    ] {
+        let of_program = |file: &&str| belongs.iter().any(|start| file.starts_with(start));
+        let files: Vec<&str> = all.iter().map(String::as_str).filter(of_program).collect();
+        assert!(files.len() > 1 && !files.iter().any(|file| shared.contains(file)), "{files:?}");
+        let found = codes_of_sources(&files);
+        let described = described_codes(page);
+        assert!(found.len() > 1 && found.is_subset(&described), "{page}: {found:?} {described:?}");
+    }
+}
+
+#[test]
+fn the_unit_and_the_manual_agree_on_what_no_restart_cures() {
+    let unit = read("packaging/systemd/echo-alex.service");
+    let list =
+        unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    let codes: Vec<&str> = list.split(' ').collect();
+    let (final_code, others) = codes.split_last().unwrap();
+    let sentence = format!("one that ends with {} or {final_code} is not", others.join(", "));
+    assert!(manual("echo-alex.8").replace('\n', " ").contains(&sentence), "{sentence}");
+}
+
+// Options.
+
+/// A program, the page of the manual, and the source of its command line.
+const COMMAND_LINES: [(&str, &str, &str); 3] = [
+    ("echo-alex", "echo-alex.8", "src/bin/echo-alex.rs"),
+    ("echo-alex-client", "echo-alex-client.1", "src/client/arguments.rs"),
+    ("echo-alex-certs", "echo-alex-certs.1", "src/bin/echo-alex-certs.rs"),
+];
+
+/// The options in the patterns of a parser: the words in `Long("a" | "b")` and the letters in
+/// `Short('a' | 'b')`.
+fn options_of_source(file: &str) -> Words {
+    let text = read(file);
+    let mut options = Words::new();
+    for (pattern, mark, dashes) in [("Long(\"", '"', "--"), ("Short('", '\'', "-")] {
+        for (place, start) in text.match_indices(pattern) {
+            let rest = &text[place + start.len() - 1..];
+            let list = &rest[..rest.find(')').unwrap()];
+            options.extend(between(list, mark).iter().map(|word| format!("{dashes}{word}")));
+        }
+    }
+    options
+}
+
+/// The options in a line of mdoc(7): what follows `Fl`, and what is joined to that by `|`.
+fn flags(line: &str) -> Vec<String> {
+    let tokens: Vec<&str> = line.split(' ').collect();
+    let mut flags = Vec::new();
+    let mut place = 0;
+    while place < tokens.len() {
+        if tokens[place].trim_start_matches('.') == "Fl" {
+            place += 1;
+            flags.push(format!("-{}", tokens[place]));
+            while tokens.get(place + 1) == Some(&"|") {
+                place += 2;
+                flags.push(format!("-{}", tokens[place]));
+            }
+        }
+        place += 1;
+    }
+    flags
+}
+
+/// The options that a manual page describes.
+fn options_of_manual(page: &str) -> Words {
+    let manual = manual(page);
+    manual.lines().filter(|line| line.starts_with(".It Fl ")).flat_map(flags).collect()
+}
+
+#[test]
+fn parser_help_and_manual_have_the_same_options() {
+    for (name, page, source) in COMMAND_LINES {
+        let parsed = options_of_source(source);
+        assert!(parsed.contains("--help") && parsed.len() > 5, "{name}: {parsed:?}");
+        assert_eq!(options(&help(name)), parsed, "{name} -h");
+        assert_eq!(options_of_manual(page), parsed, "{page}");
+        // It does not list -h where another option would have to go with it.
+        let manual = manual(page);
+        let synopsis = section(&manual, ".Sh SYNOPSIS", ".Sh");
+        let synopsis: Words = synopsis.into_iter().flat_map(flags).collect();
+        assert!(!synopsis.is_empty() && synopsis.is_subset(&parsed), "{page}: {synopsis:?}");
+    }
+}
+
+#[test]
+fn the_programs_take_the_options_that_they_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let words_on = |name: &str, option: &str| {
+        // What takes a value takes --help for it, and nothing is done either way.
+        let output = program(name).current_dir(folder.path()).args([option, "--help"]).output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    for (name, _, _) in COMMAND_LINES {
+        assert!(words_on(name, "--no-such").contains("invalid option"), "{name}");
+        for option in options(&help(name)) {
+            let words = words_on(name, &option);
+            assert!(!words.contains("invalid option"), "{name}: {words}");
+        }
+    }
+}
+
+#[test]
+fn the_synopsis_of_each_command_has_the_options_that_it_takes() {
+    let manual = manual("echo-alex-certs.1");
+    let synopsis = section(&manual, ".Sh SYNOPSIS", ".Sh").join("\n");
+    let mut described = Vec::new();
+    for usage in synopsis.split(".Nm\n").filter_map(|usage| usage.strip_prefix(".Cm ")) {
+        let command = usage.lines().next().unwrap();
+        let shown: Words = usage.lines().flat_map(flags).collect();
+        assert_eq!(shown, taken_by(command), "{command}");
+        described.push(command);
+    }
+    assert_eq!(described, commands(), "in the synopsis");
+    let listed: Vec<&str> =
+        manual.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    assert_eq!(listed, commands(), "in the description");
+}
+
+#[test]
+fn the_readme_shows_the_help_of_the_daemon() {
+    assert!(read("README.md").contains(&format!("echo-alex -h\n{}```", help("echo-alex"))));
+}
+
+fn request(arguments: &[&str]) -> Options {
+    match Request::parse(arguments.iter().map(OsString::from)) {
+        Ok(Request::Run(options)) => *options,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+/// The options of a manual page with what stands in bold in the text of each, its defaults, and the
+/// subsection.
+fn defaults_of_manual(page: &str) -> Vec<(Vec<String>, Vec<String>, String)> {
+    let manual = manual(page);
+    let mut subsection = String::new();
+    let mut all: Vec<(Vec<String>, Vec<String>, String)> = Vec::new();
+    for line in manual.lines() {
+        if let Some(title) = line.strip_prefix(".Ss ") {
+            subsection = title.into();
+        } else if line.starts_with(".Sh ") && !all.is_empty() {
+            break;
+        } else if line.starts_with(".It Fl ") {
+            all.push((flags(line), Vec::new(), subsection.clone()));
+        } else if let (Some((_, bold)), Some(last)) = (line.split_once("Sy "), all.last_mut()) {
+            last.1.push(bold.split(' ').next().unwrap().into());
+        }
+    }
+    all.retain(|(_, defaults, _)| !defaults.is_empty());
+    all
+}
+
+/// The descriptions of an option in the completions for fish and zsh.
+fn descriptions(program: &str, option: &str) -> Vec<String> {
+    let fish = read(&format!("packaging/completions/fish/{program}.fish")).replace("\\\n", "");
+    let word = option.trim_start_matches('-');
+    let named =
+        if option.starts_with("--") { format!(" -l {word} ") } else { format!(" -s {word} ") };
+    let mut found: Vec<String> = fish
+        .lines()
+        .filter(|line| line.contains(&named))
+        .map(|line| line.split("-d '").nth(1).unwrap().split('\'').next().unwrap().into())
+        .collect();
+    let zsh = read(&format!("packaging/completions/zsh/_{program}"));
+    for line in zsh.lines() {
+        let Some((options, description)) = line.split_once('[') else { continue };
+        let is_it = options
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+            .any(|word| word == option);
+        if is_it && description.contains(']') {
+            found.push(description.split(']').next().unwrap().into());
+        }
+    }
+    assert!(found.len() > 1, "{program} {option}: {found:?}");
+    found
+}
+
+#[test]
+fn the_defaults_of_the_clients_options_are_those_of_the_code() {
+    let all = defaults_of_manual("echo-alex-client.1");
+    assert!(all.len() > 5, "{all:?}");
+    for (names, defaults, subsection) in all {
+        let [default] = defaults.as_slice() else { panic!("{names:?}: {defaults:?}") };
+        let task = match subsection.as_str() {
+            "Ping" => &["--ping"][..],
+            "Measure" => &["--bench"],
+            _ => &[],
+        };
+        if names == ["--timeout"] {
+            let help = help("echo-alex-client");
+            assert!(help.contains(&format!("[default: {default}]")), "{help}");
+        }
+        for name in &names {
+            let with = |value: &str| {
+                format!("{:?}", request(&[task, &[name.as_str(), value, "localhost"]].concat()))
+            };
+            let without = format!("{:?}", request(&[task, &["localhost"]].concat()));
+            assert_eq!(with(default), without, "{name} {default}");
+            assert_ne!(with("7"), without, "{name}");
+            for description in descriptions("echo-alex-client", name) {
+                assert!(description.ends_with(&format!("({default})")), "{name}: {description}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_defaults_of_the_options_for_certificates_are_those_of_the_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let certs = |arguments: &[&str]| {
+        let mut certs = program("echo-alex-certs");
+        outcome(certs.current_dir(folder.path()).args(arguments))
+    };
+    let all = defaults_of_manual("echo-alex-certs.1");
+    let of = |option: &str| {
+        let found = all.iter().find(|(names, ..)| names[0] == option);
+        let defaults = &found.unwrap_or_else(|| panic!("{option}: {all:?}")).1;
+        for description in descriptions("echo-alex-certs", option) {
+            let in_brackets = description.rsplit_once('(').map(|(_, words)| words.to_owned());
+            let said = words(in_brackets.as_deref().unwrap_or("").split([' ', ';', ')']));
+            for default in defaults {
+                assert!(said.contains(default), "{option} {default}: {description}");
+            }
+        }
+        defaults
+    };
+    let ([dir], [days, ca_days], [key_type]) =
+        (of("--dir").as_slice(), of("--days").as_slice(), of("--key-type").as_slice())
+    else {
+        panic!("{all:?}");
+    };
+    let help = help("echo-alex-certs");
+    assert!(help.contains(&format!("Where the files are ({dir})")), "{help}");
+    assert!(help.contains(&format!("({days}; a CA {ca_days})")), "{help}");
+    assert!(help.contains(&format!("{key_type} (P-256, the default)")), "{help}");
+
+    // The days until each ends, by a certificate that was asked for by its days: a day may pass
+    // between the two.
+    let until = |line: &str| line.rsplit_once("until ").unwrap().1.trim().to_owned();
+    let asked = |days: &str| {
+        let made =
+            certs(&["ca", "--dir", "asked", "--days", days, "--key-type", key_type, "--force"]);
+        until(&made)
+    };
+    loop {
+        let before = (asked(ca_days), asked(days));
+        certs(&["init", "--name", "localhost", "--force"]);
+        let made: Vec<String> = ["signing.pem", "alex.crt", "laptop.crt"]
+            .map(|file| certs(&["show", &format!("{dir}/{file}")]))
+            .to_vec();
+        if before != (asked(ca_days), asked(days)) {
+            continue;
+        }
+        let expected = [&before.0, &before.1, &before.1];
+        for (certificate, until) in made.iter().zip(expected) {
+            let valid = certificate.lines().find(|line| line.starts_with("valid ")).unwrap();
+            let last = valid.rsplit_once(" to ").unwrap().1;
+            assert!(last.starts_with(until.as_str()), "{valid}, not until {until}");
+        }
+        break;
+    }
+    let made = certs(&["show", "asked/signing.pem"]);
+    let kind = |text: &str| text.lines().find(|line| line.starts_with("key ")).unwrap().to_owned();
+    assert_eq!(kind(&made), kind(&certs(&["show", &format!("{dir}/signing.pem")])));
+}
