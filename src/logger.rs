@@ -167,13 +167,17 @@ impl Output {
     /// Says on standard error, once until it is back, that nobody listens where the log goes.
     fn tell_of_absence(&mut self, error: &io::Error) {
         if let (Some(path), false) = (self.target.path(), self.told_of_absence) {
-            let line = format_args!(
-                "nobody takes the log at {}: {}; its lines are lost until a log daemon listens there, \
-                 or target = \"stderr\" sends them here",
-                path.display(),
-                plain(error)
-            );
-            self.told_of_absence = to_stderr(Level::Warn, &line).is_ok();
+            // In one expression: before Rust 1.89, arguments do not outlive theirs.
+            self.told_of_absence = to_stderr(
+                Level::Warn,
+                &format_args!(
+                    "nobody takes the log at {}: {}; its lines are lost until a log daemon listens \
+                     there, or target = \"stderr\" sends them here",
+                    path.display(),
+                    plain(error)
+                ),
+            )
+            .is_ok();
         }
     }
 }
