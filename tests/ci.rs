@@ -1,0 +1,137 @@
+//! `.ci/tests` says what failed, also where it passes at the second try, and its last line is the sum.
+
+mod util;
+
+use std::fs;
+use std::path::Path;
+
+use util::tool;
+
+/// Runs the script with a function in place of cargo, which notes its arguments and says what the file
+/// for this call holds.
+const RUN: &str = r#"
+cargo() {
+    local output
+    echo "$*" >>calls
+    output=output-$(grep -c . calls)
+    cat "$output"
+    ! grep -q 'FAILED\|signal: ' "$output"
+}
+export -f cargo
+exec bash "$@"
+"#;
+
+const FIRST: &str = "     Running unittests src/lib.rs (target/debug/deps/echo_alex-1)
+test one ... ok
+test two ... FAILED
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+     Running tests/plain.rs (target/debug/deps/plain-1)
+test three ... FAILED
+test four ... ok
+successes:
+---- four stdout ----
+left out: nc is not installed
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+     Running tests/simulation/main.rs (target/debug/deps/simulation-1)
+test five ... ok
+error: test failed, to rerun pass `--test simulation` (signal: 9)
+";
+
+const TWO: &str = "     Running unittests src/lib.rs (target/debug/deps/echo_alex-1)
+test two ... ok
+test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.01s
+";
+
+const THREE: &str = "     Running tests/plain.rs (target/debug/deps/plain-1)
+test three ... FAILED
+test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.01s
+";
+
+const FIVE: &str = "     Running tests/simulation/main.rs (target/debug/deps/simulation-1)
+test five ... ok
+test six ... ok
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+";
+
+/// What `.ci/tests` with these arguments makes of what cargo says, call by call: whether it fails, the
+/// arguments of each call, and what it says in the end.
+fn run(arguments: &[&str], outputs: &[&str]) -> Option<(bool, Vec<String>, String)> {
+    let mut bash = tool("bash")?;
+    // The script goes to the folder above its own.
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/tests");
+    fs::create_dir(folder.path().join(".ci")).unwrap();
+    fs::copy(script, folder.path().join(".ci/tests")).unwrap();
+    for (number, output) in outputs.iter().enumerate() {
+        fs::write(folder.path().join(format!("output-{}", number + 1)), output).unwrap();
+    }
+    bash.args(["-c", RUN, "bash"]).arg(folder.path().join(".ci/tests")).args(arguments);
+    let output = bash.output().unwrap();
+    let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (_, result) = said.rsplit_once("== result\n").unwrap_or_else(|| panic!("{said}"));
+    Some((output.status.success(), calls.lines().map(Into::into).collect(), result.into()))
+}
+
+fn lines(result: &str) -> Vec<&str> {
+    result.lines().filter(|line| !line.starts_with("test result: ")).collect()
+}
+
+#[test]
+fn what_fails_is_named_and_counted() {
+    let Some((success, calls, result)) = run(&["--release"], &[FIRST]) else { return };
+    assert!(!success);
+    assert_eq!(calls, ["test --locked --no-fail-fast --release -- --show-output --exact"]);
+    let expected = [
+        "left out: four: nc is not installed",
+        "failed: src/lib.rs two",
+        "failed: tests/plain.rs three",
+        "failed: tests/simulation/main.rs (ended by a signal)",
+        "1 passed, 3 failed, 1 skipped",
+    ];
+    assert_eq!(lines(&result), expected);
+}
+
+#[test]
+fn only_what_failed_is_run_once_more_and_what_passes_then_is_called_flaky() {
+    let arguments = ["--once-more", "--target", "arm", "--test", "plain"];
+    let Some((success, calls, result)) = run(&arguments, &[FIRST, TWO, THREE, FIVE]) else {
+        return;
+    };
+    assert!(!success, "one has failed twice");
+    let again = "test --locked --no-fail-fast --target arm";
+    let expected = [
+        "test --locked --no-fail-fast --target arm --test plain -- --show-output --exact"
+            .to_owned(),
+        format!("{again} --lib -- --show-output --exact two"),
+        format!("{again} --test plain -- --show-output --exact three"),
+        format!("{again} --test simulation -- --show-output --exact"),
+    ];
+    assert_eq!(calls, expected);
+    let expected = [
+        "left out: four: nc is not installed",
+        "flaky: src/lib.rs two: failed first, and passed then",
+        "flaky: tests/simulation/main.rs (ended by a signal): failed first, and passed then",
+        "failed twice: tests/plain.rs three",
+        "4 passed, 1 failed, 1 skipped",
+    ];
+    assert_eq!(lines(&result), expected);
+
+    let all_well = THREE.replace("FAILED", "ok").replace("0 passed; 1", "1 passed; 0");
+    let outputs = [FIRST, TWO, &all_well, FIVE];
+    let (success, _, result) = run(&["--once-more"], &outputs).unwrap();
+    assert!(success);
+    assert_eq!(lines(&result).iter().filter(|line| line.starts_with("flaky: ")).count(), 3);
+    assert!(result.ends_with("\n5 passed, 0 failed, 1 skipped\n"), "{result}");
+}
+
+#[test]
+fn a_build_that_fails_is_a_failure() {
+    let broken = "error: could not compile `echo-alex`: FAILED\n";
+    let Some((success, calls, result)) = run(&["--once-more"], &[broken]) else { return };
+    assert!(!success && calls.len() == 1, "{calls:?}");
+    assert_eq!(
+        lines(&result),
+        ["failed: cargo test itself, with 1", "0 passed, 1 failed, 0 skipped"]
+    );
+}
