@@ -1,6 +1,6 @@
 //! echo-alex: an echo server (RFC 862) for plain TCP and TLS.
 //!
-//! The modules stand in the order in which a byte meets them:
+//! The way of a byte:
 //!
 //! ```text
 //! accept -> Session -> read(2) into the loop's scratch buffer
@@ -17,8 +17,11 @@
 //!    peer done and outbox empty --> finish (close_notify) --> flush --> shutdown(Write) --> linger --> close
 //! ```
 //!
+//! The modules stand below in the order in which to read them: what a connection meets, from the
+//! configuration to the buffers; then what these use; then the client.
+//!
 //! Dependencies point one way: server to listener, session, deadline, limits and signals; session
-//! to link, link to transport; transport to rustls. Only `transport`, `tls`, `trust` and
+//! to link, link to transport; transport to rustls. No two modules need each other. Only `transport`, `tls`, `trust` and
 //! `certificate` name rustls; only `server`, `listener`, `link`, `signals` and `client` name mio.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]

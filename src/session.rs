@@ -35,9 +35,9 @@
 //!
 //! # A usual message takes a straight line
 //!
-//! It comes in one short read, goes out whole, and nothing changes but the time. What is between the
-//! two system calls is a few dozen instructions, inlined into the loop; what is rare is in functions
-//! of its own, which are `#[cold]`. benches/counts holds it to that.
+//! It comes in one short read, goes out whole, and nothing changes but the time. What is beside the
+//! two system calls is inlined into the loop; what is rare is in functions of its own, which are
+//! `#[cold]`. benches/counts holds it to a number of instructions.
 //!
 //! # No byte vanishes
 //!

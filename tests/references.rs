@@ -7,47 +7,17 @@
 
 mod util;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use echo_alex::client::arguments::{Options, Request};
 use echo_alex::close::CloseReason;
 use echo_alex::config::{Config, Limits, Source, Tls};
+use util::documents::{
+    Words, between, documents, first_column, manual, read, section, sources, words,
+};
 use util::options::{commands, help, options, program, taken_by};
 use util::outcome;
-
-type Words = BTreeSet<String>;
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-/// A manual page, its escapes resolved.
-fn manual(name: &str) -> String {
-    read(&format!("docs/man/{name}")).replace("\\(dq", "\"").replace("\\&", "").replace("\\e", "\\")
-}
-
-/// The lines from the one that is `start` to the next one that begins with `end`.
-fn section<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
-    let mut lines = text.lines().skip_while(|line| *line != start);
-    assert!(lines.next().is_some(), "there is no line {start:?}");
-    lines.take_while(|line| !line.starts_with(end)).collect()
-}
-
-/// What stands between two of `mark`.
-fn between(text: &str, mark: char) -> Vec<&str> {
-    text.split(mark).skip(1).step_by(2).collect()
-}
-
-fn words<'a>(all: impl IntoIterator<Item = &'a str>) -> Words {
-    all.into_iter().map(Into::into).collect()
-}
 
 // Keys.
 
@@ -340,14 +310,6 @@ fn the_ports_of_the_documents_are_those_of_the_built_in_configuration_and_of_the
 
 // Reasons.
 
-/// The first column of the table of Markdown that begins with `header`.
-fn first_column<'a>(text: &'a str, header: &str) -> Vec<&'a str> {
-    let rows = section(text, header, "|---").into_iter().skip(1);
-    rows.take_while(|line| line.starts_with('|'))
-        .map(|line| line.split('|').nth(1).unwrap().trim())
-        .collect()
-}
-
 #[test]
 fn the_documents_list_the_reasons_of_the_code_in_its_order() {
     let readme = read("README.md");
@@ -378,25 +340,6 @@ fn every_reason_that_a_document_names_is_one() {
         }
     }
     assert!(named > 3);
-}
-
-/// Every document in Markdown, and the manual.
-fn documents() -> Vec<(String, String)> {
-    let mut names: Vec<String> =
-        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "benches/README.md"]
-            .map(Into::into)
-            .to_vec();
-    for folder in ["docs", "docs/man"] {
-        for entry in fs::read_dir(path(folder)).unwrap() {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
-            let is_text = Path::new(&name).extension().is_some_and(|ending| ending != "svg");
-            if entry.file_type().unwrap().is_file() && is_text {
-                names.push(format!("{folder}/{name}"));
-            }
-        }
-    }
-    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
 }
 
 // Exit codes.
@@ -467,21 +410,6 @@ fn codes_of_sources(files: &[&str]) -> Words {
         }
     }
     found
-}
-
-fn sources(folder: &str) -> Vec<String> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path(folder)).unwrap() {
-        let entry = entry.unwrap();
-        let name = format!("{folder}/{}", entry.file_name().into_string().unwrap());
-        if entry.file_type().unwrap().is_dir() {
-            files.extend(sources(&name));
-        } else {
-            files.push(name);
-        }
-    }
-    files.sort();
-    files
 }
 
 #[test]

@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 pub mod client;
+pub mod documents;
 pub mod options;
 
 use std::ffi::OsString;

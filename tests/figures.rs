@@ -1,0 +1,318 @@
+//! What the documents say in figures, and about the order and the names in the source, is so: the
+//! bounds, the constants, the modules, the crates and the tests that they name.
+//!
+//! Where a figure was measured, one document has the measurement, and the others say the same.
+
+mod util;
+
+use std::collections::BTreeMap;
+
+use echo_alex::buffers::{HELD_MAX, READ_SIZE};
+use util::documents::{Words, between, first_column, path, read, section, sources, words};
+
+/// A text as one line, for sentences that go over several.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn assert_says(name: &str, sentence: &str) {
+    assert!(flat(&read(name)).contains(sentence), "{name} does not say: {sentence}");
+}
+
+/// A source without comments and without the tests in it.
+fn code(file: &str) -> String {
+    let text = read(file);
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The value of a constant, as it is written.
+fn constant(file: &str, name: &str) -> String {
+    let text = read(file);
+    let start = format!("const {name}: ");
+    let line = text.lines().find(|line| line.contains(&start));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {file}"));
+    line.split_once(" = ").unwrap().1.trim_end_matches(';').to_owned()
+}
+
+fn number(file: &str, name: &str) -> usize {
+    constant(file, name).parse().unwrap_or_else(|_| panic!("{name} is no number"))
+}
+
+/// The module that a file in src belongs to: `server` for `src/server/control.rs`.
+fn module(file: &str) -> &str {
+    let name = file.strip_prefix("src/").unwrap();
+    name.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The files of the library, but for those that hold tests alone.
+fn library() -> Vec<String> {
+    let all = sources("src").into_iter();
+    let all: Vec<String> = all
+        .filter(|file| !file.starts_with("src/bin/") && !file.ends_with("/tests.rs"))
+        .filter(|file| file != "src/lib.rs")
+        .collect();
+    assert!(all.len() > 20);
+    all
+}
+
+#[test]
+fn the_design_lists_the_modules_in_the_order_of_the_library() {
+    let lib = read("src/lib.rs");
+    let modules: Vec<&str> =
+        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let design = read("docs/design.md");
+    let mut listed: Vec<&str> = first_column(&design, "| file | what it is |")
+        .into_iter()
+        .flat_map(|cell| between(cell, '`'))
+        .map(|file| file.split('/').next().unwrap().trim_end_matches(".rs"))
+        .collect();
+    listed.dedup();
+    assert_eq!(listed, modules);
+}
+
+#[test]
+fn no_two_modules_need_each_other() {
+    let mut needs: BTreeMap<String, Words> = BTreeMap::new();
+    for file in library() {
+        let of = needs.entry(module(&file).to_owned()).or_default();
+        for (place, start) in code(&file).match_indices("crate::") {
+            let name: String = code(&file)[place + start.len()..]
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                .collect();
+            of.insert(name);
+        }
+        of.remove(module(&file));
+    }
+    // What needs nothing that is left is taken away, until all are gone, or those in a circle are left.
+    while let Some(free) = needs
+        .iter()
+        .find(|(_, needed)| !needed.iter().any(|name| needs.contains_key(name)))
+        .map(|(name, _)| name.clone())
+    {
+        needs.remove(&free);
+    }
+    assert!(needs.is_empty(), "a circle: {needs:#?}");
+}
+
+#[test]
+fn only_the_modules_that_the_documents_name_use_rustls_and_mio() {
+    let users = |crate_name: &str| -> Words {
+        let uses = |text: &str| {
+            text.match_indices(crate_name).any(|(place, name)| {
+                let before = text[..place].chars().next_back();
+                let behind = &text[place + name.len()..];
+                !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+                    && (behind.starts_with("::") || behind.starts_with('_'))
+            })
+        };
+        let files = library().into_iter().filter(|file| uses(&code(file)));
+        files.map(|file| module(&file).to_owned()).collect()
+    };
+    for (document, crate_name, start) in [
+        ("src/lib.rs", "rustls", "Only `"),
+        ("CONTRIBUTING.md", "rustls", "Only `"),
+        ("src/lib.rs", "mio", "; only `"),
+    ] {
+        let text = flat(&read(document).replace("//!", ""));
+        let end =
+            text.find(&format!("` name {crate_name}")).unwrap_or_else(|| panic!("{document}"));
+        let list = &text[text[..end].rfind(start).unwrap()..=end];
+        assert_eq!(words(between(list, '`')), users(crate_name), "{document}: {crate_name}");
+    }
+}
+
+/// The names in a table of Cargo.toml.
+fn dependencies(manifest: &str, table: &str) -> Words {
+    let text = read(manifest);
+    let lines = section(&text, table, "[").into_iter();
+    words(lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name))
+}
+
+#[test]
+fn each_dependency_has_its_reason() {
+    let text = read("CONTRIBUTING.md");
+    let (product, tests) = text.split_once("For tests alone:").unwrap();
+    let header = "| crate | why it is here |";
+    let listed = |text: &str| -> Words {
+        first_column(text, header)
+            .into_iter()
+            .flat_map(|cell| cell.split(", "))
+            .map(Into::into)
+            .collect()
+    };
+    let needed = dependencies("Cargo.toml", "[dependencies]");
+    assert_eq!(listed(product), needed);
+    // Some of the product's have more features in tests.
+    let for_tests = dependencies("Cargo.toml", "[dev-dependencies]");
+    assert_eq!(listed(tests), &for_tests - &needed);
+    let benches = dependencies("benches/Cargo.toml", "[dependencies]");
+    assert_eq!(listed(&read("benches/README.md")), benches);
+}
+
+#[test]
+fn the_one_file_that_calls_rustls_pemfile_is_one() {
+    let users: Vec<String> =
+        library().into_iter().filter(|file| code(file).contains("rustls_pemfile")).collect();
+    assert_eq!(users.len(), 1, "{users:?}: CONTRIBUTING.md and deny.toml speak of one");
+}
+
+#[test]
+fn the_oldest_rust_of_the_documents_is_that_of_the_package() {
+    let manifest = read("Cargo.toml");
+    let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    let oldest = line.trim_matches('"');
+    assert_says("README.md", &format!("needs Rust {oldest} or later"));
+    assert_says("CONTRIBUTING.md", &format!("Rust {oldest} or later"));
+    assert_says("CONTRIBUTING.md", &format!("compiles everything with Rust {oldest} too"));
+}
+
+/// A row of the table of what was to be reached in docs/performance.md: what to reach, and what was
+/// measured.
+fn reached(figure: &str) -> (String, String) {
+    let text = read("docs/performance.md");
+    let row = text.lines().find(|line| line.starts_with(&format!("| {figure}")));
+    let cells: Vec<&str> =
+        row.unwrap_or_else(|| panic!("no {figure}")).split('|').map(str::trim).collect();
+    (cells[2].into(), cells[3].into())
+}
+
+/// What benches/counts lets pass.
+fn bound(table: &str, key: &str) -> f64 {
+    let text = read("benches/bounds.toml");
+    let bounds: toml::Table = text.parse().unwrap();
+    let bound = &bounds[table][key];
+    let whole = || u32::try_from(bound.as_integer().unwrap()).unwrap();
+    bound.as_float().unwrap_or_else(|| whole().into())
+}
+
+/// The numbers in a cell, without the commas in them.
+fn numbers(cell: &str) -> Vec<f64> {
+    cell.replace(',', "")
+        .split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .filter_map(|word| word.trim_end_matches('.').parse().ok())
+        .collect()
+}
+
+#[test]
+fn the_bounds_of_the_counts_are_what_was_to_be_reached() {
+    for (figure, table, key, place) in [
+        ("plain: receives and sends a message", "plain", "system-calls-a-message", 1),
+        ("plain: user instructions a message", "plain", "instructions-a-message", 0),
+        ("plain: bytes an idle session", "plain", "bytes-an-idle-session", 0),
+        ("TLS: receives and sends a message", "tls", "instructions-a-message", 1),
+        ("TLS: bytes an idle session", "tls", "bytes-an-idle-session", 0),
+    ] {
+        let (to_reach, measured) = reached(figure);
+        let (to_reach, measured) = (numbers(&to_reach)[place], numbers(&measured)[place]);
+        assert!((to_reach - bound(table, key)).abs() < 0.001, "{figure}: {to_reach}");
+        assert!(measured <= to_reach, "{figure}: {measured}");
+    }
+}
+
+#[test]
+fn a_message_and_an_idle_session_cost_the_same_in_all_documents() {
+    let measured = |figure: &str| numbers(&reached(figure).1)[0];
+    let instructions = measured("plain: user instructions a message");
+    for (document, sentence) in [
+        ("README.md", "two system calls and about N instructions"),
+        ("docs/design.md", "two system calls are about N instructions"),
+    ] {
+        assert_says(document, &sentence.replace('N', &instructions.to_string()));
+    }
+    let plain = measured("plain: bytes an idle session");
+    let tls = format!("{:.1} KB", measured("TLS: bytes an idle session") / 1000.0);
+    assert_says("README.md", &format!("idle session {plain} bytes, with TLS {tls}"));
+    assert_says("SECURITY.md", &format!("{plain} bytes plain, {tls} TLS"));
+    assert_says("docs/design.md", &format!("an idle plain session {plain} bytes"));
+    assert_says("docs/design.md", &format!("an idle TLS 1.3 session {tls}"));
+    let text = read("docs/performance.md");
+    let last = section(&text, "## What it took", "## ").join("\n");
+    assert!(last.contains(&format!("and takes {plain}:")), "{last}");
+}
+
+#[test]
+fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
+    let reads = number("src/session.rs", "STEPS_A_TURN") + 1;
+    let kib = READ_SIZE / 1024;
+    let held = HELD_MAX / 1024;
+    let accepts = number("src/server.rs", "ACCEPTS_A_TURN");
+    let lines = number("src/listener.rs", "ENDINGS_SAID");
+    let pause = constant("src/server.rs", "EXHAUSTED_PAUSE");
+    let milliseconds = numbers(&pause)[0];
+    assert!(pause.contains("from_millis"), "{pause}");
+    let interval = constant("src/repeats.rs", "INTERVAL");
+    let seconds = numbers(&interval)[0];
+    assert!(interval.contains("from_secs"), "{interval}");
+    let mebibytes = number("src/session.rs", "LAST_TURNS") * (reads - 1) * READ_SIZE / (1 << 20);
+    for (document, sentence) in [
+        (
+            "docs/design.md",
+            format!(
+                "A session makes {reads} steps a turn, at most as many reads of {kib} KiB; a socket \
+                 accepts {accepts} connections"
+            ),
+        ),
+        ("docs/design.md", format!("does it echo up to {mebibytes} MiB of what had come")),
+        ("docs/design.md", format!("Sessions have {lines} lines in {seconds} s for each listener")),
+        ("docs/design.md", format!("or for {milliseconds} ms, and then goes on")),
+        ("docs/design.md", format!("| {held} KiB held back |")),
+        ("docs/design.md", format!("| plain, stuck | {kib} KiB |")),
+        ("SECURITY.md", format!("{reads} reads of {kib} KiB a turn")),
+        ("SECURITY.md", format!("{held} KiB held in all")),
+        ("SECURITY.md", format!("a try every {milliseconds} ms")),
+        ("SECURITY.md", format!("{lines} lines in {seconds} s for the sessions of a listener")),
+        ("SECURITY.md", format!("Memory in one session is {kib} KiB plain")),
+        ("docs/performance.md", format!("a turn of {reads} reads, at most {} KiB", reads * kib)),
+        ("README.md", format!("beyond {lines} in {seconds} seconds on a listener")),
+        ("docs/man/echo-alex.toml.5", format!("up to {lines} in {seconds} seconds for a listener")),
+        ("config/echo-alex.toml", format!("up to {lines} in {seconds} seconds for a listener")),
+        ("fuzz/README.md", format!("no more than {held} KiB is held")),
+    ] {
+        assert_says(document, &sentence);
+    }
+}
+
+#[test]
+fn security_names_tests_that_are_there_and_figures_that_were_measured() {
+    let security = read("SECURITY.md");
+    let rows = section(&security, "| attack | what bounds it | proof | measured |", "Memory");
+    let rows = rows.into_iter().skip(1).filter(|line| line.starts_with('|'));
+    let mut proofs = Words::new();
+    for row in rows {
+        let proof = row.split('|').nth(3).unwrap_or_else(|| panic!("{row}"));
+        proofs.extend(words(proof.trim().split(", ")));
+    }
+    assert!(proofs.len() > 10, "{proofs:?}");
+    for proof in proofs {
+        let file = match proof.as_str() {
+            "simulation" => "tests/simulation/main.rs".into(),
+            "fuzz" => "fuzz/Cargo.toml".into(),
+            _ if proof.contains('/') => proof.clone(),
+            _ => format!("tests/{proof}"),
+        };
+        assert!(path(&file).exists(), "{proof}: there is no {file}");
+    }
+
+    let lives = read("tests/simulation/main.rs");
+    let (_, lives) = lives.split_once("for seed in 1..=").unwrap();
+    let lives: usize = lives.split(' ').next().unwrap().parse().unwrap();
+    let lives = format!("{},{:03} lives", lives / 1000, lives % 1000);
+    assert_says("SECURITY.md", &format!("{lives} in each run of the tests"));
+    assert_says("fuzz/README.md", &format!("simulated in `cargo test` as well: {lives} by seed"));
+
+    let fuzz = read("fuzz/README.md");
+    let executions = |target: &str| {
+        let row = section(
+            &fuzz,
+            "| target | executions | coverage: edges, features | findings |",
+            "What",
+        )
+        .into_iter()
+        .find(|row| row.starts_with(&format!("| `{target}`")));
+        row.unwrap().split('|').nth(2).unwrap().trim().to_owned()
+    };
+    assert_says("SECURITY.md", &format!("{} dialogues fuzzed", executions("transport")));
+    assert_says("SECURITY.md", &format!("tests; {} fuzzed", executions("session")));
+}
