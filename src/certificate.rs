@@ -5,15 +5,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
+use rustls::{CertificateError, Error, InconsistentKeys};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 use x509_parser::objects::{oid_registry, oid2abbrev};
@@ -25,7 +23,8 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use crate::exit::Failure;
-use crate::tls::{Chain, fingerprint, has_aes, provider};
+use crate::roots::{Refusal, Root};
+use crate::tls::{self, Chain, fingerprint, has_aes, provider};
 
 /// What a certificate says of itself. The texts are safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +199,14 @@ pub fn check_host(name: &str) -> Result<(), Failure> {
     }))
 }
 
+/// From when until when a certificate is valid, in seconds since 1970; nothing for one that cannot
+/// be parsed.
+pub fn validity(der: &[u8]) -> Option<RangeInclusive<u64>> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+    let validity = parsed.validity();
+    Some(seconds(validity.not_before)..=seconds(validity.not_after))
+}
+
 /// A moment as RFC 3339 writes it, in UTC.
 pub fn moment(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
@@ -218,59 +225,35 @@ pub enum Purpose<'a> {
 /// sentence that says what to do.
 pub fn verify(chain: &Chain, roots: &Chain, ca: &str, purpose: Purpose) -> Result<(), String> {
     let Some((leaf, links)) = chain.split_first() else { return Err("no certificate".into()) };
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        store.add(root.clone()).map_err(|e| format!("{ca}: {}", printable(&e.to_string())))?;
-    }
-    let (store, now) = (Arc::new(store), UnixTime::now());
-    let name = if let Purpose::Server(name) = purpose { name } else { "" };
-    let verified = match purpose {
-        Purpose::Server(_) => {
+    let roots: Vec<Root> = roots
+        .iter()
+        .map(|root| Root::new(root.clone(), ca.into()))
+        .collect::<Result<_, Error>>()
+        .map_err(|error| format!("{ca}: {}", printable(&error.to_string())))?;
+    let now = UnixTime::now();
+    let (verified, name) = match purpose {
+        Purpose::Server(name) => {
             // A wildcard stands for any name in its place.
             let server = ServerName::try_from(name.replace('*', "any"))
                 .map_err(|_| format!("{name:?} is neither a host name nor an address"))?;
-            WebPkiServerVerifier::builder_with_provider(store, provider(has_aes()))
-                .build()
-                .map_err(|e| format!("{ca}: {e}"))?
-                .verify_server_cert(leaf, links, &server, &[], now)
-                .map(|_| ())
+            let verified = tls::server_verifier(roots.clone()).verify(now, |verifier| {
+                verifier.verify_server_cert(leaf, links, &server, &[], now).map(drop)
+            });
+            (verified, name)
         }
-        Purpose::Client => WebPkiClientVerifier::builder_with_provider(store, provider(has_aes()))
-            .build()
-            .map_err(|e| format!("{ca}: {e}"))?
-            .verify_client_cert(leaf, links, now)
-            .map(|_| ()),
+        Purpose::Client => {
+            let verified = tls::client_verifier(roots.clone())
+                .verify(now, |verifier| verifier.verify_client_cert(leaf, links, now).map(drop));
+            (verified, "")
+        }
     };
-    verified.map_err(|error| match error {
-        Error::InvalidCertificate(error) if breaks_limits(&error) => {
-            beyond_limits(&parse_all(chain), &parse_all(roots))
+    verified.map_err(|refusal| match &refusal {
+        Refusal::Chain(Error::InvalidCertificate(error)) if breaks_limits(error) => {
+            let roots: Vec<_> = roots.iter().map(|root| root.certificate.clone()).collect();
+            beyond_limits(&parse_all(chain), &parse_all(&roots))
         }
-        Error::InvalidCertificate(error) => explain(&error, chain, ca, name),
-        other => printable(&other.to_string()),
-    })?;
-    verify_dates_of_signer(chain, roots, ca)
-}
-
-/// rustls takes a CA's key from the file and does not look at its dates; others do.
-fn verify_dates_of_signer(chain: &Chain, roots: &Chain, ca: &str) -> Result<(), String> {
-    let last = chain.last().and_then(|der| Certificate::parse(der).ok());
-    let signers = roots.iter().filter(|root| {
-        let signer = Certificate::parse(root).ok();
-        signer.zip(last.as_ref()).is_some_and(|(signer, last)| signer.subject == last.issuer)
-    });
-    let now = SystemTime::now();
-    for root in signers {
-        let signer = Certificate::parse(root)?;
-        let error = if signer.not_after < now {
-            CertificateError::Expired
-        } else if now < signer.not_before {
-            CertificateError::NotValidYet
-        } else {
-            continue;
-        };
-        return Err(explain(&error, std::slice::from_ref(root), ca, ""));
-    }
-    Ok(())
+        _ => explain(&refusal, chain, &roots, ca, name),
+    })
 }
 
 /// Checks that `key` is the key of the first certificate in `chain`.
@@ -284,26 +267,58 @@ pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), Stri
     }
 }
 
+/// What is wrong with the dates of a CA that is trusted, in a sentence with a cure.
+pub fn out_of_date(root: &Root, fault: &CertificateError) -> String {
+    let Root { certificate, file, .. } = root;
+    let subject =
+        Certificate::parse(certificate).map_or_else(|_| "(no name)".into(), |it| it.subject);
+    let clock = clock();
+    match fault {
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let date = moment(SystemTime::UNIX_EPOCH + Duration::from_secs(not_before.as_secs()));
+            format!("the CA {subject} in {file} is not valid before {date}, and {clock}, else wait")
+        }
+        CertificateError::ExpiredContext { not_after, .. } => {
+            let date = moment(SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs()));
+            format!(
+                "the CA {subject} in {file} expired on {date}, and {clock}, else put the CA that \
+                 has taken its place into the file"
+            )
+        }
+        _ => format!("the CA {subject} in {file} is out of date: exchange it"),
+    }
+}
+
+fn clock() -> String {
+    format!(
+        "this machine's clock says {}; set it if it is wrong (a Raspberry Pi has no clock chip)",
+        moment(SystemTime::now())
+    )
+}
+
 /// Why a certificate is refused, in a sentence with a cure.
 ///
-/// `chain` is what was shown, `ca` names the CA files that were tried, and `name` is the server's
-/// name as it was asked for.
+/// `chain` is what was shown, `roots` are the CAs that were tried, `ca` names their files, and
+/// `name` is the server's name as it was asked for.
 pub fn explain(
-    error: &CertificateError,
+    refusal: &Refusal,
     chain: &[CertificateDer<'_>],
+    _roots: &[Root],
     ca: &str,
     name: &str,
 ) -> String {
+    let error = match refusal {
+        Refusal::OutOfDate(root, fault) => return out_of_date(root, fault),
+        Refusal::Chain(Error::InvalidCertificate(error)) => error,
+        Refusal::Chain(other) => return printable(&other.to_string()),
+    };
     let chain = parse_all(chain);
     let Some(leaf) = chain.first() else {
         return "the certificate cannot be read: make it anew".into();
     };
     let Certificate { subject, issuer, .. } = leaf;
     let now = SystemTime::now();
-    let clock = format!(
-        "this machine's clock says {}; set it if it is wrong (a Raspberry Pi has no clock chip)",
-        moment(now)
-    );
+    let clock = clock();
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             let expired = chain.iter().find(|it| it.not_after < now).unwrap_or(leaf);
@@ -512,8 +527,12 @@ fn prefix_length(mask: IpAddr) -> Option<u32> {
 }
 
 /// Dates before 1970 become 1970, which is as long ago as anything here.
+fn seconds(time: ASN1Time) -> u64 {
+    time.timestamp().try_into().unwrap_or(0)
+}
+
 fn system_time(time: ASN1Time) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(time.timestamp().try_into().unwrap_or(0))
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds(time))
 }
 
 fn key(info: &SubjectPublicKeyInfo) -> String {

@@ -21,8 +21,9 @@
 //! configuration to the buffers; then what these use; then the client.
 //!
 //! Dependencies point one way: server to listener, session, deadline, limits and signals; session
-//! to link, link to transport; transport to rustls. No two modules need each other. Only `transport`, `tls`, `trust` and
-//! `certificate` name rustls; only `server`, `listener`, `link`, `signals` and `client` name mio.
+//! to link, link to transport; transport to rustls. No two modules need each other. Only `transport`,
+//! `handshake`, `tls`, `trust`, `roots` and `certificate` name rustls; only `server`, `listener`,
+//! `link`, `signals` and `client` name mio.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -34,8 +35,10 @@ pub mod session;
 pub mod link;
 pub mod transport;
 pub mod buffers;
+pub mod handshake;
 pub mod tls;
 pub mod trust;
+pub mod roots;
 pub mod certificate;
 pub mod authority;
 pub mod file_set;

@@ -8,22 +8,47 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use log::warn;
-use rustls::crypto::{CryptoProvider, ring::Ticketer};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::ring::Ticketer;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{Error, InconsistentKeys, RootCertStore, SupportedProtocolVersion};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys, SignatureScheme,
+    SupportedProtocolVersion,
+};
 
+use crate::certificate;
 use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::file_set::is_unsettled;
 use crate::files;
+use crate::handshake::Witness;
+use crate::roots::{Refusal, Root, Roots};
 
 /// What a TLS listener gives to each of its sessions.
 ///
 /// Each has a session cache and ticket keys of its own. A cache shared between two of them would
 /// let a session that was made without a client certificate be resumed where one is required.
-pub type ServerConfig = Arc<rustls::ServerConfig>;
+///
+/// A session that builds on an earlier one shows no certificate again, so what the earlier one
+/// showed counts for as long as its ticket does (12 h at most), also where a CA expires meanwhile.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// What rustls needs.
+    pub rustls: Arc<rustls::ServerConfig>,
+    /// What explains a handshake that failed.
+    pub witness: Arc<Witness>,
+}
+
+/// Of its handshakes, nothing is seen.
+impl From<rustls::ServerConfig> for ServerConfig {
+    fn from(config: rustls::ServerConfig) -> Self {
+        Self { rustls: config.into(), witness: Arc::default() }
+    }
+}
 
 /// Files above this size are not what they should be, in bytes.
 const PEM_MAX: u64 = 1024 * 1024;
@@ -34,8 +59,9 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
         Some(identity) => load_identity(identity)?,
         None => temporary_identity()?,
     };
+    let witness = Arc::new(Witness::default());
     let verifier = match &settings.client_ca {
-        Some(client_ca) => load_client_ca(client_ca)?,
+        Some(client_ca) => load_client_ca(client_ca, &witness)?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let versions: &[&SupportedProtocolVersion] =
@@ -50,7 +76,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     // Most clients put AES first, whatever this machine does well.
     config.ignore_client_order = !has_aes();
     config.ticketer = Ticketer::new().map_err(failed)?;
-    Ok(Arc::new(config))
+    Ok(ServerConfig { rustls: config.into(), witness })
 }
 
 /// The algorithms, ChaCha20-Poly1305 before AES where AES has no instructions: there it is several
@@ -136,22 +162,105 @@ pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     Ok(key)
 }
 
-/// Adds the CAs in a PEM file to `roots`.
-pub(crate) fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), Failure> {
-    for certificate in load_certificates(path)? {
-        roots.add(certificate).map_err(|error| damaged(path, &error))?;
-    }
-    Ok(())
+/// The CAs in a PEM file.
+pub(crate) fn load_roots(path: &Path) -> Result<Vec<Root>, Failure> {
+    let file: Arc<str> = path.display().to_string().into();
+    load_certificates(path)?
+        .into_iter()
+        .map(|it| Root::new(it, file.clone()).map_err(|error| damaged(path, &error)))
+        .collect()
 }
 
-fn load_client_ca(client_ca: &config::ClientCa) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
+/// Verifies what servers show with these CAs.
+pub(crate) fn server_verifier(roots: Vec<Root>) -> Roots<WebPkiServerVerifier> {
+    Roots::new(roots, |store| {
+        WebPkiServerVerifier::builder_with_provider(store, provider(has_aes())).build()
+    })
+}
+
+/// Verifies what clients show with these CAs.
+pub(crate) fn client_verifier(roots: Vec<Root>) -> Roots<dyn ClientCertVerifier> {
+    Roots::new(roots, |store| {
+        WebPkiClientVerifier::builder_with_provider(store, provider(has_aes())).build()
+    })
+}
+
+fn load_client_ca(
+    client_ca: &config::ClientCa,
+    witness: &Arc<Witness>,
+) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
     let path = &client_ca.file;
-    let mut roots = RootCertStore::empty();
-    add_authorities(&mut roots, path)?;
+    let roots = load_roots(path)?;
     warn_of_an_old_clock(path);
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(has_aes()));
-    let builder = if client_ca.required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| damaged(path, &error))
+    Ok(Arc::new(ClientVerifier {
+        subjects: roots.iter().map(Root::subject).collect(),
+        roots: client_verifier(roots),
+        required: client_ca.required,
+        provider: provider(has_aes()),
+        witness: witness.clone(),
+    }))
+}
+
+/// rustls's verifier of client certificates, with the CAs' dates.
+#[derive(Debug)]
+struct ClientVerifier {
+    roots: Roots<dyn ClientCertVerifier>,
+    /// Tells a client which of its certificates to show. One that is out of date is among them, so
+    /// that its certificate is shown and the reason can be told.
+    subjects: Vec<DistinguishedName>,
+    required: bool,
+    provider: Arc<CryptoProvider>,
+    witness: Arc<Witness>,
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.subjects
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.roots
+            .verify(now, |verifier| verifier.verify_client_cert(end_entity, intermediates, now))
+            .map_err(|refusal| {
+                if let Refusal::OutOfDate(root, fault) = &refusal {
+                    self.witness.our_ca_is_out_of_date(certificate::out_of_date(root, fault));
+                }
+                refusal.into()
+            })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// A Pi has no clock chip: until the network brings the time, its clock may stand before the day

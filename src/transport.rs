@@ -20,11 +20,13 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, CommonState, Error, HandshakeKind,
-    HandshakeType, InvalidMessage, ProtocolVersion, ServerConfig,
+    HandshakeType, InvalidMessage, ProtocolVersion,
 };
 
 use crate::buffers::{HELD_MAX, Scratch};
 use crate::close::CloseReason;
+use crate::handshake::Witness;
+use crate::tls::ServerConfig;
 
 /// The most plaintext that one record carries, in bytes (RFC 8446 §5.1).
 const RECORD_MAX: usize = 16 * 1024;
@@ -62,9 +64,11 @@ impl fmt::Display for Agreed {
 
 impl Transport {
     /// The server's side of a TLS session.
-    pub fn tls_server(config: Arc<ServerConfig>) -> Result<Self, CloseReason> {
-        let connection = UnbufferedServerConnection::new(config).map_err(|e| explain(&e, true))?;
-        Ok(Self::tls(Side::Server(connection)))
+    pub fn tls_server(config: ServerConfig) -> Result<Self, CloseReason> {
+        let ServerConfig { rustls, witness } = config;
+        let connection =
+            UnbufferedServerConnection::new(rustls).map_err(|e| explain(&e, true, None))?;
+        Ok(Self::tls(Side::Server(connection, witness)))
     }
 
     /// The client's side of a TLS session with the server called `name`.
@@ -73,7 +77,7 @@ impl Transport {
         name: ServerName<'static>,
     ) -> Result<Self, CloseReason> {
         let connection =
-            UnbufferedClientConnection::new(config, name).map_err(|e| explain(&e, true))?;
+            UnbufferedClientConnection::new(config, name).map_err(|e| explain(&e, true, None))?;
         Ok(Self::tls(Side::Client(connection)))
     }
 
@@ -184,7 +188,8 @@ pub struct Tls {
 }
 
 enum Side {
-    Server(UnbufferedServerConnection),
+    /// With what explains a handshake that failed.
+    Server(UnbufferedServerConnection, Arc<Witness>),
     Client(UnbufferedClientConnection),
 }
 
@@ -239,7 +244,7 @@ impl Tls {
                             break;
                         }
                     }
-                    return Err(explain(&error, handshaking));
+                    return Err(explain(&error, handshaking, self.side.witness()));
                 }
             }
         }
@@ -272,7 +277,7 @@ impl Tls {
             match self.side.step(&mut self.held, say, &mut nothing, sealed).1 {
                 Ok(Step::Done) => return Ok(()),
                 Ok(Step::Again | Step::Read | Step::PeerDone) => {}
-                Err(error) => return Err(explain(&error, false)),
+                Err(error) => return Err(explain(&error, false, None)),
             }
         }
     }
@@ -281,8 +286,15 @@ impl Tls {
 impl Side {
     fn common(&self) -> &CommonState {
         match self {
-            Self::Server(connection) => connection,
+            Self::Server(connection, _) => connection,
             Self::Client(connection) => connection,
+        }
+    }
+
+    fn witness(&self) -> Option<&Witness> {
+        match self {
+            Self::Server(_, witness) => Some(witness),
+            Self::Client(_) => None,
         }
     }
 
@@ -295,7 +307,7 @@ impl Side {
         sealed: &mut Scratch,
     ) -> (usize, Result<Step, Error>) {
         match self {
-            Self::Server(c) => take(c.process_tls_records(wire), say, plain, sealed),
+            Self::Server(c, _) => take(c.process_tls_records(wire), say, plain, sealed),
             Self::Client(c) => take(c.process_tls_records(wire), say, plain, sealed),
         }
     }
@@ -409,7 +421,10 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
 }
 
 /// What an error of rustls means for the session, in words for the log.
-fn explain(error: &Error, handshaking: bool) -> CloseReason {
+fn explain(error: &Error, handshaking: bool, witness: Option<&Witness>) -> CloseReason {
+    if let Some(fault) = witness.and_then(Witness::take_fault_of_ours) {
+        return CloseReason::TlsLocal(fault.into());
+    }
     let peer = |text: &str| CloseReason::TlsPeer(text.into());
     match error {
         Error::InvalidMessage(

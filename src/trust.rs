@@ -10,12 +10,16 @@ use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::certificate;
 use crate::config::Identity;
 use crate::exit::{Exit, Failure};
+use crate::roots::{Refusal, Root, Roots};
 use crate::tls;
+
+/// Where the CAs of [`Trust::System`] come from, for messages.
+const SYSTEM: &str = "the system's list of CAs";
 
 /// What a TLS client needs for each of its sessions.
 pub type ClientConfig = Arc<rustls::ClientConfig>;
@@ -49,8 +53,10 @@ pub struct Settings {
 pub struct Seen {
     /// The chain that it sent, its own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// What is wrong with it.
-    pub error: Option<CertificateError>,
+    /// Why it is refused, if it is.
+    pub refusal: Option<Refusal>,
+    /// The CAs that it was verified with.
+    pub roots: Arc<[Root]>,
     /// The server asked who we are, and was told nothing.
     pub asked_in_vain: bool,
 }
@@ -63,7 +69,7 @@ impl Seen {
     /// Why we refuse it, if we do: a sentence that says what to do. `name` is what the server
     /// should be called.
     pub fn refusal(&self, trust: &Trust, name: &str) -> Option<String> {
-        let error = self.error.as_ref()?;
+        let refusal = self.refusal.as_ref()?;
         if let (Trust::Fingerprint(expected), Some(first)) = (trust, self.chain.first()) {
             let fingerprint = tls::fingerprint(first);
             return Some(format!(
@@ -77,9 +83,9 @@ impl Seen {
                 let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
                 names.join(" or ")
             }
-            _ => "the system's list of CAs (name another with --ca FILE)".into(),
+            _ => format!("{SYSTEM} (name another with --ca FILE)"),
         };
-        Some(certificate::explain(error, &self.chain, &authorities, name))
+        Some(certificate::explain(refusal, &self.chain, &self.roots, &authorities, name))
     }
 }
 
@@ -98,11 +104,11 @@ impl Witness {
 pub fn client_config(settings: &Settings) -> Result<(ClientConfig, Witness), Failure> {
     let provider = tls::provider(tls::has_aes());
     let witness = Witness::default();
-    let verifier = Verifier {
-        rule: rule(&settings.trust, &provider)?,
-        provider: provider.clone(),
-        witness: witness.clone(),
-    };
+    let rule = rule(&settings.trust)?;
+    if let Rule::Chain(roots) = &rule {
+        witness.note(|seen| seen.roots = roots.all().clone());
+    }
+    let verifier = Verifier { rule, provider: provider.clone(), witness: witness.clone() };
     let failed = |error: Error| Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -133,19 +139,19 @@ pub fn server_name(name: &str) -> Result<ServerName<'static>, Failure> {
     })
 }
 
-fn rule(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Rule, Failure> {
-    let mut roots = RootCertStore::empty();
+fn rule(trust: &Trust) -> Result<Rule, Failure> {
+    let mut roots = Vec::new();
     match trust {
         Trust::Anything => return Ok(Rule::Anything),
         Trust::Fingerprint(expected) => return Ok(Rule::Fingerprint(expected.clone())),
         Trust::Authorities(files) => {
             for file in files {
-                tls::add_authorities(&mut roots, file)?;
+                roots.extend(tls::load_roots(file)?);
             }
         }
         Trust::System => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
+            let found = rustls_native_certs::load_native_certs().certs.into_iter();
+            roots.extend(found.filter_map(|it| Root::new(it, SYSTEM.into()).ok()));
             if roots.is_empty() {
                 return Err(Failure::new(
                     Exit::NoInput,
@@ -155,10 +161,7 @@ fn rule(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Rule, Failure> 
             }
         }
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
-        .build()
-        .map_err(|error| Failure::new(Exit::Failure, format!("cannot set up TLS: {error}")))?;
-    Ok(Rule::Chain(verifier))
+    Ok(Rule::Chain(tls::server_verifier(roots)))
 }
 
 /// Shows no certificate, and remembers that the server asked for one: TLS 1.2 has no alert that
@@ -184,7 +187,7 @@ struct Verifier {
 }
 
 enum Rule {
-    Chain(Arc<WebPkiServerVerifier>),
+    Chain(Roots<WebPkiServerVerifier>),
     Fingerprint(String),
     Anything,
 }
@@ -210,25 +213,24 @@ impl ServerCertVerifier for Verifier {
                 Ok(ServerCertVerified::assertion())
             }
             Rule::Fingerprint(_) => {
-                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+                Err(Refusal::Chain(CertificateError::ApplicationVerificationFailure.into()))
             }
-            Rule::Chain(verifier) => verifier.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+            Rule::Chain(roots) => roots.verify(now, |verifier| {
+                verifier.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                )
+            }),
         };
         let chain = std::iter::once(end_entity).chain(intermediates);
         self.witness.note(|seen| {
             seen.chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
-            seen.error = match &verdict {
-                Err(Error::InvalidCertificate(error)) => Some(error.clone()),
-                _ => None,
-            };
+            seen.refusal = verdict.as_ref().err().cloned();
         });
-        verdict
+        verdict.map_err(Into::into)
     }
 
     fn verify_tls12_signature(

@@ -733,7 +733,10 @@ fn each_failure_of_a_certificate_is_a_sentence_with_a_cure() {
         (&["other-use.crt"], &["is for neither servers nor clients"]),
         (&["mixed.crt"], &["mixed.key: the key is another certificate's"]),
         (&["good.crt", "--key", "client.key"], &["client.key: the key is another certificate's"]),
-        (&["orphan.crt", "--ca", "old.pem"], &["CN=the old CA expired on ", &past, clock]),
+        (
+            &["orphan.crt", "--ca", "old.pem"],
+            &["CA CN=the old CA in old.pem expired on ", &past, clock],
+        ),
     ];
     let folder = workshop.folder.path();
     for (arguments, parts) in cases {

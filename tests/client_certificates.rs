@@ -37,11 +37,44 @@ fn stderr(output: &Output) -> String {
 
 /// The CA that the daemon's certificates come from here.
 fn ca() -> CertifiedIssuer<'static, KeyPair> {
+    ca_with(&KeyPair::generate().unwrap(), |_| {})
+}
+
+/// The same with this key, and changed.
+fn ca_with(
+    key: &KeyPair,
+    change: impl FnOnce(&mut CertificateParams),
+) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "table CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    change(&mut params);
+    CertifiedIssuer::self_signed(params, copy(key)).unwrap()
+}
+
+/// What makes a certificate another than the good one.
+type Change = fn(&mut CertificateParams);
+
+fn copy(key: &KeyPair) -> KeyPair {
+    KeyPair::from_pem(&key.serialize_pem()).unwrap()
+}
+
+/// Its dates are over.
+fn expired(params: &mut CertificateParams) {
+    params.not_before = (SystemTime::now() - 30 * DAY).into();
+    params.not_after = (SystemTime::now() - 2 * DAY).into();
+}
+
+/// Its dates are still to come.
+fn early(params: &mut CertificateParams) {
+    params.not_before = (SystemTime::now() + 2 * DAY).into();
+    params.not_after = (SystemTime::now() + 30 * DAY).into();
+}
+
+/// The day that a certificate is refused for, as the messages write it.
+fn day(time: SystemTime) -> String {
+    humantime::format_rfc3339(time).to_string()[..10].to_string()
 }
 
 /// A server's certificate in the making, good in all respects.
@@ -78,11 +111,7 @@ fn each_fault_of_a_certificate_is_a_sentence_and_exit_code_3() {
         change(&mut params);
         daemon(&ca, &params)
     };
-    let expired = changed(|params| {
-        params.not_before = (SystemTime::now() - 3 * DAY).into();
-        params.not_after = (SystemTime::now() - 2 * DAY).into();
-    });
-    let early = changed(|params| params.not_before = (SystemTime::now() + DAY / 2).into());
+    let (expired, early) = (changed(expired), changed(early));
     let for_clients = changed(|params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     });
@@ -149,6 +178,99 @@ fn each_fault_of_a_certificate_is_a_sentence_and_exit_code_3() {
     }
     // None of that is wrong with the good one.
     assert_eq!(client(&good, &right).status.code(), Some(0));
+}
+
+#[test]
+fn a_certificate_of_a_ca_that_is_out_of_date_is_refused_and_the_ca_is_named() {
+    let (past, future) = (day(SystemTime::now() - 2 * DAY), day(SystemTime::now() + 2 * DAY));
+    let cases: [(Change, String); 2] = [
+        (expired, format!("the CA CN=table CA in signing.pem expired on {past}T")),
+        (early, format!("the CA CN=table CA in signing.pem is not valid before {future}T")),
+    ];
+    for (change, words) in cases {
+        let daemon = daemon(&ca_with(&KeyPair::generate().unwrap(), change), &server("leaf"));
+        let refused = |arguments: &[&str], words: &str| {
+            let output = client(&daemon, arguments);
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(3), "{said}");
+            assert!(said.contains(words), "no {words:?} in {said}");
+            assert!(said.contains("this machine's clock says"), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        };
+        refused(&["-q", "--ca", "signing.pem", "localhost"], &words);
+        refused(&["-q", "--ca", "another.pem", "--ca", "signing.pem", "localhost"], &words);
+        // What is wrong with the chain is said before what is wrong with the name.
+        refused(&["-q", "--ca", "signing.pem", "--name", "alex", "localhost"], &words);
+    }
+}
+
+#[test]
+fn a_ca_of_the_system_that_is_out_of_date_is_not_trusted_either() {
+    let key = KeyPair::generate().unwrap();
+    for (change, code) in [((|_| {}) as Change, 0), (expired, 3)] {
+        let daemon = daemon(&ca_with(&key, change), &server("leaf"));
+        let output = Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
+            .env("SSL_CERT_FILE", daemon.path("signing.pem"))
+            .env_remove("SSL_CERT_DIR")
+            .args(["-q", "--tls", "localhost", &daemon.address("tls").port().to_string()])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        if code != 0 {
+            assert!(said.contains("the CA CN=table CA in the system's list of CAs"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_ca_that_was_renewed_is_trusted_beside_its_predecessor_and_only_for_what_it_signed() {
+    let (key, other_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let old = ca_with(&key, expired);
+    // A CA may be renewed with its key, or with a new one; either has the old name.
+    let renewed = ca_with(&key, |_| {});
+    let replaced = ca_with(&other_key, |_| {});
+    let by_old_key = daemon(&renewed, &server("by the old key"));
+    let by_new_key = daemon(&replaced, &server("by the new key"));
+    let cases = [
+        (&by_old_key, vec![&old], false),
+        (&by_old_key, vec![&old, &renewed], true),
+        (&by_old_key, vec![&renewed, &old], true),
+        (&by_old_key, vec![&old, &replaced], false),
+        (&by_old_key, vec![&replaced, &old], false),
+        (&by_old_key, vec![&replaced, &old, &renewed], true),
+        (&by_new_key, vec![&old, &replaced], true),
+        (&by_new_key, vec![&replaced, &old], true),
+    ];
+    for (number, (daemon, authorities, good)) in cases.iter().enumerate() {
+        let pem: String = authorities.iter().map(|ca| ca.pem()).collect();
+        std::fs::write(daemon.path("signing.pem"), pem).unwrap();
+        let output = client(daemon, &["-q", "--ca", "signing.pem", "localhost"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(if *good { 0 } else { 3 }), "{number}: {said}");
+        if !good {
+            let words = "the CA CN=table CA in signing.pem expired on ";
+            assert!(said.contains(words), "{number}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_certificate_of_a_chain_that_expired_is_the_one_that_is_named() {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "in between");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    expired(&mut params);
+    let (ca, key) = (ca(), KeyPair::generate().unwrap());
+    let between = CertifiedIssuer::signed_by(params, key, &ca).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = server("leaf").signed_by(&key, &between).unwrap().pem();
+    let daemon = daemon_with(&ca, &(leaf + &between.pem()), &key.serialize_pem());
+    let output = client(&daemon, &["-q", "--ca", "signing.pem", "localhost"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("CN=in between expired on "), "{said}");
 }
 
 #[test]

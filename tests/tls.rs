@@ -331,6 +331,37 @@ fn optional_client_certificates_let_in_those_who_show_none() {
 }
 
 #[test]
+fn a_client_ca_that_expired_lets_nobody_in_and_that_is_an_error_of_ours() {
+    let folder = folder_with_certificates();
+    let expired = Authority::dated("clients' CA", -30, -2);
+    expired.write(folder.path(), "clients.pem");
+    expired.write_client(folder.path(), "laptop");
+    let config = format!("{TLS}client-ca = \"clients.pem\"\n");
+    let daemon = Daemon::start_in(folder, &config, |_| {});
+    for (version, _) in VERSIONS {
+        let client = TlsClient { identity: Some("laptop"), ..only(version) };
+        let (alert, line) = refused(&daemon, &client.config(daemon.folder.path()));
+        assert_eq!(alert, AlertDescription::CertificateExpired, "{line}");
+        assert!(line.contains(" ERROR "), "{line}");
+        assert_eq!(field(&line, "reason"), "tls-local", "{line}");
+        let file = daemon.path("clients.pem");
+        let words = format!("the CA CN=clients' CA in {} expired on ", file.display());
+        assert!(line.contains(&words) && line.contains("clock says"), "{line}");
+        assert_eq!(field(&line, "in"), "0", "{line}");
+    }
+
+    // A CA that was renewed with its key takes its place.
+    let renewed = expired.renewed("clients' CA", -1, 30).pem() + &expired.pem();
+    std::fs::write(daemon.path("clients.pem"), renewed).unwrap();
+    let line = daemon.reload();
+    assert!(line.ends_with(" reloaded"), "{line}");
+    for (version, _) in VERSIONS {
+        let client = TlsClient { identity: Some("laptop"), ..only(version) };
+        one_session(&daemon, &client.config(daemon.folder.path()));
+    }
+}
+
+#[test]
 fn a_session_without_a_certificate_is_not_resumed_where_one_is_required_now() {
     for (version, _) in VERSIONS {
         let folder = folder_with_certificates();

@@ -11,7 +11,7 @@ use super::*;
 const NAME: &str = "alex.local";
 
 /// A server and a client that trusts it, for one TLS version.
-type Pair = (Arc<ServerConfig>, Arc<ClientConfig>);
+type Pair = (ServerConfig, Arc<ClientConfig>);
 
 fn pair(version: &'static rustls::SupportedProtocolVersion) -> Pair {
     static IDENTITY: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
@@ -20,7 +20,7 @@ fn pair(version: &'static rustls::SupportedProtocolVersion) -> Pair {
         (made.cert.der().to_vec(), made.signing_key.serialize_der())
     });
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server = ServerConfig::builder_with_provider(provider.clone())
+    let server = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
@@ -36,7 +36,7 @@ fn pair(version: &'static rustls::SupportedProtocolVersion) -> Pair {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    (Arc::new(server), Arc::new(client))
+    (server.into(), Arc::new(client))
 }
 
 /// One side, with buffers of its own and what it has read.

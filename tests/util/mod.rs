@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -399,6 +399,27 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// One that is valid from and until so many days from now.
+    pub fn dated(name: &str, from: i64, until: i64) -> Self {
+        Self::with_key(name, KeyPair::generate().unwrap(), from, until)
+    }
+
+    /// One with this one's key: the same CA with new dates, if the name is the same.
+    pub fn renewed(&self, name: &str, from: i64, until: i64) -> Self {
+        let key = KeyPair::from_pem(&self.0.key().serialize_pem()).unwrap();
+        Self::with_key(name, key, from, until)
+    }
+
+    fn with_key(name: &str, key: KeyPair, from: i64, until: i64) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = in_days(from).into();
+        params.not_after = in_days(until).into();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
     /// Writes the CA's certificate to `folder`/`name`.
     pub fn write(&self, folder: &Path, name: &str) {
         fs::write(folder.join(name), self.0.pem()).unwrap();
@@ -439,6 +460,12 @@ impl Authority {
         let (certificate, key) = self.sign(name, ExtendedKeyUsagePurpose::ClientAuth);
         write_identity(folder, name, &certificate, &key);
     }
+}
+
+/// The moment so many days from now.
+pub fn in_days(days: i64) -> SystemTime {
+    let time = Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60);
+    if days < 0 { SystemTime::now() - time } else { SystemTime::now() + time }
 }
 
 /// Writes `name`.crt, and `name`.key with the mode that a key should have.
