@@ -56,6 +56,9 @@ pub struct Certificate {
     pub limits: Option<String>,
     /// SHA-256 of the whole, as openssl prints it.
     pub fingerprint: String,
+    /// Whose it is and who signed it, as DER: two names are the same where their bytes are.
+    subject_der: Vec<u8>,
+    issuer_der: Vec<u8>,
     /// The version of X.509; only the third has names and uses in it.
     version: u32,
     /// Its public key, as DER (`SubjectPublicKeyInfo`).
@@ -84,6 +87,8 @@ impl Certificate {
             for_clients: !is_ca && usage.is_none_or(|usage| usage.any || usage.client_auth),
             limits: parsed.name_constraints().ok().flatten().and_then(|it| limits(it.value)),
             fingerprint: fingerprint(der),
+            subject_der: parsed.subject().as_raw().to_vec(),
+            issuer_der: parsed.issuer().as_raw().to_vec(),
             version: parsed.version().0 + 1,
             public_key: parsed.public_key().raw.to_vec(),
         })
@@ -94,9 +99,9 @@ impl Certificate {
         self.public_key == public_key
     }
 
-    /// It is signed with its own key, or says so.
+    /// It says that it is signed with its own key.
     pub fn is_self_signed(&self) -> bool {
-        self.subject == self.issuer
+        self.subject_der == self.issuer_der
     }
 
     /// The last day of its validity, such as "2027-11-22".
@@ -267,26 +272,86 @@ pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), Stri
     }
 }
 
+/// What keeps clients from accepting `chain`, which was read from `file`, as a server's: a sentence
+/// with a cure for each fault that can be seen without them.
+pub fn doubts_about_server(chain: &Chain, file: &str) -> Vec<String> {
+    let chain: Vec<_> = chain.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let now = SystemTime::now();
+    let dates = chain.iter().filter_map(|it| {
+        let who = format!("the certificate of {}", it.subject);
+        dates_fault(&who, it.not_before, it.not_after, now, "renew it: clients refuse it")
+    });
+    let use_of_it = chain.first().filter(|it| !it.for_servers).map(|leaf| {
+        if leaf.is_ca {
+            format!("{}; most clients refuse it", ca_as_leaf(leaf))
+        } else {
+            format!("{}; clients refuse it", wrong_purpose(leaf))
+        }
+    });
+    dates.chain(use_of_it).map(|doubt| format!("{file}: {doubt}")).collect()
+}
+
+/// Which of `roots` cannot vouch for clients: a sentence with a cure for each.
+pub fn doubts_about_authorities(roots: &[Root]) -> Vec<String> {
+    let now = UnixTime::now().as_secs();
+    let doubt = |root: &Root| {
+        let certificate = Certificate::parse(&root.certificate).ok()?;
+        if !certificate.is_ca && !certificate.is_self_signed() {
+            return Some(format!(
+                "{}: {} is not a CA's certificate, and has signed nobody's: name the file of the \
+                 CA that signed the clients' certificates",
+                root.file, certificate.subject
+            ));
+        }
+        let fault = root.fault_at(now)?;
+        // What a CA with the same name and key signed is good as long as one of the two is.
+        let stands_in = |other: &Root| other.is_same_signer(root) && other.fault_at(now).is_none();
+        let stays = !roots.iter().any(stands_in);
+        stays.then(|| format!("{}; clients that it signed are refused", out_of_date(root, &fault)))
+    };
+    roots.iter().filter_map(doubt).collect()
+}
+
 /// What is wrong with the dates of a CA that is trusted, in a sentence with a cure.
 pub fn out_of_date(root: &Root, fault: &CertificateError) -> String {
-    let Root { certificate, file, .. } = root;
-    let subject =
-        Certificate::parse(certificate).map_or_else(|_| "(no name)".into(), |it| it.subject);
-    let clock = clock();
+    let Ok(Certificate { subject, not_before, not_after, .. }) =
+        Certificate::parse(&root.certificate)
+    else {
+        return format!("a CA in {} is out of date: exchange it", root.file);
+    };
+    let who = format!("the CA {subject} in {}", root.file);
+    let cure = "put the CA that has taken its place into the file";
     match fault {
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            let date = moment(SystemTime::UNIX_EPOCH + Duration::from_secs(not_before.as_secs()));
-            format!("the CA {subject} in {file} is not valid before {date}, and {clock}, else wait")
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            early(&who, not_before)
         }
-        CertificateError::ExpiredContext { not_after, .. } => {
-            let date = moment(SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs()));
-            format!(
-                "the CA {subject} in {file} expired on {date}, and {clock}, else put the CA that \
-                 has taken its place into the file"
-            )
-        }
-        _ => format!("the CA {subject} in {file} is out of date: exchange it"),
+        _ => expired(&who, not_after, cure),
     }
+}
+
+/// What is wrong with the dates of `who` at the moment `now`; `cure` is for one that expired.
+fn dates_fault(
+    who: &str,
+    not_before: SystemTime,
+    not_after: SystemTime,
+    now: SystemTime,
+    cure: &str,
+) -> Option<String> {
+    if now < not_before {
+        Some(early(who, not_before))
+    } else if not_after < now {
+        Some(expired(who, not_after, cure))
+    } else {
+        None
+    }
+}
+
+fn expired(who: &str, date: SystemTime, cure: &str) -> String {
+    format!("{who} expired on {}, and {}, else {cure}", moment(date), clock())
+}
+
+fn early(who: &str, date: SystemTime) -> String {
+    format!("{who} is not valid before {}, and {}, else wait", moment(date), clock())
 }
 
 fn clock() -> String {
@@ -294,6 +359,23 @@ fn clock() -> String {
         "this machine's clock says {}; set it if it is wrong (a Raspberry Pi has no clock chip)",
         moment(SystemTime::now())
     )
+}
+
+fn ca_as_leaf(leaf: &Certificate) -> String {
+    format!(
+        "{} is a CA's certificate, which signs others and is not for a server or client: use one \
+         that it has signed",
+        leaf.subject
+    )
+}
+
+fn wrong_purpose(leaf: &Certificate) -> String {
+    let real = match (leaf.for_servers, leaf.for_clients) {
+        (_, true) => "clients, not servers",
+        (true, false) => "servers, not clients",
+        (false, false) => "neither servers nor clients",
+    };
+    format!("the certificate of {} is for {real}: use one for the purpose", leaf.subject)
 }
 
 /// Why a certificate is refused, in a sentence with a cure.
@@ -318,23 +400,15 @@ pub fn explain(
     };
     let Certificate { subject, issuer, .. } = leaf;
     let now = SystemTime::now();
-    let clock = clock();
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            let expired = chain.iter().find(|it| it.not_after < now).unwrap_or(leaf);
-            format!(
-                "the certificate of {} expired on {}, and {clock}, else renew the certificate",
-                expired.subject,
-                moment(expired.not_after)
-            )
+            let it = chain.iter().find(|it| it.not_after < now).unwrap_or(leaf);
+            let who = format!("the certificate of {}", it.subject);
+            expired(&who, it.not_after, "renew the certificate")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            let early = chain.iter().find(|it| now < it.not_before).unwrap_or(leaf);
-            format!(
-                "the certificate of {} is not valid before {}, and {clock}, else wait",
-                early.subject,
-                moment(early.not_before)
-            )
+            let it = chain.iter().find(|it| now < it.not_before).unwrap_or(leaf);
+            early(&format!("the certificate of {}", it.subject), it.not_before)
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             let name = printable(name);
@@ -356,10 +430,7 @@ pub fn explain(
              (openssl x509 -req makes it without -extfile): make one with echo-alex-certs server",
             leaf.version
         ),
-        _ if leaf.is_ca => format!(
-            "{subject} is a CA's certificate, which signs others and is not for a server or \
-             client: use one that it has signed"
-        ),
+        _ if leaf.is_ca => ca_as_leaf(leaf),
         CertificateError::UnknownIssuer if leaf.is_self_signed() => format!(
             "{subject} is signed by itself, and it is not in {ca}: use a certificate that a CA in \
              that file has signed, or trust this one by its fingerprint {}",
@@ -374,12 +445,7 @@ pub fn explain(
              key: use the file of the CA that signed it, or sign it anew"
         ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            let real = match (leaf.for_servers, leaf.for_clients) {
-                (_, true) => "clients, not servers",
-                (true, false) => "servers, not clients",
-                (false, false) => "neither servers nor clients",
-            };
-            format!("the certificate of {subject} is for {real}: use one for the purpose")
+            wrong_purpose(leaf)
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => format!(

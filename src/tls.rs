@@ -53,10 +53,15 @@ impl From<rustls::ServerConfig> for ServerConfig {
 /// Files above this size are not what they should be, in bytes.
 const PEM_MAX: u64 = 1024 * 1024;
 
-/// Loads what a listener's settings name.
+/// Loads what a listener's settings name, and warns of what cannot work.
 pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     let (chain, key) = match &settings.identity {
-        Some(identity) => load_identity(identity)?,
+        Some(identity) => {
+            let (chain, key) = load_identity(identity)?;
+            let file = identity.certificate.display().to_string();
+            warn_of(certificate::doubts_about_server(&chain, &file));
+            (chain, key)
+        }
         None => temporary_identity()?,
     };
     let witness = Arc::new(Witness::default());
@@ -191,6 +196,7 @@ fn load_client_ca(
 ) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
     let path = &client_ca.file;
     let roots = load_roots(path)?;
+    warn_of(certificate::doubts_about_authorities(&roots));
     warn_of_an_old_clock(path);
     Ok(Arc::new(ClientVerifier {
         subjects: roots.iter().map(Root::subject).collect(),
@@ -260,6 +266,14 @@ impl ClientCertVerifier for ClientVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Says what can be loaded and cannot work: at a check, at the start and at a reload. It is no
+/// failure: the clock may be set later, and a client may know the certificate by its fingerprint.
+fn warn_of(doubts: Vec<String>) {
+    for doubt in doubts {
+        warn!("{doubt}");
     }
 }
 

@@ -13,7 +13,7 @@ use echo_alex::config::Config;
 use rcgen::ExtendedKeyUsagePurpose;
 use util::{
     Authority, Daemon, PATIENCE, PLAIN, TLS, TlsClient, assert_echo, connect, field,
-    folder_with_certificates, outcome, program, run, tool,
+    folder_with_certificates, outcome, program, run, tool, write_identity,
 };
 
 /// So that a file that is not found fails the test as well as one that was forgotten.
@@ -322,6 +322,111 @@ fn an_encrypted_key_is_named_with_the_command_that_decrypts_it() {
             ],
         );
     }
+}
+
+/// A CA, and what it signs with these dates and for this use.
+fn identity(usage: ExtendedKeyUsagePurpose, from: i64, until: i64) -> (String, String) {
+    Authority::new("the CA").sign_dated("alex", usage, from, until)
+}
+
+/// Checks, starts and reloads `config` in `folder`. The warnings are the same each time, and
+/// nothing fails.
+fn warnings(folder: tempfile::TempDir, config: &str) -> Vec<String> {
+    let file = folder.path().join("echo-alex.toml");
+    fs::write(&file, config).unwrap();
+    let (code, stdout, stderr) = run(&["--check", "-c", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.ends_with(": good, 1 listener (1 TLS)\n"), "{stdout}");
+    let texts = |lines: &mut dyn Iterator<Item = &str>| -> Vec<String> {
+        let texts = lines.filter_map(|line| line.split_once(" WARN  "));
+        // What the clock says is another second each time.
+        texts.map(|(_, text)| text.split("clock says").next().unwrap().to_owned()).collect()
+    };
+    let checked = texts(&mut stderr.lines());
+    assert_eq!(checked.len(), stderr.lines().count(), "nothing else is said: {stderr}");
+
+    let daemon = Daemon::start_in(folder, config, |_| {});
+    let line = daemon.reload();
+    assert!(line.ends_with(" reloaded"), "{line}");
+    let log = daemon.seen();
+    let logged = texts(&mut log.iter().map(String::as_str));
+    assert_eq!(logged, [checked.clone(), checked].concat(), "at the start, and at the reload");
+    let said = stderr.lines().map(|line| line.split_once(" WARN  ").unwrap().1.to_owned());
+    said.collect()
+}
+
+#[test]
+fn an_identity_that_no_client_accepts_is_a_warning_with_a_cure() {
+    use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+
+    let ca = Authority::new("the CA");
+    let between = ca.intermediate_dated("in between", -9, -2);
+    let (leaf, leaf_key) = between.sign("alex", ServerAuth);
+    let cases: [((String, String), &[&str]); 5] = [
+        (
+            identity(ServerAuth, -9, -2),
+            &["CN=alex expired on ", "this machine's clock says ", "clock chip", "renew it"],
+        ),
+        (
+            identity(ServerAuth, 2, 9),
+            &["CN=alex is not valid before ", "this machine's clock says ", "clock chip", "wait"],
+        ),
+        (identity(ClientAuth, -9, 9), &["CN=alex is for clients, not servers", "use one for "]),
+        (
+            (ca.pem(), ca.key_pem()),
+            &["CN=the CA is a CA's certificate", "use one that it has signed"],
+        ),
+        ((leaf + &between.pem(), leaf_key), &["CN=in between expired on ", "clock says "]),
+    ];
+    for ((certificate, key), parts) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        write_identity(folder.path(), "alex", &certificate, &key);
+        let file = folder.path().join("alex.crt").display().to_string();
+        let warned = warnings(folder, TLS);
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        contains_all(&warned[0], parts);
+        assert!(warned[0].starts_with(&format!("{file}: ")), "{}", warned[0]);
+    }
+}
+
+#[test]
+fn a_client_ca_that_vouches_for_nobody_is_a_warning_with_a_cure() {
+    let leaf = identity(ExtendedKeyUsagePurpose::ClientAuth, -9, 9).0;
+    let old = Authority::dated("the CA", -9, -2);
+    let early = Authority::dated("the CA", 2, 9);
+    let replaced = Authority::dated("the CA", -2, 9);
+    let cases: [(String, &[&str]); 4] = [
+        (leaf, &["CN=alex is not a CA's certificate", "the file of the CA that signed"]),
+        (old.pem(), &["the CA CN=the CA in ", " expired on ", "clock chip", "are refused"]),
+        (early.pem(), &["the CA CN=the CA in ", " is not valid before ", "clock chip", "wait"]),
+        (old.pem() + &replaced.pem(), &["the CA CN=the CA in ", " expired on "]),
+    ];
+    for (pem, parts) in cases {
+        let folder = folder_with_certificates();
+        fs::write(folder.path().join("clients.pem"), pem).unwrap();
+        let warned = warnings(folder, &format!("{TLS}client-ca = \"clients.pem\"\n"));
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        contains_all(&warned[0], parts);
+        assert!(warned[0].contains("clients.pem"), "{}", warned[0]);
+    }
+}
+
+#[test]
+fn certificates_that_work_are_no_reason_to_warn() {
+    let old = Authority::dated("the CA", -9, -2);
+    let renewed = old.renewed("the CA", -2, 9);
+    let folder = folder_with_certificates();
+    // What the old one signed, the renewed one vouches for: it has the same key.
+    fs::write(folder.path().join("clients.pem"), old.pem() + &renewed.pem()).unwrap();
+    let config = format!("{TLS}client-ca = \"clients.pem\"\n");
+    assert_eq!(warnings(folder, &config), [""; 0]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    write_identity(folder.path(), "alex", &made.cert.pem(), &made.signing_key.serialize_pem());
+    // Its fingerprint vouches for it; and a client that shows it is known by it.
+    let config = format!("{TLS}client-ca = \"alex.crt\"\n");
+    assert_eq!(warnings(folder, &config), [""; 0]);
 }
 
 #[test]

@@ -429,6 +429,10 @@ impl Authority {
         self.0.pem()
     }
 
+    pub fn key_pem(&self) -> String {
+        self.0.key().serialize_pem()
+    }
+
     /// Certificate and key in PEM, for a server at localhost, or a client.
     pub fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
         self.sign_with(name, usage, &rcgen::PKCS_ECDSA_P256_SHA256)
@@ -440,10 +444,35 @@ impl Authority {
         usage: ExtendedKeyUsagePurpose,
         algorithm: &'static SignatureAlgorithm,
     ) -> (String, String) {
+        self.sign_changed(name, usage, algorithm, |_| {})
+    }
+
+    /// The same, valid from and until so many days from now.
+    pub fn sign_dated(
+        &self,
+        name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        from: i64,
+        until: i64,
+    ) -> (String, String) {
+        self.sign_changed(name, usage, &rcgen::PKCS_ECDSA_P256_SHA256, |params| {
+            params.not_before = in_days(from).into();
+            params.not_after = in_days(until).into();
+        })
+    }
+
+    fn sign_changed(
+        &self,
+        name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        algorithm: &'static SignatureAlgorithm,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
         let names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).to_vec();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];
+        change(&mut params);
         let key = KeyPair::generate_for(algorithm).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
@@ -576,10 +605,27 @@ pub fn tool(name: &str) -> Option<Command> {
 impl Authority {
     /// An authority whose own certificate this one has signed.
     pub fn intermediate(&self, name: &str) -> Self {
+        self.intermediate_changed(name, |_| {})
+    }
+
+    /// The same, valid from and until so many days from now.
+    pub fn intermediate_dated(&self, name: &str, from: i64, until: i64) -> Self {
+        self.intermediate_changed(name, |params| {
+            params.not_before = in_days(from).into();
+            params.not_after = in_days(until).into();
+        })
+    }
+
+    pub fn intermediate_changed(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap())
     }
