@@ -1,4 +1,5 @@
-//! What a certificate says, in words: who it is, who signed it, until when, and why it is refused.
+//! What a certificate says, in words: who it is, who signed it, until when, and (in `explain`) why it
+//! is refused.
 //!
 //! Every text that leaves this file is safe to print. A certificate comes from a stranger, and its
 //! names can hold anything, escape sequences of the terminal too.
@@ -8,10 +9,9 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{DnsName, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys};
+use rustls::{Error, InconsistentKeys};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 use x509_parser::objects::{oid_registry, oid2abbrev};
@@ -23,8 +23,15 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use crate::exit::Failure;
-use crate::roots::{Refusal, Root};
-use crate::tls::{self, Chain, fingerprint, has_aes, provider};
+use crate::tls::{Chain, fingerprint, has_aes, provider};
+
+mod explain;
+mod path;
+
+pub use explain::{
+    Purpose, doubts_about_authorities, doubts_about_server, explain, in_words, out_of_date,
+    peers_fault, verify,
+};
 
 /// What a certificate says of itself. The texts are safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,50 +224,6 @@ pub fn moment(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// What a certificate is to be good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose<'a> {
-    /// A server that is called so.
-    Server(&'a str),
-    /// A client.
-    Client,
-}
-
-/// Checks `chain` as a peer would that trusts `roots`, which came from the file `ca`; fails with a
-/// sentence that says what to do.
-pub fn verify(chain: &Chain, roots: &Chain, ca: &str, purpose: Purpose) -> Result<(), String> {
-    let Some((leaf, links)) = chain.split_first() else { return Err("no certificate".into()) };
-    let roots: Vec<Root> = roots
-        .iter()
-        .map(|root| Root::new(root.clone(), ca.into()))
-        .collect::<Result<_, Error>>()
-        .map_err(|error| format!("{ca}: {}", printable(&error.to_string())))?;
-    let now = UnixTime::now();
-    let (verified, name) = match purpose {
-        Purpose::Server(name) => {
-            // A wildcard stands for any name in its place.
-            let server = ServerName::try_from(name.replace('*', "any"))
-                .map_err(|_| format!("{name:?} is neither a host name nor an address"))?;
-            let verified = tls::server_verifier(roots.clone()).verify(now, |verifier| {
-                verifier.verify_server_cert(leaf, links, &server, &[], now).map(drop)
-            });
-            (verified, name)
-        }
-        Purpose::Client => {
-            let verified = tls::client_verifier(roots.clone())
-                .verify(now, |verifier| verifier.verify_client_cert(leaf, links, now).map(drop));
-            (verified, "")
-        }
-    };
-    verified.map_err(|refusal| match &refusal {
-        Refusal::Chain(Error::InvalidCertificate(error)) if breaks_limits(error) => {
-            let roots: Vec<_> = roots.iter().map(|root| root.certificate.clone()).collect();
-            beyond_limits(&parse_all(chain), &parse_all(&roots))
-        }
-        _ => explain(&refusal, chain, &roots, ca, name),
-    })
-}
-
 /// Checks that `key` is the key of the first certificate in `chain`.
 pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), String> {
     match CertifiedKey::from_der(chain.clone(), key, &provider(has_aes())) {
@@ -270,224 +233,6 @@ pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), Stri
         }
         Err(error) => Err(printable(&error.to_string())),
     }
-}
-
-/// What keeps clients from accepting `chain`, which was read from `file`, as a server's: a sentence
-/// with a cure for each fault that can be seen without them.
-pub fn doubts_about_server(chain: &Chain, file: &str) -> Vec<String> {
-    let chain: Vec<_> = chain.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let now = SystemTime::now();
-    let dates = chain.iter().filter_map(|it| {
-        let who = format!("the certificate of {}", it.subject);
-        dates_fault(&who, it.not_before, it.not_after, now, "renew it: clients refuse it")
-    });
-    let use_of_it = chain.first().filter(|it| !it.for_servers).map(|leaf| {
-        if leaf.is_ca {
-            format!("{}; most clients refuse it", ca_as_leaf(leaf))
-        } else {
-            format!("{}; clients refuse it", wrong_purpose(leaf))
-        }
-    });
-    dates.chain(use_of_it).map(|doubt| format!("{file}: {doubt}")).collect()
-}
-
-/// Which of `roots` cannot vouch for clients: a sentence with a cure for each.
-pub fn doubts_about_authorities(roots: &[Root]) -> Vec<String> {
-    let now = UnixTime::now().as_secs();
-    let doubt = |root: &Root| {
-        let certificate = Certificate::parse(&root.certificate).ok()?;
-        if !certificate.is_ca && !certificate.is_self_signed() {
-            return Some(format!(
-                "{}: {} is not a CA's certificate, and has signed nobody's: name the file of the \
-                 CA that signed the clients' certificates",
-                root.file, certificate.subject
-            ));
-        }
-        let fault = root.fault_at(now)?;
-        // What a CA with the same name and key signed is good as long as one of the two is.
-        let stands_in = |other: &Root| other.is_same_signer(root) && other.fault_at(now).is_none();
-        let stays = !roots.iter().any(stands_in);
-        stays.then(|| format!("{}; clients that it signed are refused", out_of_date(root, &fault)))
-    };
-    roots.iter().filter_map(doubt).collect()
-}
-
-/// What is wrong with the dates of a CA that is trusted, in a sentence with a cure.
-pub fn out_of_date(root: &Root, fault: &CertificateError) -> String {
-    let Ok(Certificate { subject, not_before, not_after, .. }) =
-        Certificate::parse(&root.certificate)
-    else {
-        return format!("a CA in {} is out of date: exchange it", root.file);
-    };
-    let who = format!("the CA {subject} in {}", root.file);
-    let cure = "put the CA that has taken its place into the file";
-    match fault {
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            early(&who, not_before)
-        }
-        _ => expired(&who, not_after, cure),
-    }
-}
-
-/// What is wrong with the dates of `who` at the moment `now`; `cure` is for one that expired.
-fn dates_fault(
-    who: &str,
-    not_before: SystemTime,
-    not_after: SystemTime,
-    now: SystemTime,
-    cure: &str,
-) -> Option<String> {
-    if now < not_before {
-        Some(early(who, not_before))
-    } else if not_after < now {
-        Some(expired(who, not_after, cure))
-    } else {
-        None
-    }
-}
-
-fn expired(who: &str, date: SystemTime, cure: &str) -> String {
-    format!("{who} expired on {}, and {}, else {cure}", moment(date), clock())
-}
-
-fn early(who: &str, date: SystemTime) -> String {
-    format!("{who} is not valid before {}, and {}, else wait", moment(date), clock())
-}
-
-fn clock() -> String {
-    format!(
-        "this machine's clock says {}; set it if it is wrong (a Raspberry Pi has no clock chip)",
-        moment(SystemTime::now())
-    )
-}
-
-fn ca_as_leaf(leaf: &Certificate) -> String {
-    format!(
-        "{} is a CA's certificate, which signs others and is not for a server or client: use one \
-         that it has signed",
-        leaf.subject
-    )
-}
-
-fn wrong_purpose(leaf: &Certificate) -> String {
-    let real = match (leaf.for_servers, leaf.for_clients) {
-        (_, true) => "clients, not servers",
-        (true, false) => "servers, not clients",
-        (false, false) => "neither servers nor clients",
-    };
-    format!("the certificate of {} is for {real}: use one for the purpose", leaf.subject)
-}
-
-/// Why a certificate is refused, in a sentence with a cure.
-///
-/// `chain` is what was shown, `roots` are the CAs that were tried, `ca` names their files, and
-/// `name` is the server's name as it was asked for.
-pub fn explain(
-    refusal: &Refusal,
-    chain: &[CertificateDer<'_>],
-    _roots: &[Root],
-    ca: &str,
-    name: &str,
-) -> String {
-    let error = match refusal {
-        Refusal::OutOfDate(root, fault) => return out_of_date(root, fault),
-        Refusal::Chain(Error::InvalidCertificate(error)) => error,
-        Refusal::Chain(other) => return printable(&other.to_string()),
-    };
-    let chain = parse_all(chain);
-    let Some(leaf) = chain.first() else {
-        return "the certificate cannot be read: make it anew".into();
-    };
-    let Certificate { subject, issuer, .. } = leaf;
-    let now = SystemTime::now();
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            let it = chain.iter().find(|it| it.not_after < now).unwrap_or(leaf);
-            let who = format!("the certificate of {}", it.subject);
-            expired(&who, it.not_after, "renew the certificate")
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            let it = chain.iter().find(|it| now < it.not_before).unwrap_or(leaf);
-            early(&format!("the certificate of {}", it.subject), it.not_before)
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            let name = printable(name);
-            if leaf.names.is_empty() {
-                format!(
-                    "the certificate of {subject} has no names, so it is not for {name}: make one \
-                     that has the name"
-                )
-            } else {
-                format!(
-                    "the certificate of {subject} is not for {name}, but for {}: use one of these \
-                     names, or make a certificate that has the name",
-                    leaf.names.join(", ")
-                )
-            }
-        }
-        _ if leaf.version < 3 => format!(
-            "the certificate of {subject} is of X.509 version {}, which cannot have names in it \
-             (openssl x509 -req makes it without -extfile): make one with echo-alex-certs server",
-            leaf.version
-        ),
-        _ if leaf.is_ca => ca_as_leaf(leaf),
-        CertificateError::UnknownIssuer if leaf.is_self_signed() => format!(
-            "{subject} is signed by itself, and it is not in {ca}: use a certificate that a CA in \
-             that file has signed, or trust this one by its fingerprint {}",
-            leaf.fingerprint
-        ),
-        CertificateError::UnknownIssuer => format!(
-            "{subject} is signed by {issuer}, which is not in {ca}: use the file of the CA that \
-             signed it"
-        ),
-        CertificateError::BadSignature => format!(
-            "{subject} names {issuer} as its signer, but the CA of that name in {ca} has another \
-             key: use the file of the CA that signed it, or sign it anew"
-        ),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            wrong_purpose(leaf)
-        }
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => format!(
-            "{subject} is signed in a way that is weak or not known here (SHA-1 is one): sign it \
-             anew"
-        ),
-        error if breaks_limits(error) => beyond_limits(&chain, &[]),
-        CertificateError::Revoked => format!("the certificate of {subject} is revoked: renew it"),
-        CertificateError::BadEncoding => {
-            format!("the certificate of {subject} is damaged: make it anew")
-        }
-        other => format!(
-            "the certificate of {subject} cannot be used ({}): make it anew",
-            printable(&other.to_string())
-        ),
-    }
-}
-
-/// Those that can be read.
-fn parse_all(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
-    chain.iter().filter_map(|der| Certificate::parse(der).ok()).collect()
-}
-
-/// Whether a certificate is refused for the name constraints of a CA. rustls passes on an error of
-/// webpki, which is known by its text alone.
-fn breaks_limits(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::Other(_))
-        && error.to_string().contains("NameConstraintViolation")
-}
-
-/// Says which CA may not sign for a name in the first certificate of `chain`.
-fn beyond_limits(chain: &[Certificate], roots: &[Certificate]) -> String {
-    let subject = chain.first().map_or("the certificate", |leaf| &leaf.subject);
-    let limited = chain.iter().chain(roots).find_map(|ca| ca.limits.as_ref().zip(Some(ca)));
-    let ca = match limited {
-        Some((limits, ca)) => format!("{}, which {limits}", ca.subject),
-        None => "a CA above it: echo-alex-certs show prints the limits of each CA".into(),
-    };
-    format!(
-        "a name of {subject} is outside the limits (name constraints) of {ca}; take a name within \
-         the limits, or another CA"
-    )
 }
 
 /// The name constraints of a CA in words (RFC 5280, section 4.2.1.10); `None` where there are none.

@@ -58,6 +58,12 @@ impl Root {
         DistinguishedName::in_sequence(&self.anchor.subject)
     }
 
+    /// Whether this is its name, as DER.
+    pub fn has_name(&self, name: &[u8]) -> bool {
+        // The anchor has the name without the header round it.
+        self.subject().as_ref() == name
+    }
+
     /// Whether it has the name and the key of `other`: what one has signed, both have.
     pub fn is_same_signer(&self, other: &Self) -> bool {
         self.anchor == other.anchor

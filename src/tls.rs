@@ -172,7 +172,7 @@ pub(crate) fn load_roots(path: &Path) -> Result<Vec<Root>, Failure> {
     let file: Arc<str> = path.display().to_string().into();
     load_certificates(path)?
         .into_iter()
-        .map(|it| Root::new(it, file.clone()).map_err(|error| damaged(path, &error)))
+        .map(|it| Root::new(it, file.clone()).map_err(|error| unusable(path, &error)))
         .collect()
 }
 
@@ -329,11 +329,20 @@ fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::config(format!("{}: damaged: {error}", path.display()))
 }
 
+fn unusable(path: &Path, error: &Error) -> Failure {
+    let why = match error {
+        Error::InvalidCertificate(error) => certificate::in_words(error),
+        _ => "it cannot be read".into(),
+    };
+    Failure::config(format!("{}: not a certificate that can be used: {why}", path.display()))
+}
+
 /// What rustls has against a certificate and its key.
 pub(crate) fn identity_failure(identity: Option<&config::Identity>, error: &Error) -> Failure {
-    let Some(config::Identity { certificate, key }) = identity else {
+    let Some(identity) = identity else {
         return Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
     };
+    let config::Identity { certificate, key } = identity;
     let is_unsettled = certificate.parent().is_some_and(is_unsettled);
     let (certificate, key) = (certificate.display(), key.display());
     match error {
@@ -348,9 +357,7 @@ pub(crate) fn identity_failure(identity: Option<&config::Identity>, error: &Erro
             "{key} is not the key of {certificate}: compare openssl pkey -in {key} -pubout with \
              openssl x509 -in {certificate} -noout -pubkey, and make them anew if they differ"
         )),
-        Error::InvalidCertificate(_) => {
-            Failure::config(format!("{certificate}: not a certificate that can be used: {error}"))
-        }
+        Error::InvalidCertificate(_) => unusable(&identity.certificate, error),
         _ => Failure::config(format!(
             "{key}: not a key that can be used ({error}): take an RSA key of 2048 to 4096 bits, an \
              ECDSA key on P-256 or P-384, or an Ed25519 key"

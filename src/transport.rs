@@ -19,11 +19,12 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, CommonState, Error, HandshakeKind,
-    HandshakeType, InvalidMessage, ProtocolVersion,
+    AlertDescription, ClientConfig, CommonState, Error, HandshakeKind, HandshakeType,
+    InvalidMessage, ProtocolVersion,
 };
 
 use crate::buffers::{HELD_MAX, Scratch};
+use crate::certificate;
 use crate::close::CloseReason;
 use crate::handshake::Witness;
 use crate::tls::ServerConfig;
@@ -447,9 +448,7 @@ fn explain(error: &Error, handshaking: bool, witness: Option<&Witness>) -> Close
         Error::NoCertificatesPresented => {
             peer("the peer sent no certificate, and client-auth is \"required\"")
         }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            peer("the peer's certificate is not signed by a CA that we know")
-        }
+        Error::InvalidCertificate(error) => peer(&certificate::peers_fault(error)),
         // In TLS 1.2 rustls has no type for this.
         Error::General(text) if text == "incompatible signing key" => {
             peer("the peer takes no signature that our key can make")

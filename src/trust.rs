@@ -19,7 +19,7 @@ use crate::roots::{Refusal, Root, Roots};
 use crate::tls;
 
 /// Where the CAs of [`Trust::System`] come from, for messages.
-const SYSTEM: &str = "the system's list of CAs";
+const SYSTEM: &str = "the system's list of CAs (name another with --ca FILE)";
 
 /// What a TLS client needs for each of its sessions.
 pub type ClientConfig = Arc<rustls::ClientConfig>;
@@ -83,7 +83,7 @@ impl Seen {
                 let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
                 names.join(" or ")
             }
-            _ => format!("{SYSTEM} (name another with --ca FILE)"),
+            _ => SYSTEM.into(),
         };
         Some(certificate::explain(refusal, &self.chain, &self.roots, &authorities, name))
     }

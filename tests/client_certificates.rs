@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints,
 };
 use util::{
     Authority, Daemon, Running, TLS, field, folder_with_certificates, tool, wait_until,
@@ -271,6 +271,149 @@ fn the_certificate_of_a_chain_that_expired_is_the_one_that_is_named() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("CN=in between expired on "), "{said}");
+}
+
+/// A daemon with this chain, the CAs in signing.pem, and another CA in another.pem.
+fn daemon_with_chain(chain: &[&str], key: &str, authorities: &str) -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    write_identity(folder.path(), "alex", &chain.concat(), key);
+    std::fs::write(folder.path().join("signing.pem"), authorities).unwrap();
+    Authority::new("another CA").write(folder.path(), "another.pem");
+    Daemon::start_in(folder, TLS, |_| {})
+}
+
+/// The client refuses the server's certificate with one line that has these words, and nothing of
+/// how the programs below it write their errors.
+fn assert_refused(daemon: &Daemon, arguments: &[&str], words: &[&str]) -> String {
+    let output = client(daemon, &[&["-q"], arguments, &["localhost"]].concat());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in {said}");
+    }
+    for debug in ["Other(", "Context", "Violation", "Used", "Unsupported", "UnknownIssuer"] {
+        assert!(!said.contains(debug), "{said}");
+    }
+    said
+}
+
+#[test]
+fn the_certificate_of_a_chain_whose_signature_fails_is_named_and_the_file_to_exchange() {
+    let root = Authority::new("the root");
+    let between = root.intermediate("in between");
+    let (leaf, key) = between.sign("leaf", ExtendedKeyUsagePurpose::ServerAuth);
+    let other_root = Authority::new("the root");
+    let other_between = other_root.intermediate("in between");
+
+    // The root has another key than the one that signed.
+    let chain = [leaf.as_str(), &between.pem()];
+    let daemon = daemon_with_chain(&chain, &key, &other_root.pem());
+    let words = [
+        "CN=in between names CN=the root as its signer",
+        "the CA of that name in signing.pem has another key: exchange signing.pem",
+    ];
+    let both = ["--ca", "another.pem", "--ca", "signing.pem"];
+    for arguments in [&both[2..], &both] {
+        assert_refused(&daemon, arguments, &words);
+    }
+    // The root is not there.
+    let words = ["CN=in between is signed by CN=the root, which is not in another.pem"];
+    assert_refused(&daemon, &["--ca", "another.pem"], &words);
+
+    // The server sends its root as well.
+    let chain = [leaf.as_str(), &between.pem(), &root.pem()];
+    let daemon = daemon_with_chain(&chain, &key, &other_root.pem());
+    let words = ["CN=in between names CN=the root as its signer", "exchange signing.pem"];
+    assert_refused(&daemon, &both[2..], &words);
+
+    // The one in between has another key than the one that signed.
+    let chain = [leaf.as_str(), &other_between.pem()];
+    let daemon = daemon_with_chain(&chain, &key, &other_root.pem());
+    let words = [
+        "CN=leaf names CN=in between as its signer",
+        "the certificate of that name in its chain has another key",
+    ];
+    assert_refused(&daemon, &both[2..], &words);
+
+    // The one in between is not sent.
+    let daemon = daemon_with_chain(&[leaf.as_str()], &key, &root.pem());
+    let words = [
+        "CN=leaf is signed by CN=in between, which is not in signing.pem",
+        "append its certificate",
+    ];
+    assert_refused(&daemon, &both[2..], &words);
+}
+
+#[test]
+fn what_a_ca_may_not_sign_is_put_in_words() {
+    let trust = ["--ca", "signing.pem"];
+    let unknown = |params: &mut CertificateParams| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
+        extension.set_criticality(true);
+        params.custom_extensions.push(extension);
+    };
+    let root = Authority::new("the root");
+    let chain_of = |change: &dyn Fn(&mut CertificateParams)| {
+        let between = root.intermediate_changed("in between", change);
+        let (leaf, key) = between.sign("leaf", ExtendedKeyUsagePurpose::ServerAuth);
+        daemon_with_chain(&[&leaf, &between.pem()], &key, &root.pem())
+    };
+    let daemon = chain_of(&|params| {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![
+                GeneralSubtree::DnsName("example.org".into()),
+                GeneralSubtree::IpAddress(CidrSubnet::V4([10, 1, 0, 0], [255, 255, 0, 0])),
+            ],
+            excluded_subtrees: vec![GeneralSubtree::DnsName("secret.example.org".into())],
+        });
+    });
+    let words = [
+        "a name of CN=leaf (localhost, 127.0.0.1, ::1) is outside the limits (name constraints) of ",
+        "CN=in between, which permits only example.org and names below it, 10.1.0.0/16, ",
+        "and excludes secret.example.org and names below it; ",
+    ];
+    assert_refused(&daemon, &trust, &words);
+
+    let daemon = chain_of(&unknown);
+    let words = ["CN=leaf", "critical extension that is not known here"];
+    assert_refused(&daemon, &trust, &words);
+
+    let daemon = chain_of(&|params| params.is_ca = IsCa::ExplicitNoCa);
+    let words = ["CN=in between is not a CA's certificate", "CN=leaf"];
+    assert_refused(&daemon, &trust, &words);
+
+    let first = root.intermediate("first");
+    let second = first.intermediate("second");
+    let (leaf, key) = second.sign("leaf", ExtendedKeyUsagePurpose::ServerAuth);
+    let chain = [leaf.as_str(), &second.pem(), &first.pem()];
+    let daemon = daemon_with_chain(&chain, &key, &root.pem());
+    assert_refused(&daemon, &trust, &["more CAs below it than it allows"]);
+}
+
+#[test]
+fn a_certificate_that_openssl_makes_by_default_is_trusted_by_its_fingerprint() {
+    let Some(mut openssl) = tool("openssl") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    openssl.current_dir(folder.path()).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"]);
+    openssl.args(["-subj", "/CN=alex", "-keyout", "alex.key", "-out", "alex.crt"]);
+    util::outcome(&mut openssl);
+    Authority::new("another CA").write(folder.path(), "another.pem");
+    let daemon = Daemon::start_in(folder, TLS, |_| {});
+    for arguments in [
+        &["--ca", "alex.crt"][..],
+        &["--ca", "alex.crt", "--name", "alex"],
+        &["--ca", "another.pem"],
+        &[],
+    ] {
+        let words = ["CN=alex is a CA's certificate", "echo-alex-certs"];
+        let said = assert_refused(&daemon, arguments, &words);
+        // What it says is the way out is one.
+        let print = said.split("--fingerprint ").nth(1).unwrap();
+        let print = print.split(|c: char| c.is_whitespace() || c == ')').next().unwrap();
+        let output = client(&daemon, &["-q", "--fingerprint", print, "localhost"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use echo_alex::config::Config;
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::{CustomExtension, ExtendedKeyUsagePurpose};
 use util::{
     Authority, Daemon, PATIENCE, PLAIN, TLS, TlsClient, assert_echo, connect, field,
     folder_with_certificates, outcome, program, run, tool, write_identity,
@@ -322,6 +322,22 @@ fn an_encrypted_key_is_named_with_the_command_that_decrypts_it() {
             ],
         );
     }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_named_with_the_reason_in_words() {
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
+    unknown.set_criticality(true);
+    params.custom_extensions.push(unknown);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let folder = folder_with_certificates();
+    write_identity(folder.path(), "strange", &certificate.pem(), &key.serialize_pem());
+    let words = "not a certificate that can be used: it has a critical extension that is not known";
+    let line = both_fail(CONFIG, folder.path(), &TLS.replace("alex.", "strange."));
+    contains_all(&line, &["strange.crt: ", words]);
+    assert!(!line.contains("Unsupported"), "{line}");
 }
 
 /// A CA, and what it signs with these dates and for this use.

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use rcgen::{GeneralSubtree, NameConstraints};
 use rustix::process::Signal;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -292,7 +293,7 @@ fn assert_strangers_are_refused(daemon: &Daemon) {
     for (version, _) in VERSIONS {
         for (name, why) in [
             ("stranger", "detail=\"the peer's certificate is not signed by a CA that we know\""),
-            ("impostor", "detail="),
+            ("impostor", "detail=\"a signature in the peer's certificates or handshake is false: "),
         ] {
             let client = TlsClient { identity: Some(name), ..only(version) };
             let (_, line) = refused(daemon, &client.config(daemon.folder.path()));
@@ -328,6 +329,44 @@ fn optional_client_certificates_let_in_those_who_show_none() {
         one_session(&daemon, &client.config(daemon.folder.path()));
     }
     assert_strangers_are_refused(&daemon);
+}
+
+#[test]
+fn what_is_wrong_with_a_clients_certificate_is_said_without_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test CA");
+    ca.write(folder.path(), "signing.pem");
+    ca.write_server(folder.path(), "alex");
+    let write = |name: &str, (certificate, key): (String, String)| {
+        write_identity(folder.path(), name, &certificate, &key);
+    };
+    write("expired", ca.sign_dated("their name", ClientAuth, -9, -2));
+    write("early", ca.sign_dated("their name", ClientAuth, 2, 9));
+    write("server", ca.sign("their name", ServerAuth));
+    let limited = ca.intermediate_changed("their CA", |params| {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".into())],
+            excluded_subtrees: Vec::new(),
+        });
+    });
+    let (certificate, key) = limited.sign("their name", ClientAuth);
+    write("limited", (certificate + &limited.pem(), key));
+    let daemon = Daemon::start_in(folder, &mutual_tls("required"), |_| {});
+    for (name, why) in [
+        ("expired", "the peer's certificate, or one of its chain, expired on 2"),
+        ("early", "the peer's certificate, or one of its chain, is not valid before 2"),
+        ("server", "the peer's certificate is refused: it is for another purpose"),
+        (
+            "limited",
+            "the peer's certificate is refused: a CA of its chain may not sign for its names",
+        ),
+    ] {
+        let client = TlsClient { identity: Some(name), ..TlsClient::default() };
+        let (_, line) = refused(&daemon, &client.config(daemon.folder.path()));
+        assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+        assert!(line.contains(&format!("detail=\"{why}")), "{line}");
+        assert!(!line.contains("their"), "{line}");
+    }
 }
 
 #[test]
