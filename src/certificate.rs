@@ -75,8 +75,9 @@ pub struct Certificate {
 impl Certificate {
     /// Reads a certificate; fails with what is wrong with it.
     pub fn parse(der: &[u8]) -> Result<Self, String> {
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(der).map_err(|e| printable(&e.to_string()))?;
+        // What the parser has against it is written for programmers.
+        let (_, parsed) = x509_parser::parse_x509_certificate(der)
+            .map_err(|_| "it is not a certificate as X.509 wants it")?;
         let is_ca = parsed.is_ca();
         let usage = parsed.extended_key_usage().ok().flatten().map(|found| found.value);
         let common_name = parsed.subject().iter_common_name().next();
@@ -230,6 +231,9 @@ pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), Stri
         Ok(_) => Ok(()),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             Err("the key is another certificate's: find the right one, or make both anew".into())
+        }
+        Err(Error::InvalidCertificate(error)) => {
+            Err(format!("not a certificate that can be used: {}", in_words(&error)))
         }
         Err(error) => Err(printable(&error.to_string())),
     }
@@ -409,7 +413,9 @@ mod tests {
 
     #[test]
     fn rubbish_is_described_and_not_a_panic() {
-        assert!(describe(b"").starts_with("cannot be read"));
-        assert!(describe(&[0x30; 300]).starts_with("cannot be read"));
+        for rubbish in [&b""[..], &[0x30; 300]] {
+            let words = "cannot be read (it is not a certificate as X.509 wants it)\n";
+            assert!(describe(rubbish).starts_with(words), "{}", describe(rubbish));
+        }
     }
 }

@@ -15,6 +15,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys, SignatureScheme,
     SupportedProtocolVersion,
@@ -25,7 +26,7 @@ use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::file_set::is_unsettled;
 use crate::files;
-use crate::handshake::Witness;
+use crate::handshake::{Offer, Resolver, Witness};
 use crate::roots::{Refusal, Root, Roots};
 
 /// What a TLS listener gives to each of its sessions.
@@ -46,7 +47,8 @@ pub struct ServerConfig {
 /// Of its handshakes, nothing is seen.
 impl From<rustls::ServerConfig> for ServerConfig {
     fn from(config: rustls::ServerConfig) -> Self {
-        Self { rustls: config.into(), witness: Arc::default() }
+        let ours = Offer::of_client(config.crypto_provider());
+        Self { rustls: config.into(), witness: Witness::new(ours).into() }
     }
 }
 
@@ -64,20 +66,21 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
         }
         None => temporary_identity()?,
     };
-    let witness = Arc::new(Witness::default());
+    let failed = |error| identity_failure(settings.identity.as_ref(), &error);
+    let versions: &[&SupportedProtocolVersion] =
+        if settings.only_tls13 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
+    let provider = provider(has_aes());
+    let key = CertifiedKey::from_der(chain, key, &provider).map_err(failed)?;
+    let witness = Arc::new(Witness::new(Offer::of_server(&provider, versions, &*key.key)));
     let verifier = match &settings.client_ca {
         Some(client_ca) => load_client_ca(client_ca, &witness)?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
-    let versions: &[&SupportedProtocolVersion] =
-        if settings.only_tls13 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
-    let failed = |error| identity_failure(settings.identity.as_ref(), &error);
-    let mut config = rustls::ServerConfig::builder_with_provider(provider(has_aes()))
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .map_err(failed)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(failed)?;
+        .with_cert_resolver(Arc::new(Resolver { key: key.into(), witness: witness.clone() }));
     // Most clients put AES first, whatever this machine does well.
     config.ignore_client_order = !has_aes();
     config.ticketer = Ticketer::new().map_err(failed)?;

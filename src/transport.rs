@@ -15,19 +15,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{
-    AlertDescription, ClientConfig, CommonState, Error, HandshakeKind, HandshakeType,
-    InvalidMessage, ProtocolVersion,
-};
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion};
 
 use crate::buffers::{HELD_MAX, Scratch};
-use crate::certificate;
 use crate::close::CloseReason;
 use crate::handshake::Witness;
 use crate::tls::ServerConfig;
+
+mod explain;
+
+use explain::{Us, explain};
 
 /// The most plaintext that one record carries, in bytes (RFC 8446 §5.1).
 const RECORD_MAX: usize = 16 * 1024;
@@ -67,8 +68,8 @@ impl Transport {
     /// The server's side of a TLS session.
     pub fn tls_server(config: ServerConfig) -> Result<Self, CloseReason> {
         let ServerConfig { rustls, witness } = config;
-        let connection =
-            UnbufferedServerConnection::new(rustls).map_err(|e| explain(&e, true, None))?;
+        let connection = UnbufferedServerConnection::new(rustls)
+            .map_err(|error| explain(&error, true, Us::Server(&witness)))?;
         Ok(Self::tls(Side::Server(connection, witness)))
     }
 
@@ -77,9 +78,10 @@ impl Transport {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, CloseReason> {
-        let connection =
-            UnbufferedClientConnection::new(config, name).map_err(|e| explain(&e, true, None))?;
-        Ok(Self::tls(Side::Client(connection)))
+        let provider = config.crypto_provider().clone();
+        let connection = UnbufferedClientConnection::new(config, name)
+            .map_err(|error| explain(&error, true, Us::Client(&provider)))?;
+        Ok(Self::tls(Side::Client(connection, provider)))
     }
 
     fn tls(side: Side) -> Self {
@@ -188,10 +190,10 @@ pub struct Tls {
     peer_done: bool,
 }
 
+/// With what explains a handshake that failed.
 enum Side {
-    /// With what explains a handshake that failed.
     Server(UnbufferedServerConnection, Arc<Witness>),
-    Client(UnbufferedClientConnection),
+    Client(UnbufferedClientConnection, Arc<CryptoProvider>),
 }
 
 /// What is to be written as soon as TLS allows it.
@@ -245,7 +247,7 @@ impl Tls {
                             break;
                         }
                     }
-                    return Err(explain(&error, handshaking, self.side.witness()));
+                    return Err(explain(&error, handshaking, self.side.us()));
                 }
             }
         }
@@ -278,7 +280,7 @@ impl Tls {
             match self.side.step(&mut self.held, say, &mut nothing, sealed).1 {
                 Ok(Step::Done) => return Ok(()),
                 Ok(Step::Again | Step::Read | Step::PeerDone) => {}
-                Err(error) => return Err(explain(&error, false, None)),
+                Err(error) => return Err(explain(&error, false, self.side.us())),
             }
         }
     }
@@ -288,14 +290,14 @@ impl Side {
     fn common(&self) -> &CommonState {
         match self {
             Self::Server(connection, _) => connection,
-            Self::Client(connection) => connection,
+            Self::Client(connection, _) => connection,
         }
     }
 
-    fn witness(&self) -> Option<&Witness> {
+    fn us(&self) -> Us<'_> {
         match self {
-            Self::Server(_, witness) => Some(witness),
-            Self::Client(_) => None,
+            Self::Server(_, witness) => Us::Server(witness),
+            Self::Client(_, provider) => Us::Client(provider),
         }
     }
 
@@ -309,7 +311,7 @@ impl Side {
     ) -> (usize, Result<Step, Error>) {
         match self {
             Self::Server(c, _) => take(c.process_tls_records(wire), say, plain, sealed),
-            Self::Client(c) => take(c.process_tls_records(wire), say, plain, sealed),
+            Self::Client(c, _) => take(c.process_tls_records(wire), say, plain, sealed),
         }
     }
 }
@@ -402,66 +404,6 @@ impl From<EncryptError> for Refused {
             EncryptError::InsufficientSize(size) => Self::Wants(size.required_size),
             EncryptError::EncryptExhausted => Self::For(Error::EncryptError),
         }
-    }
-}
-
-fn is_about_certificates(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateRequired
-            | AlertDescription::NoCertificate
-            // GnuTLS says so of a certificate that it does not trust.
-            | AlertDescription::AccessDenied
-    )
-}
-
-/// What an error of rustls means for the session, in words for the log.
-fn explain(error: &Error, handshaking: bool, witness: Option<&Witness>) -> CloseReason {
-    if let Some(fault) = witness.and_then(Witness::take_fault_of_ours) {
-        return CloseReason::TlsLocal(fault.into());
-    }
-    let peer = |text: &str| CloseReason::TlsPeer(text.into());
-    match error {
-        Error::InvalidMessage(
-            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-        ) if handshaking => CloseReason::NotTls,
-        // Our own ClientHello: the peer is a plain echo server.
-        Error::InappropriateHandshakeMessage {
-            expect_types,
-            got_type: HandshakeType::ClientHello,
-        } if expect_types.contains(&HandshakeType::ServerHello) => CloseReason::NotTls,
-        Error::AlertReceived(alert) if is_about_certificates(*alert) => {
-            CloseReason::CertificateRefused(match alert {
-                AlertDescription::UnknownCA => {
-                    "the peer does not know the CA of our certificate".into()
-                }
-                AlertDescription::CertificateRequired => "the peer asks for a certificate".into(),
-                alert => format!("the peer does not accept our certificate: {alert:?}").into(),
-            })
-        }
-        Error::NoCertificatesPresented => {
-            peer("the peer sent no certificate, and client-auth is \"required\"")
-        }
-        Error::InvalidCertificate(error) => peer(&certificate::peers_fault(error)),
-        // In TLS 1.2 rustls has no type for this.
-        Error::General(text) if text == "incompatible signing key" => {
-            peer("the peer takes no signature that our key can make")
-        }
-        Error::EncryptError
-        | Error::General(_)
-        | Error::FailedToGetCurrentTime
-        | Error::FailedToGetRandomBytes
-        | Error::HandshakeNotComplete
-        | Error::BadMaxFragmentSize
-        | Error::InconsistentKeys(_)
-        | Error::Other(_) => CloseReason::TlsLocal(error.to_string().into()),
-        error => peer(&error.to_string()),
     }
 }
 

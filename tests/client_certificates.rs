@@ -565,10 +565,8 @@ fn a_server_that_asks_for_a_certificate_gets_it_or_says_so() {
     let output = client(&daemon, &[&base[..], &["localhost"]].concat());
     assert_eq!(output.status.code(), Some(3));
     let said = stderr(&output);
-    assert!(
-        said.contains("asks for a certificate") && said.contains("--cert FILE --key FILE"),
-        "{said}"
-    );
+    let words = "the server refuses us: the peer asks for a certificate; show it one";
+    assert!(said.contains(words) && said.contains("--cert FILE --key FILE"), "{said}");
 
     assert_eq!(said.lines().count(), 1, "{said}");
 
@@ -633,7 +631,7 @@ fn other_servers_that_ask_for_a_certificate_are_understood_too() {
                     .unwrap()
             };
             let cases: [(&[&str], &str); 2] = [
-                (&[], "asks for a certificate"),
+                (&[], "the peer asks for a certificate; show it one"),
                 (&["--cert", "stranger.crt", "--key", "stranger.key"], "our certificate"),
             ];
             for (own, words) in cases {
@@ -645,6 +643,49 @@ fn other_servers_that_ask_for_a_certificate_are_understood_too() {
                 assert!(said.contains(words) && said.contains("--cert FILE --key FILE"), "{case}");
                 assert_eq!(said.lines().count(), 1, "{case}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_server_with_nothing_in_common_gets_to_hear_what_is_offered() {
+    let folder = folder_with_certificates();
+    let versions = "TLS 1.2 and 1.3";
+    let cases: [(&[&str], &[&str]); 2] = [
+        (
+            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"],
+            &[
+                "the server has nothing in common with what we offer (alert handshake_failure)",
+                versions,
+                "ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+                "X25519",
+                "ED25519",
+            ],
+        ),
+        (
+            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+            &["the server takes none of the versions that we offer", versions],
+        ),
+    ];
+    for (arguments, words) in cases {
+        let Some(mut openssl) = tool("openssl") else { return };
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        openssl.current_dir(folder.path()).args(["s_server", "-quiet", "-cert", "alex.crt"]);
+        openssl.args(["-key", "alex.key"]).args(arguments);
+        openssl.args(["-accept", &format!("127.0.0.1:{port}")]);
+        let _running = foreign_server(openssl, port);
+        let output = Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
+            .current_dir(folder.path())
+            .args(["-q", "--tls", "--ca", "signing.pem", "127.0.0.1", &port.to_string()])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.len() < 1000, "{said}");
+        for word in words {
+            assert!(said.contains(word), "no {word:?} in {said}");
         }
     }
 }

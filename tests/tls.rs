@@ -187,6 +187,10 @@ fn a_minimum_of_1_3_refuses_1_2() {
     let (alert, line) = refused(&daemon, &only(&TLS12).config(daemon.folder.path()));
     assert_eq!(alert, AlertDescription::ProtocolVersion);
     assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+    assert!(
+        line.contains("the peer offers none of the versions that we take: TLS 1.3\""),
+        "{line}"
+    );
     let line = one_session(&daemon, &TlsClient::default().config(daemon.folder.path()));
     assert_eq!(field(&line, "tls"), "1.3", "{line}");
 }
@@ -593,5 +597,115 @@ fn a_client_that_takes_none_of_our_signatures_is_at_fault_itself() {
         let line = daemon.session_line(stream.sock.local_addr().unwrap());
         assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
         assert!(line.contains(" INFO "), "{line}");
+        let words = "it takes ECDSA_NISTP384_SHA384, and our key makes ECDSA_NISTP256_SHA256\"";
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
+fn what_both_sides_offer_is_in_the_log_where_they_have_no_cipher_suite_in_common() {
+    let daemon = plain_and_tls();
+    // The key that is served is no RSA key.
+    let suite = Some(rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
+    let config = TlsClient { suite, ..only(&TLS12) }.config(daemon.folder.path());
+    let (alert, line) = refused(&daemon, &config);
+    assert_eq!(alert, AlertDescription::HandshakeFailure);
+    let words = "no cipher suite in common: the peer offers ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    assert!(line.contains(words), "{line}");
+    let ours = line.split("; we take ").nth(1).unwrap();
+    assert!(ours.contains("ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"), "{line}");
+    assert!(ours.contains("AES_128_GCM_SHA256") && !ours.contains("ECDHE_RSA"), "{line}");
+}
+
+#[test]
+fn what_both_sides_offer_is_in_the_log_where_they_have_no_group_in_common() {
+    let daemon = plain_and_tls();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let Some(mut command) = tool("openssl") else { return };
+        command.args(["s_client", version, "-groups", "P-521", "-connect"]);
+        command.arg(daemon.address("tls").to_string()).stdin(std::process::Stdio::null());
+        assert!(!command.output().unwrap().status.success());
+    }
+    let words = "no key exchange group in common: the peer offers secp521r1; we take ";
+    for before in 0..2 {
+        let line = daemon.wait_for_nth_line(before, |line| line.contains(" reason=tls-peer "));
+        assert!(line.contains(words) && line.contains("X25519"), "{line}");
+    }
+}
+
+/// A `ClientHello` of this version with these cipher suites and extensions (RFC 5246 §7.4.1.2).
+fn hello(version: u16, suites: &[u16], extensions: &[u8]) -> Vec<u8> {
+    let with_length =
+        |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let suites: Vec<u8> = suites.iter().flat_map(|suite| suite.to_be_bytes()).collect();
+    let mut body = [&version.to_be_bytes()[..], &[7; 32], &[0]].concat();
+    body.extend(with_length(&suites));
+    body.extend([1, 0]);
+    if !extensions.is_empty() {
+        body.extend(with_length(extensions));
+    }
+    let message = [&[1, 0][..], &with_length(&body)].concat();
+    [&[22, 3, 1][..], &with_length(&message)].concat()
+}
+
+/// `signature_algorithms` with ECDSA on P-256, `supported_groups` with P-256.
+const EXTENSIONS: [u8; 16] = [0, 13, 0, 4, 0, 2, 4, 3, 0, 10, 0, 4, 0, 2, 0, 23];
+
+/// Sends these bytes, reads to the end, and gives the log's line for it.
+fn line_for(daemon: &Daemon, bytes: &[u8]) -> String {
+    let mut stream = daemon.connect("tls");
+    stream.write_all(bytes).unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).unwrap();
+    assert_eq!((back[0], back.len()), (21, 7), "not an alert: {back:?}");
+    stream.shutdown(Shutdown::Write).unwrap();
+    daemon.session_line(stream.local_addr().unwrap())
+}
+
+#[test]
+fn an_offer_of_things_unknown_is_logged_as_a_few_numbers() {
+    let daemon = plain_and_tls();
+    let unknown: Vec<u16> = (0x8a00..0x8a00 + 5000).collect();
+    let line = line_for(&daemon, &hello(0x0303, &unknown, &EXTENSIONS));
+    assert!(line.contains("the peer offers 0x8A00, 0x8A01, "), "{line}");
+    assert!(line.contains(", 0x8A07 and 4992 more; we take "), "{line}");
+    assert!(!line.contains("0x8A08"), "{line}");
+    // The log daemon takes 1024 bytes (RFC 3164 §4.1).
+    assert!(line.len() < 1000, "{} bytes: {line}", line.len());
+}
+
+#[test]
+fn a_client_of_an_old_version_is_told_from_one_of_other_faults() {
+    let daemon = plain_and_tls();
+    let old = "the peer offers TLS 1.1 at most, and we take TLS 1.2 and 1.3\"";
+    let line = line_for(&daemon, &hello(0x0302, &[0x002f, 0xc009], &EXTENSIONS));
+    assert!(line.contains(old), "{line}");
+    let line = line_for(&daemon, &hello(0x0302, &[0x002f, 0xc009], &[]));
+    assert!(line.contains("names no signature algorithms, as before TLS 1.2"), "{line}");
+
+    let daemon = tls_with("min-version = \"1.3\"");
+    let line = line_for(&daemon, &hello(0x0303, &[0xc02b], &EXTENSIONS));
+    assert!(line.contains("the peer offers TLS 1.2 at most, and we take TLS 1.3\""), "{line}");
+}
+
+#[test]
+fn what_a_peer_does_against_tls_is_put_in_words() {
+    let daemon = plain_and_tls();
+    let mut stream = daemon.connect("tls");
+    // A fatal alert, illegal_parameter (RFC 8446 §6).
+    stream.write_all(&[21, 3, 3, 0, 2, 2, 47]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let line = daemon.session_line(stream.local_addr().unwrap());
+    assert!(line.contains("detail=\"the peer sent the alert illegal_parameter\""), "{line}");
+
+    // A ServerHello where a ClientHello is due, and a hello that ends too early.
+    for (sent, words) in [
+        ([22, 3, 1, 0, 4, 14, 0, 0, 0], "ServerHelloDone where ClientHello was due"),
+        ([22, 3, 1, 0, 4, 1, 0, 0, 0], "a malformed message: "),
+    ] {
+        let line = line_for(&daemon, &sent);
+        assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+        assert!(line.contains(words), "{line}");
+        assert!(!line.contains('(') || !line.contains("Missing"), "{line}");
     }
 }

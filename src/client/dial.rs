@@ -138,9 +138,8 @@ impl Dialler {
         let asked = self.tls.as_ref().is_some_and(|(_, _, witness)| witness.seen().asked_in_vain);
         match stop {
             // TLS 1.2 has no alert that says so.
-            Stop::Failed(Failed::Lost(CloseReason::TlsPeer(text))) if asked => {
-                let text = format!("the peer asks for a certificate ({text})");
-                CloseReason::CertificateRefused(text.into()).into()
+            Stop::Failed(Failed::Lost(CloseReason::TlsPeer(_))) if asked => {
+                CloseReason::CertificateRefused("the peer asks for a certificate".into()).into()
             }
             Stop::Failed(Failed::Lost(CloseReason::PeerReset)) => {
                 CloseReason::HandshakeAbandoned.into()
