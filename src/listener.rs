@@ -37,6 +37,9 @@ pub const BACKLOG: u16 = 1024;
 /// How many sessions of a listener have a line for their end in 10 s; the rest are summed up.
 const ENDINGS_SAID: u32 = 1000;
 
+/// The same for those that ended with a fault of ours, which stays the same until somebody acts.
+const FAULTS_SAID: u32 = 10;
+
 /// How often a port that the system chose for IPv4 is tried for IPv6 as well.
 const PORT_TRIES: usize = 16;
 
@@ -55,6 +58,8 @@ pub struct Listener {
     pub refusals: Repeats,
     /// Sessions that ended without a fault of ours, for the log.
     pub endings: Repeats,
+    /// Sessions that ended with a fault of ours, for the log.
+    pub faults: Repeats,
     /// Keys of its sockets; none once it was taken out of the configuration.
     pub sockets: Vec<usize>,
     tls: Option<ServerConfig>,
@@ -299,6 +304,7 @@ impl Listener {
             stats: Stats::default(),
             refusals: Repeats::new(1),
             endings: Repeats::new(ENDINGS_SAID),
+            faults: Repeats::new(FAULTS_SAID),
             sockets: Vec::new(),
             tls: None,
         };

@@ -223,6 +223,7 @@ impl Server {
         for (_, listener) in &self.listeners {
             sooner(listener.refusals.due());
             sooner(listener.endings.due());
+            sooner(listener.faults.due());
         }
         Some(next?.duration_since(now))
     }
@@ -365,7 +366,12 @@ impl Server {
             let Some(reason) = session.reason() else { continue };
             let listener = &mut self.listeners[listener_key];
             let says_all = log::log_enabled!(log::Level::Debug);
-            if reason.fault() == Fault::Us || says_all || listener.endings.note(now) {
+            // Peers can cause a fault of ours as often as they like: a client CA that has expired.
+            let repeats = match reason.fault() {
+                Fault::Us => &mut listener.faults,
+                Fault::Nobody | Fault::Peer => &mut listener.endings,
+            };
+            if says_all || repeats.note(now) {
                 log::log!(
                     reason.level(),
                     "session listener={} peer={} {} reason={reason}",
@@ -401,6 +407,13 @@ impl Server {
             }
             if let Some((count, time)) = listener.endings.sum(now) {
                 info!("sessions listener={} more={count} in={}s", listener.name, time.as_secs());
+            }
+            if let Some((count, time)) = listener.faults.sum(now) {
+                error!(
+                    "sessions listener={} fault=ours more={count} in={}s",
+                    listener.name,
+                    time.as_secs()
+                );
             }
         }
         if let Some((count, time)) = self.exhaustion.sum(now) {

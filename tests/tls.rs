@@ -405,6 +405,29 @@ fn a_client_ca_that_expired_lets_nobody_in_and_that_is_an_error_of_ours() {
 }
 
 #[test]
+fn clients_do_not_flood_the_log_with_a_fault_of_ours() {
+    const CLIENTS: usize = 14;
+    let folder = folder_with_certificates();
+    let expired = Authority::dated("clients' CA", -30, -2);
+    expired.write(folder.path(), "clients.pem");
+    expired.write_client(folder.path(), "laptop");
+    let daemon = Daemon::start_in(folder, &format!("{TLS}client-ca = \"clients.pem\"\n"), |_| {});
+    let client = TlsClient { identity: Some("laptop"), ..only(&TLS12) };
+    let config = client.config(daemon.folder.path());
+    for _ in 0..CLIENTS {
+        let mut stream = connect_tls(&config, daemon.address("tls"));
+        stream.write_all(b"hi").unwrap_err();
+        stream.sock.shutdown(Shutdown::Write).unwrap();
+    }
+    let sum = daemon.wait_for_line(|line| line.contains(" fault=ours more="));
+    assert!(sum.contains(" ERROR ") && sum.contains(" listener=tls "), "{sum}");
+    let seen = daemon.seen();
+    let said = seen.iter().filter(|line| line.contains(" reason=tls-local ")).count();
+    assert_eq!(said + field(&sum, "more").parse::<usize>().unwrap(), CLIENTS, "{seen:#?}");
+    assert_eq!(said, 10, "{seen:#?}");
+}
+
+#[test]
 fn a_session_without_a_certificate_is_not_resumed_where_one_is_required_now() {
     for (version, _) in VERSIONS {
         let folder = folder_with_certificates();
