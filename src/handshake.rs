@@ -103,6 +103,11 @@ impl List {
         Self::new(std::iter::empty(), name)
     }
 
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     /// The first of `numbers`; the room for them is made once.
     fn hear(&mut self, numbers: impl ExactSizeIterator<Item = u16>) {
         self.more = numbers.len().saturating_sub(NAMED_MAX);

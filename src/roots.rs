@@ -139,12 +139,14 @@ impl<V: ?Sized> Roots<V> {
         let now = now.as_secs();
         let error = match self.in_date(now).map(|verifier| check(&verifier)) {
             Some(Ok(verified)) => return Ok(verified),
+            Some(Err(error)) if is_about_the_name(&error) => return Err(Refusal::Chain(error)),
             Some(Err(error)) => error,
-            None => CertificateError::UnknownIssuer.into(),
+            // None is in date; what else is wrong with the chain is found with those that are not.
+            None => match self.verifier(&*self.all).map(|verifier| check(&verifier)) {
+                Some(Err(error)) => error,
+                Some(Ok(_)) | None => CertificateError::UnknownIssuer.into(),
+            },
         };
-        if is_about_the_name(&error) {
-            return Err(Refusal::Chain(error));
-        }
         // One by one: with several of one name, only the one whose key it is may be blamed.
         let vouches = |root: &Root| match self.verifier([root]).map(|verifier| check(&verifier)) {
             Some(Ok(_)) => true,

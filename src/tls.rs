@@ -34,8 +34,9 @@ use crate::roots::{Refusal, Root, Roots};
 /// Each has a session cache and ticket keys of its own. A cache shared between two of them would
 /// let a session that was made without a client certificate be resumed where one is required.
 ///
-/// A session that builds on an earlier one shows no certificate again, so what the earlier one
-/// showed counts for as long as its ticket does (12 h at most), also where a CA expires meanwhile.
+/// A session that builds on an earlier one shows no certificate again. What was shown once counts as
+/// long as each session follows on the last within the life of a ticket (12 h), also where a CA
+/// expires meanwhile; a reload ends that.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// What rustls needs.

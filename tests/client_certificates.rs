@@ -205,6 +205,20 @@ fn a_certificate_of_a_ca_that_is_out_of_date_is_refused_and_the_ca_is_named() {
 }
 
 #[test]
+fn a_certificate_that_expired_is_named_before_its_ca_also_where_it_is_its_own() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = server("leaf");
+    expired(&mut params);
+    let by_itself = params.self_signed(&key).unwrap().pem();
+    let ca = ca_with(&KeyPair::generate().unwrap(), expired);
+    let by_ca = params.signed_by(&key, &ca).unwrap().pem();
+    for (certificate, trusted) in [(&by_itself, "alex.crt"), (&by_ca, "signing.pem")] {
+        let daemon = daemon_with(&ca, certificate, &key.serialize_pem());
+        assert_refused(&daemon, &["--ca", trusted], &["the certificate of CN=leaf expired on "]);
+    }
+}
+
+#[test]
 fn a_ca_of_the_system_that_is_out_of_date_is_not_trusted_either() {
     let key = KeyPair::generate().unwrap();
     for (change, code) in [((|_| {}) as Change, 0), (expired, 3)] {

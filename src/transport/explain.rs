@@ -159,6 +159,14 @@ fn incompatible(why: &PeerIncompatible, us: Us<'_>) -> String {
             "no cipher suite in common: the peer offers {}; we take {}",
             theirs.suites, ours.suites
         ),
+        // Then the keys are exchanged in another way, which belongs to the suite.
+        (PeerIncompatible::NoKxGroupsInCommon, Some(theirs)) if theirs.groups.is_empty() => {
+            format!(
+                "the peer offers no key exchange group, only the cipher suites {}; we take {}, and the \
+             groups {}",
+                theirs.suites, ours.suites, ours.groups
+            )
+        }
         (PeerIncompatible::NoKxGroupsInCommon, Some(theirs)) => format!(
             "no key exchange group in common: the peer offers {}; we take {}",
             theirs.groups, ours.groups
