@@ -18,9 +18,10 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::parse_x509_certificate;
 
-use crate::certificate::{Certificate, Purpose, is_host, moment, printable, verify};
+use crate::certificate::{Certificate, Chain, is_host, moment, printable};
 use crate::exit::{Exit, Failure};
-use crate::tls::{self, Chain};
+use crate::tls;
+use crate::verification::{Purpose, verify};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -1,5 +1,4 @@
-//! What a certificate says, in words: who it is, who signed it, until when, and (in `explain`) why it
-//! is refused.
+//! What a certificate says, in words: who it is, who signed it, and until when.
 //!
 //! Every text that leaves this file is safe to print. A certificate comes from a stranger, and its
 //! names can hold anything, escape sequences of the terminal too.
@@ -9,9 +8,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::{DnsName, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::pki_types::{CertificateDer, DnsName};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, NameConstraints};
 use x509_parser::objects::{oid_registry, oid2abbrev};
@@ -23,15 +20,9 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use crate::exit::Failure;
-use crate::tls::{Chain, fingerprint, has_aes, provider};
 
-mod explain;
-mod path;
-
-pub use explain::{
-    Purpose, doubts_about_authorities, doubts_about_server, explain, in_words, out_of_date,
-    peers_fault, verify,
-};
+/// A certificate and those that link it to a CA, in this order.
+pub type Chain = Vec<CertificateDer<'static>>;
 
 /// What a certificate says of itself. The texts are safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +55,10 @@ pub struct Certificate {
     /// SHA-256 of the whole, as openssl prints it.
     pub fingerprint: String,
     /// Whose it is and who signed it, as DER: two names are the same where their bytes are.
-    subject_der: Vec<u8>,
-    issuer_der: Vec<u8>,
+    pub(crate) subject_der: Vec<u8>,
+    pub(crate) issuer_der: Vec<u8>,
     /// The version of X.509; only the third has names and uses in it.
-    version: u32,
+    pub(crate) version: u32,
     /// Its public key, as DER (`SubjectPublicKeyInfo`).
     public_key: Vec<u8>,
 }
@@ -148,6 +139,13 @@ impl fmt::Display for Certificate {
     }
 }
 
+/// SHA-256 of a certificate, as openssl prints it: pairs of hexadecimal digits and colons.
+pub fn fingerprint(der: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    let pairs: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}
+
 /// The lines that show a certificate, also one that cannot be read.
 pub fn describe(der: &[u8]) -> String {
     match Certificate::parse(der) {
@@ -223,20 +221,6 @@ pub fn validity(der: &[u8]) -> Option<RangeInclusive<u64>> {
 /// A moment as RFC 3339 writes it, in UTC.
 pub fn moment(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
-}
-
-/// Checks that `key` is the key of the first certificate in `chain`.
-pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), String> {
-    match CertifiedKey::from_der(chain.clone(), key, &provider(has_aes())) {
-        Ok(_) => Ok(()),
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err("the key is another certificate's: find the right one, or make both anew".into())
-        }
-        Err(Error::InvalidCertificate(error)) => {
-            Err(format!("not a certificate that can be used: {}", in_words(&error)))
-        }
-        Err(error) => Err(printable(&error.to_string())),
-    }
 }
 
 /// The name constraints of a CA in words (RFC 5280, section 4.2.1.10); `None` where there are none.

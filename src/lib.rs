@@ -22,8 +22,8 @@
 //!
 //! Dependencies point one way: server to listener, session, deadline, limits and signals; session
 //! to link, link to transport; transport to rustls. No two modules need each other. Only `transport`,
-//! `handshake`, `tls`, `trust`, `roots` and `certificate` name rustls; only `server`, `listener`,
-//! `link`, `signals` and `client` name mio.
+//! `handshake`, `tls`, `trust`, `verification`, `roots`, `certificate` and `crypto` name rustls; only
+//! `server`, `listener`, `link`, `signals` and `client` name mio.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -38,9 +38,11 @@ pub mod buffers;
 pub mod handshake;
 pub mod tls;
 pub mod trust;
+pub mod verification;
 pub mod roots;
 pub mod certificate;
 pub mod authority;
+pub mod crypto;
 pub mod file_set;
 pub mod close;
 pub mod deadline;

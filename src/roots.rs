@@ -9,11 +9,14 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use rustls::server::VerifierBuilderError;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
 
 use crate::certificate;
+use crate::crypto::{has_aes, provider};
 
 /// A CA that is trusted.
 #[derive(Clone, Debug)]
@@ -109,6 +112,24 @@ struct Current<V: ?Sized> {
     verifier: Option<Arc<V>>,
 }
 
+impl Roots<WebPkiServerVerifier> {
+    /// For what servers show.
+    pub fn for_servers(all: Vec<Root>) -> Self {
+        Self::new(all, |store| {
+            WebPkiServerVerifier::builder_with_provider(store, provider(has_aes())).build()
+        })
+    }
+}
+
+impl Roots<dyn ClientCertVerifier> {
+    /// For what clients show.
+    pub fn for_clients(all: Vec<Root>) -> Self {
+        Self::new(all, |store| {
+            WebPkiClientVerifier::builder_with_provider(store, provider(has_aes())).build()
+        })
+    }
+}
+
 impl<V: ?Sized> fmt::Debug for Roots<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Roots({})", self.all.len())
@@ -117,7 +138,7 @@ impl<V: ?Sized> fmt::Debug for Roots<V> {
 
 impl<V: ?Sized> Roots<V> {
     /// `make` gives the verifier for a set of CAs.
-    pub fn new(all: Vec<Root>, make: Make<V>) -> Self {
+    fn new(all: Vec<Root>, make: Make<V>) -> Self {
         // Empty: it is never now.
         let never = RangeInclusive::new(1, 0);
         let current = Mutex::new(Current { during: never, verifier: None });

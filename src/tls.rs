@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use log::warn;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::Ticketer;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -21,13 +20,15 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use crate::certificate;
+use crate::certificate::{Chain, fingerprint};
 use crate::config;
+use crate::crypto::{has_aes, provider};
 use crate::exit::{Exit, Failure};
 use crate::file_set::is_unsettled;
 use crate::files;
 use crate::handshake::{Offer, Resolver, Witness};
 use crate::roots::{Refusal, Root, Roots};
+use crate::verification;
 
 /// What a TLS listener gives to each of its sessions.
 ///
@@ -62,7 +63,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
         Some(identity) => {
             let (chain, key) = load_identity(identity)?;
             let file = identity.certificate.display().to_string();
-            warn_of(certificate::doubts_about_server(&chain, &file));
+            warn_of(verification::doubts_about_server(&chain, &file));
             (chain, key)
         }
         None => temporary_identity()?,
@@ -87,39 +88,6 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     config.ticketer = Ticketer::new().map_err(failed)?;
     Ok(ServerConfig { rustls: config.into(), witness })
 }
-
-/// The algorithms, ChaCha20-Poly1305 before AES where AES has no instructions: there it is several
-/// times slower, and hard to do in constant time.
-pub(crate) fn provider(has_aes: bool) -> Arc<CryptoProvider> {
-    let mut provider = rustls::crypto::ring::default_provider();
-    if !has_aes {
-        let is_aes = |name: &str| name.contains("AES");
-        provider.cipher_suites.sort_by_key(|suite| suite.suite().as_str().is_some_and(is_aes));
-    }
-    Arc::new(provider)
-}
-
-/// Whether this processor has instructions for AES. A Raspberry Pi has them from the 5 on.
-pub(crate) fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::arch::is_x86_feature_detected!("aes");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    // The auxiliary vector (getauxval(3)), not /proc/cpuinfo, which a hardened unit may hide.
-    // HWCAP2_AES is bit 0 on 32-bit ARM (the kernel's arch/arm/include/uapi/asm/hwcap.h).
-    #[cfg(target_arch = "arm")]
-    return rustix::param::linux_hwcap().1 & 1 != 0;
-    #[cfg(not(any(
-        target_arch = "x86",
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "arm"
-    )))]
-    return false;
-}
-
-/// A certificate and those that link it to a CA, in this order.
-pub type Chain = Vec<CertificateDer<'static>>;
 
 /// A certificate chain and its key.
 pub(crate) fn load_identity(
@@ -180,31 +148,17 @@ pub(crate) fn load_roots(path: &Path) -> Result<Vec<Root>, Failure> {
         .collect()
 }
 
-/// Verifies what servers show with these CAs.
-pub(crate) fn server_verifier(roots: Vec<Root>) -> Roots<WebPkiServerVerifier> {
-    Roots::new(roots, |store| {
-        WebPkiServerVerifier::builder_with_provider(store, provider(has_aes())).build()
-    })
-}
-
-/// Verifies what clients show with these CAs.
-pub(crate) fn client_verifier(roots: Vec<Root>) -> Roots<dyn ClientCertVerifier> {
-    Roots::new(roots, |store| {
-        WebPkiClientVerifier::builder_with_provider(store, provider(has_aes())).build()
-    })
-}
-
 fn load_client_ca(
     client_ca: &config::ClientCa,
     witness: &Arc<Witness>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
     let path = &client_ca.file;
     let roots = load_roots(path)?;
-    warn_of(certificate::doubts_about_authorities(&roots));
+    warn_of(verification::doubts_about_authorities(&roots));
     warn_of_an_old_clock(path);
     Ok(Arc::new(ClientVerifier {
         subjects: roots.iter().map(Root::subject).collect(),
-        roots: client_verifier(roots),
+        roots: Roots::for_clients(roots),
         required: client_ca.required,
         provider: provider(has_aes()),
         witness: witness.clone(),
@@ -242,7 +196,7 @@ impl ClientCertVerifier for ClientVerifier {
             .verify(now, |verifier| verifier.verify_client_cert(end_entity, intermediates, now))
             .map_err(|refusal| {
                 if let Refusal::OutOfDate(root, fault) = &refusal {
-                    self.witness.our_ca_is_out_of_date(certificate::out_of_date(root, fault));
+                    self.witness.our_ca_is_out_of_date(verification::out_of_date(root, fault));
                 }
                 refusal.into()
             })
@@ -335,7 +289,7 @@ fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
 
 fn unusable(path: &Path, error: &Error) -> Failure {
     let why = match error {
-        Error::InvalidCertificate(error) => certificate::in_words(error),
+        Error::InvalidCertificate(error) => verification::in_words(error),
         _ => "it cannot be read".into(),
     };
     Failure::config(format!("{}: not a certificate that can be used: {why}", path.display()))
@@ -417,28 +371,4 @@ fn make_temporary_identity() -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {
     let key = rcgen::KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate.der().to_vec(), key.serialize_der()))
-}
-
-/// SHA-256 of a certificate, as openssl prints it: pairs of hexadecimal digits and colons.
-pub fn fingerprint(der: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, der);
-    let pairs: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
-    pairs.join(":")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chacha20_comes_first_where_aes_has_no_instructions() {
-        let first = |has_aes| provider(has_aes).cipher_suites[0].suite();
-        assert_eq!(first(false), rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
-        assert_eq!(first(true), rustls::CipherSuite::TLS13_AES_256_GCM_SHA384);
-        let suites = provider(false);
-        let last_chacha =
-            suites.cipher_suites.iter().rposition(|s| !format!("{s:?}").contains("AES"));
-        let first_aes = suites.cipher_suites.iter().position(|s| format!("{s:?}").contains("AES"));
-        assert!(last_chacha < first_aes, "TLS 1.2's ChaCha20 also stands before AES");
-    }
 }

@@ -14,9 +14,11 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::certificate;
 use crate::config::Identity;
+use crate::crypto::{has_aes, provider};
 use crate::exit::{Exit, Failure};
 use crate::roots::{Refusal, Root, Roots};
 use crate::tls;
+use crate::verification;
 
 /// Where the CAs of [`Trust::System`] come from, for messages.
 const SYSTEM: &str = "the system's list of CAs (name another with --ca FILE)";
@@ -71,7 +73,7 @@ impl Seen {
     pub fn refusal(&self, trust: &Trust, name: &str) -> Option<String> {
         let refusal = self.refusal.as_ref()?;
         if let (Trust::Fingerprint(expected), Some(first)) = (trust, self.chain.first()) {
-            let fingerprint = tls::fingerprint(first);
+            let fingerprint = certificate::fingerprint(first);
             return Some(format!(
                 "the server shows another certificate than the one that was asked for: its \
                  SHA-256 fingerprint is {fingerprint}, not {expected}; ask whoever runs the \
@@ -85,7 +87,7 @@ impl Seen {
             }
             _ => SYSTEM.into(),
         };
-        Some(certificate::explain(refusal, &self.chain, &self.roots, &authorities, name))
+        Some(verification::explain(refusal, &self.chain, &self.roots, &authorities, name))
     }
 }
 
@@ -102,7 +104,7 @@ impl Witness {
 
 /// Loads what `settings` name.
 pub fn client_config(settings: &Settings) -> Result<(ClientConfig, Witness), Failure> {
-    let provider = tls::provider(tls::has_aes());
+    let provider = provider(has_aes());
     let witness = Witness::default();
     let rule = rule(&settings.trust)?;
     if let Rule::Chain(roots) = &rule {
@@ -161,7 +163,7 @@ fn rule(trust: &Trust) -> Result<Rule, Failure> {
             }
         }
     }
-    Ok(Rule::Chain(tls::server_verifier(roots)))
+    Ok(Rule::Chain(Roots::for_servers(roots)))
 }
 
 /// Shows no certificate, and remembers that the server asked for one: TLS 1.2 has no alert that
@@ -209,7 +211,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let verdict = match &self.rule {
             Rule::Anything => Ok(ServerCertVerified::assertion()),
-            Rule::Fingerprint(expected) if tls::fingerprint(end_entity) == *expected => {
+            Rule::Fingerprint(expected) if certificate::fingerprint(end_entity) == *expected => {
                 Ok(ServerCertVerified::assertion())
             }
             Rule::Fingerprint(_) => {

@@ -11,11 +11,10 @@ use echo_alex::authority::{
     Authority, CA_DAYS, DAYS, Key, KeyType, Subject, check_clock, check_common_name, host_name,
     own_names,
 };
-use echo_alex::certificate::{
-    Certificate, Purpose, check_host, describe, is_host, verify, verify_key,
-};
+use echo_alex::certificate::{Certificate, check_host, describe, is_host};
 use echo_alex::exit::{Exit, Failure};
 use echo_alex::file_set::{FileSet, settle};
+use echo_alex::verification::{Purpose, verify, verify_key};
 use echo_alex::{output, tls};
 
 const PROGRAM: &str = "echo-alex-certs";

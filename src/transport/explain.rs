@@ -6,9 +6,9 @@ use rustls::{
     AlertDescription, Error, HandshakeType, InconsistentKeys, InvalidMessage, PeerIncompatible,
 };
 
-use crate::certificate;
 use crate::close::CloseReason;
 use crate::handshake::{Offer, Witness};
+use crate::verification;
 
 /// Which side we are, with what it knows of the handshake.
 #[derive(Clone, Copy)]
@@ -49,9 +49,9 @@ pub(super) fn explain(error: &Error, handshaking: bool, us: Us<'_>) -> CloseReas
         Error::InvalidCertificate(error) => match us {
             Us::Server(witness) => match witness.take_fault_of_ours() {
                 Some(fault) => CloseReason::TlsLocal(fault.into()),
-                None => peer(&certificate::peers_fault(error)),
+                None => peer(&verification::peers_fault(error)),
             },
-            Us::Client(_) => peer(&certificate::peers_fault(error)),
+            Us::Client(_) => peer(&verification::peers_fault(error)),
         },
         Error::PeerIncompatible(why) => peer(&incompatible(why, us)),
         // In TLS 1.2 rustls has no type for this.

@@ -1,9 +1,9 @@
 //! From a certificate to the CA that vouches for it, or to where the way ends: webpki verifies a chain
 //! and does not say which of its certificates failed.
 
-use super::Certificate;
+use crate::certificate::Certificate;
+use crate::crypto::{has_aes, provider};
 use crate::roots::Root;
-use crate::tls::{has_aes, provider};
 
 /// The most CAs of a chain that are followed: more than webpki follows, and few enough that a chain
 /// made for it costs nobody much time.

@@ -1,17 +1,22 @@
-//! Why a certificate is refused, or cannot work, in a sentence with a cure.
+//! Whether certificates are good for what they are meant for, and if not, why: in a sentence with a
+//! cure.
 //!
 //! What rustls and webpki have to say is written for programmers, and is never printed.
 
 use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, ExtendedKeyPurpose, InconsistentKeys, OtherError};
 
-use super::path::{End, Link, Path};
-use super::{Certificate, moment, printable};
-use crate::roots::{Refusal, Root};
-use crate::tls::{self, Chain};
+use crate::certificate::{Certificate, Chain, moment, printable};
+use crate::crypto::{has_aes, provider};
+use crate::roots::{Refusal, Root, Roots};
+
+mod path;
+
+use path::{End, Link, Path};
 
 /// The most names of one certificate in a sentence.
 const NAMES_MAX: usize = 8;
@@ -45,18 +50,32 @@ pub fn verify(chain: &Chain, roots: &Chain, ca: &str, purpose: Purpose) -> Resul
             // A wildcard stands for any name in its place.
             let server = ServerName::try_from(name.replace('*', "any"))
                 .map_err(|_| format!("{name:?} is neither a host name nor an address"))?;
-            let verified = tls::server_verifier(roots.clone()).verify(now, |verifier| {
+            let verified = Roots::for_servers(roots.clone()).verify(now, |verifier| {
                 verifier.verify_server_cert(leaf, links, &server, &[], now).map(drop)
             });
             (verified, name)
         }
         Purpose::Client => {
-            let verified = tls::client_verifier(roots.clone())
+            let verified = Roots::for_clients(roots.clone())
                 .verify(now, |verifier| verifier.verify_client_cert(leaf, links, now).map(drop));
             (verified, "")
         }
     };
     verified.map_err(|refusal| explain(&refusal, chain, &roots, ca, name))
+}
+
+/// Checks that `key` is the key of the first certificate in `chain`.
+pub fn verify_key(chain: &Chain, key: PrivateKeyDer<'static>) -> Result<(), String> {
+    match CertifiedKey::from_der(chain.clone(), key, &provider(has_aes())) {
+        Ok(_) => Ok(()),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err("the key is another certificate's: find the right one, or make both anew".into())
+        }
+        Err(Error::InvalidCertificate(error)) => {
+            Err(format!("not a certificate that can be used: {}", in_words(&error)))
+        }
+        Err(error) => Err(printable(&error.to_string())),
+    }
 }
 
 /// What keeps clients from accepting `chain`, which was read from `file`, as a server's: a sentence
