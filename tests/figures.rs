@@ -316,3 +316,28 @@ fn security_names_tests_that_are_there_and_figures_that_were_measured() {
     assert_says("SECURITY.md", &format!("{} dialogues fuzzed", executions("transport")));
     assert_says("SECURITY.md", &format!("tests; {} fuzzed", executions("session")));
 }
+
+#[test]
+fn the_manual_says_what_the_unit_does() {
+    let unit = read("packaging/systemd/echo-alex.service");
+    let value = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(&format!("{key}=")));
+        line.unwrap_or_else(|| panic!("no {key}=")).to_owned()
+    };
+    let page = "docs/man/echo-alex.8";
+    assert_says(page, &format!("It may have {} descriptors", value("LimitNOFILE")));
+    assert_eq!(value("RestartSec"), "2s");
+    assert_says(page, "is started anew every two seconds until it is there");
+    assert_says("docs/design.md", "would be tried again every two seconds for ever");
+    let highest = constant_of_script("packaging/check-deb", "highest_exposure");
+    let rated = format!("{}.{}", highest / 10, highest % 10);
+    assert_says("SECURITY.md", &format!("security` rates that {rated}"));
+    assert_says("docs/design.md", &format!("`systemd-analyze security` says {rated}"));
+}
+
+/// A number that a script sets on a line of its own.
+fn constant_of_script(file: &str, name: &str) -> usize {
+    let text = read(file);
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {file}"))
+}

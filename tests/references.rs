@@ -686,3 +686,93 @@ fn the_defaults_of_the_options_for_certificates_are_those_of_the_code() {
     let kind = |text: &str| text.lines().find(|line| line.starts_with("key ")).unwrap().to_owned();
     assert_eq!(kind(&made), kind(&certs(&["show", &format!("{dir}/signing.pem")])));
 }
+
+// What is printed.
+
+/// The words behind `.Cm` in some lines of a manual page.
+fn commands_of(lines: &[&str]) -> Words {
+    let lines = lines.iter().filter_map(|line| line.strip_prefix(".Cm "));
+    let all: Vec<&str> = lines.flat_map(|line| line.split(' ')).collect();
+    words(all.into_iter().filter(|word| word.starts_with(char::is_alphabetic)))
+}
+
+fn keys_of(object: &serde_json::Value) -> Words {
+    words(object.as_object().unwrap_or_else(|| panic!("{object}")).keys().map(String::as_str))
+}
+
+#[test]
+fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
+    let manual = manual("echo-alex.8");
+    let list = section(&manual, ".Bl -tag -width duration", ".El");
+    let described: Vec<&str> =
+        list.into_iter().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    let daemon = util::plain_and_tls();
+    let mut plain = daemon.connect("plain");
+    util::assert_echo(&mut plain, b"hello");
+    let peers = [plain.local_addr().unwrap(), {
+        let mut tls = util::TlsClient::default().connect(&daemon);
+        util::assert_echo(&mut tls, b"hello");
+        util::end_tls(&mut tls);
+        tls.sock.local_addr().unwrap()
+    }];
+    // A reset is a reason without more to say, with all sent.
+    util::reset(plain);
+    // Of these there is nothing to say in either.
+    let rare = ["unsent", "detail"];
+    for (peer, absent) in peers.into_iter().zip([&["tls", "cipher", "resumed"][..], &[]]) {
+        let line = daemon.session_line(peer);
+        let (_, said) = line.split_once(" session ").unwrap();
+        let said: Vec<&str> = said.split(' ').map(|word| word.split_once('=').unwrap().0).collect();
+        let expected: Vec<&str> = described
+            .iter()
+            .copied()
+            .filter(|key| !absent.contains(key) && !rare.contains(key))
+            .collect();
+        assert_eq!(said, expected, "{line}");
+    }
+}
+
+#[test]
+fn the_keys_of_the_clients_json_are_those_of_the_manual() {
+    let manual = manual("echo-alex-client.1");
+    let json = section(&manual, ".Sh JSON", ".Sh").join("\n");
+    let (_, times) = json.split_once("Times are objects with\n").unwrap();
+    let times = commands_of(&times.lines().collect::<Vec<_>>());
+    let described = |task: &str, rest: &[&str]| {
+        let item = section(&json, &format!(".It {task}"), ".It");
+        let list: Vec<&str> = item.into_iter().take_while(|line| *line != ".El").collect();
+        let split = list.iter().position(|line| rest.contains(line)).unwrap_or(list.len());
+        let mut before = commands_of(&list[..split]);
+        before.insert("mode".into());
+        (before, commands_of(&list[split..]))
+    };
+    let daemon = util::plain_and_tls();
+    let report = |arguments: &[&str], name: &str| -> serde_json::Value {
+        let address = daemon.address(name);
+        let mut client = program("echo-alex-client");
+        client.args(["--json", "-q", "127.0.0.1", &address.port().to_string()]).args(arguments);
+        serde_json::from_str(&outcome(&mut client)).unwrap()
+    };
+    let tls = ["--tls", "--insecure"];
+
+    let (ping, with_reconnect) = described("Ping", &["with"]);
+    let report_of_ping = report(&["--ping", "-c1"], "plain");
+    assert_eq!(keys_of(&report_of_ping), ping);
+    assert_eq!(keys_of(&report_of_ping["round_trip"]), times);
+    let reconnected = report(&[&tls[..], &["--ping", "-c1", "--reconnect"]].concat(), "tls");
+    assert_eq!(&keys_of(&reconnected) - &ping, with_reconnect);
+    assert_eq!(keys_of(&reconnected["handshake"]), times);
+
+    let (bench, _) = described("Bench", &[]);
+    let measured = report(&["--bench", "--duration=0.1"], "plain");
+    assert_eq!(keys_of(&measured), bench);
+    assert_eq!(keys_of(&measured["latency"]), times);
+
+    let (whole, each) = described("Handshakes", &["each"]);
+    let handshakes = report(&[&tls[..], &["--handshakes", "--duration=0.4"]].concat(), "tls");
+    assert_eq!(keys_of(&handshakes), whole);
+    for kind in ["full", "resumed"] {
+        assert_eq!(keys_of(&handshakes[kind]), each, "{kind}");
+        assert_eq!(keys_of(&handshakes[kind]["time"]), times, "{kind}");
+    }
+}
