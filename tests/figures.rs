@@ -341,3 +341,87 @@ fn constant_of_script(file: &str, name: &str) -> usize {
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {file}"))
 }
+
+/// What a table of docs/performance.md has for the daemon, without the marks of what was not reached.
+fn measured(workload: &str) -> String {
+    let text = read("docs/performance.md");
+    // The table of the processor time comes before the one of how busy both were.
+    let row = text.lines().find(|line| line.starts_with(&format!("| {workload} |")));
+    row.unwrap_or_else(|| panic!("no {workload}")).split('|').nth(2).unwrap().trim().into()
+}
+
+#[test]
+fn what_was_reached_is_what_was_measured() {
+    for (figure, workloads) in [
+        (
+            "plain: processor time beside epoll",
+            &["plain/100x64", "plain/1000x64", "plain/10000x64"][..],
+        ),
+        ("plain: streams beside epoll", &["plain/stream-1", "plain/stream-10"]),
+        ("TLS: messages beside epoll + OpenSSL", &["tls/100x64"]),
+        ("TLS: streams beside epoll + OpenSSL", &["tls/stream-1", "tls/stream-10"]),
+        ("TLS: full handshakes beside", &["tls/full-ecdsa"]),
+        ("TLS: resumed handshakes beside", &["tls/resumed-ecdsa"]),
+    ] {
+        let (_, reached) = reached(figure);
+        let measured: Vec<String> = workloads.iter().map(|workload| measured(workload)).collect();
+        assert_eq!(reached.replace("**", ""), measured.join(", "), "{figure}");
+    }
+
+    let text = read("docs/performance.md");
+    let memory = |transport: &str| -> Vec<String> {
+        let start = format!("| echo-alex | {transport} |");
+        let row = text.lines().find(|line| line.starts_with(&start)).unwrap();
+        row.split('|').skip(3).map(|cell| cell.trim().to_owned()).collect()
+    };
+    let (plain, tls) = (memory("plain"), memory("TLS"));
+    assert_eq!(format!("{} B", numbers(&reached("plain: bytes an idle session").1)[0]), plain[0]);
+    assert_eq!(format!("{} B", numbers(&reached("TLS: bytes an idle session").1)[0]), tls[0]);
+    let left = numbers(&tls[1])[0] * 1024.0 / 1e6;
+    let (_, said) = reached("memory after 5,000 TLS sessions");
+    assert!(said.starts_with(&format!("**{left:.1} MB**")), "{said}, not {left:.1} MB");
+    let stalled = format!("{} plain, {} TLS", plain[2], tls[2]);
+    assert_eq!(reached("a stalled reader").1, stalled);
+    assert_says("SECURITY.md", &format!("three that would send 30 MB each: {stalled};"));
+    let start = reached("start to READY=1").1;
+    let start = start.trim_end_matches(", 20 starts");
+    assert_says("docs/performance.md", &format!("From its start to READY=1: {start}, with"));
+}
+
+#[test]
+fn the_sums_of_the_soak_are_those_of_its_table() {
+    let soak = read("docs/soak.md");
+    let header = "| part | sessions | MB back | faults | descriptors before, after | KiB before, after; most |";
+    let rows = section(&soak, header, "- ");
+    let rows: Vec<Vec<&str>> = rows
+        .into_iter()
+        .skip(1)
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert_says("docs/soak.md", &format!("of the {} parts passed", rows.len()));
+    let sum =
+        |column: usize| rows.iter().map(|row| row[column].parse::<f64>().unwrap()).sum::<f64>();
+    let thousands = |number: f64| {
+        let number = format!("{number:.0}");
+        let mut grouped = String::new();
+        for (place, digit) in number.chars().enumerate() {
+            if place > 0 && (number.len() - place) % 3 == 0 {
+                grouped.push(',');
+            }
+            grouped.push(digit);
+        }
+        grouped
+    };
+    let sessions = thousands(sum(2));
+    assert_says("docs/soak.md", &format!("{sessions} sessions, {} MB echoed", thousands(sum(3))));
+    let number_before = |text: &str, words: &str| -> Option<f64> {
+        let (before, _) = text.split_once(words)?;
+        before.rsplit(' ').next().unwrap().parse().ok()
+    };
+    let of_all =
+        |words: &str| thousands(rows.iter().filter_map(|row| number_before(row[4], words)).sum());
+    let packets = of_all(" packets, ");
+    let damaged = of_all(" corrupted, ");
+    assert_says("SECURITY.md", &format!("{packets} packets, {damaged} of them damaged"));
+}
