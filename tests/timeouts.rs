@@ -64,7 +64,8 @@ fn a_finished_handshake_ends_the_handshake_timeout() {
 
 #[test]
 fn an_idle_session_ends_cleanly_plain_and_tls() {
-    let daemon = with_timeout("idle-timeout = \"300ms\"");
+    let daemon = with_timeout("idle-timeout = \"2s\"");
+    // Long enough for a handshake on a busy machine between the two echoes.
     let mut plain = daemon.connect("plain");
     let mut tls = TlsClient::default().connect(&daemon);
     assert_echo(&mut plain, b"hello");
@@ -78,7 +79,7 @@ fn an_idle_session_ends_cleanly_plain_and_tls() {
     for peer in peers {
         let line = daemon.session_line(peer);
         assert_eq!(field(&line, "reason"), "idle-timeout");
-        assert!(seconds(&line) >= 0.3, "{line}");
+        assert!(seconds(&line) >= 2.0, "{line}");
     }
 }
 
