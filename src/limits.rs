@@ -95,9 +95,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// Raises the soft limit on descriptors to what `config` needs.
 pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
     let sessions = config.limits.sessions.unwrap_or(0);
-    // A port takes two sockets.
-    let sockets: usize = config.listeners.iter().map(|listener| 2 * listener.endpoints.len()).sum();
-    raise_soft_limit(sessions.saturating_add(sockets)).map_err(|shortage| match shortage {
+    raise_soft_limit(sockets(config)).map_err(|shortage| match shortage {
         Shortage::Hard { needed, maximum } => Failure::config(format!(
             "max-sessions = {sessions} needs {needed} descriptors, and this process may have \
              {maximum}: lower max-sessions, or raise LimitNOFILE= in the unit (ulimit -Hn in a shell)"
@@ -106,6 +104,12 @@ pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
             Failure::system("cannot raise the limit on descriptors", &error)
         }
     })
+}
+
+/// How many sockets `config` allows, with those that listen; a port takes two of these.
+fn sockets(config: &Config) -> usize {
+    let listening = config.listeners.iter().map(|listener| 2 * listener.endpoints.len());
+    config.limits.sessions.unwrap_or(0).saturating_add(listening.sum())
 }
 
 /// Why a limit on descriptors was not raised.
@@ -125,21 +129,25 @@ pub enum Shortage {
 /// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) so that it can have
 /// this many `sockets` beside its other descriptors.
 pub fn raise_soft_limit(sockets: usize) -> Result<(), Shortage> {
+    let Some(raised) = raised(sockets, getrlimit(Resource::Nofile))? else { return Ok(()) };
+    setrlimit(Resource::Nofile, raised).map_err(|error| Shortage::Refused(error.into()))
+}
+
+/// What so many `sockets` need instead of the `present` limit; nothing if that is enough.
+fn raised(sockets: usize, present: Rlimit) -> Result<Option<Rlimit>, Shortage> {
     let needed = sockets.saturating_add(DESCRIPTOR_MARGIN) as u64;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Rlimit { current, maximum } = present;
     if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
         return Err(Shortage::Hard { needed, maximum });
     }
-    if current.is_some_and(|current| current < needed) {
-        let raised = Rlimit { current: Some(needed), maximum };
-        setrlimit(Resource::Nofile, raised).map_err(|error| Shortage::Refused(error.into()))?;
-    }
-    Ok(())
+    let is_enough = current.is_none_or(|current| current >= needed);
+    Ok((!is_enough).then_some(Rlimit { current: Some(needed), maximum }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Source;
 
     fn admission(sessions: usize, per_address: usize) -> Admission {
         let mut admission = Admission::default();
@@ -167,6 +175,36 @@ mod tests {
         admission.leave(a);
         admission.leave(b);
         assert_eq!((admission.sessions(), admission.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn sessions_are_counted_and_a_refusal_names_its_key() {
+        let address = "10.0.0.1".parse().unwrap();
+        let mut admission = admission(3, 2);
+        admission.enter(address);
+        admission.enter(address);
+        assert_eq!(admission.sessions(), 2);
+        admission.leave(address);
+        assert_eq!(admission.sessions(), 1);
+        assert_eq!(Refusal::Sessions.to_string(), "max-sessions");
+        assert_eq!(Refusal::Address.to_string(), "max-sessions-per-address");
+    }
+
+    #[test]
+    fn the_descriptors_for_all_sessions_and_sockets_are_asked_for_and_no_more() {
+        let text = "[limits]\nmax-sessions = 100\n\
+            [[listener]]\nname = \"one\"\nlisten = 5000\n\
+            [[listener]]\nname = \"two\"\nlisten = [5001, 5002]\n";
+        let config = Config::parse(text, &Source::BuiltIn).unwrap();
+        // 100 sessions, three ports with two sockets each, and the margin of 32.
+        assert_eq!(sockets(&config), 106);
+        let of = |current, maximum| raised(106, Rlimit { current, maximum });
+        assert_eq!(of(Some(138), Some(138)).unwrap(), None);
+        assert_eq!(of(None, None).unwrap(), None);
+        let limit = of(Some(137), Some(500)).unwrap();
+        assert_eq!(limit, Some(Rlimit { current: Some(138), maximum: Some(500) }));
+        let shortage = of(Some(137), Some(137)).unwrap_err();
+        assert!(matches!(shortage, Shortage::Hard { needed: 138, maximum: 137 }), "{shortage:?}");
     }
 
     #[test]

@@ -156,3 +156,87 @@ impl<W: Wire> Link<W> {
         &mut self.wire
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::trust;
+
+    /// Takes all bytes, and has nothing to read.
+    #[derive(Default)]
+    struct FakeWire {
+        written: Vec<u8>,
+        ended: std::cell::Cell<bool>,
+    }
+
+    impl Read for FakeWire {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    impl Write for FakeWire {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert!(!self.ended.get(), "bytes behind the FIN");
+            self.written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Wire for FakeWire {
+        fn end_writing(&self) -> io::Result<()> {
+            self.ended.set(true);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_socket_that_ends_its_writing_sends_a_fin_and_goes_on_reading() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let mut reader = socket.try_clone().unwrap();
+        reader.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        // Which of the two blocks does not matter to a FIN.
+        let link = Link::new(mio::net::TcpStream::from_std(socket), Transport::Plain);
+        link.end_writing().unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        peer.write_all(b"x").unwrap();
+        assert_eq!(reader.read(&mut [0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_plain_link_sends_what_is_said_and_its_goodbye_is_the_fin() {
+        let mut buffers = Buffers::new();
+        let mut link = Link::new(FakeWire::default(), Transport::Plain);
+        link.greet(&mut buffers).unwrap();
+        assert_eq!(link.wire().written, b"");
+        link.send(b"hello", &mut buffers).unwrap();
+        assert_eq!(link.wire().written, b"hello");
+        assert!(!link.wire().ended.get());
+        link.goodbye(&mut buffers);
+        assert!(link.wire().ended.get());
+        assert_eq!(link.wire().written, b"hello");
+    }
+
+    #[test]
+    fn a_client_greets_with_its_first_message_of_tls() {
+        let trust = trust::Trust::Anything;
+        let settings = trust::Settings { trust, identity: None, resumes: false };
+        let config = trust::client_config(&settings).unwrap().0;
+        let name = trust::server_name("localhost").unwrap();
+        let mut link = Link::new(FakeWire::default(), Transport::tls_client(config, name).unwrap());
+        link.greet(&mut Buffers::new()).unwrap();
+        // A handshake record, and a ClientHello in it (RFC 8446 §4 and §5.1).
+        let written = &link.wire().written;
+        assert_eq!((written[0], written[5]), (22, 1));
+    }
+}

@@ -299,6 +299,24 @@ fn what_a_tls_peer_that_does_not_read_can_cost_is_one_read_and_the_record_that_i
 }
 
 #[test]
+fn what_is_held_of_a_handshake_that_does_not_end_is_bounded_and_has_room_for_a_read_behind_it() {
+    let mut scene = Scene::tls();
+    // A ClientHello of 65,535 bytes, in records of one byte.
+    let message = [1, 0, 0xff, 0xff].into_iter().chain(std::iter::repeat(0));
+    let wire: Vec<u8> = message.flat_map(|byte| [22, 3, 1, 0, 1, byte]).take(4 * READ).collect();
+    for read in wire[..3 * READ].chunks(READ) {
+        scene.send(read);
+        assert_eq!(scene.event(), Turn::Wait);
+    }
+    scene.send(&wire[3 * READ..]);
+    scene.event();
+    scene.kernel(|kernel| kernel.fin = true);
+    assert_eq!(scene.event(), Turn::Closed);
+    let reason = CloseReason::TlsPeer("handshake message too long".into());
+    assert_eq!(scene.session.reason(), Some(&reason));
+}
+
+#[test]
 fn a_read_that_was_full_is_followed_by_one_more_and_a_short_one_by_none() {
     let mut scene = Scene::plain();
     scene.send(&vec![b'x'; READ + 5]);

@@ -10,6 +10,10 @@ use super::*;
 
 const NAME: &str = "alex.local";
 
+/// What may be held back between two reads, in bytes: the number of docs/design.md, not a constant of the
+/// code.
+const MOST_HELD: usize = 96 * 1024;
+
 /// A server and a client that trusts it, for one TLS version.
 type Pair = (ServerConfig, Arc<ClientConfig>);
 
@@ -54,7 +58,7 @@ impl End {
     fn new(transport: Transport, echoes: bool) -> Self {
         Self {
             transport,
-            wire: vec![0; HELD_MAX + 64 * 1024],
+            wire: vec![0; MOST_HELD + 64 * 1024],
             plain: Scratch::default(),
             sealed: Scratch::default(),
             read: Vec::new(),
@@ -187,7 +191,7 @@ proptest! {
                 break;
             }
             let Transport::Tls(tls) = &server.transport else { unreachable!() };
-            prop_assert!(tls.held.len() <= HELD_MAX);
+            prop_assert!(tls.held.len() <= MOST_HELD);
         }
     }
 }
@@ -201,6 +205,39 @@ fn an_idle_session_holds_nothing() {
         exchange(&mut client, &mut server, wire, &mut std::iter::repeat(3));
         let Transport::Tls(tls) = &server.transport else { unreachable!() };
         assert_eq!(tls.held.capacity(), 0);
+    }
+}
+
+#[test]
+fn a_handshake_message_that_does_not_end_is_held_up_to_a_bound_and_then_refused() {
+    let (_, mut server) = tls(&rustls::version::TLS13);
+    // A ClientHello of 65,535 bytes, in records of one byte: six bytes of the wire each.
+    let message = [1, 0, 0xff, 0xff].into_iter().chain(std::iter::repeat(0));
+    let wire: Vec<u8> =
+        message.flat_map(|byte| [22, 3, 1, 0, 1, byte]).take(MOST_HELD + 1).collect();
+    let (most, one_more) = wire.split_at(MOST_HELD);
+    for piece in most.chunks(32 * 1024) {
+        assert_eq!(server.take(piece).unwrap(), b"");
+    }
+    let Transport::Tls(tls) = &server.transport else { unreachable!() };
+    assert_eq!(tls.held.len(), MOST_HELD);
+    let reason = server.take(one_more).unwrap_err();
+    assert_eq!(reason, CloseReason::TlsPeer("handshake message too long".into()));
+}
+
+#[test]
+fn the_room_for_records_is_known_before_they_are_sealed() {
+    for version in versions() {
+        let (mut client, mut server) = tls(version);
+        shake_hands(&mut client, &mut server, &mut std::iter::empty());
+        for length in [1, 100, 16_384, 16_385, 32_768, 49_152, 81_920] {
+            // What was there is not asked for again.
+            client.sealed = Scratch::default();
+            client.write(&vec![0; length]);
+            // Where rustls has to ask for more, nothing is left. 64 bytes for each record are enough.
+            let left = client.sealed.spare(0).len();
+            assert!((1..=64 * (1 + length / 16_384)).contains(&left), "{length}: {left} are left");
+        }
     }
 }
 
