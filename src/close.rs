@@ -135,3 +135,46 @@ impl From<io::Error> for CloseReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_reads_as_a_pair_with_a_detail_where_its_name_is_not_enough() {
+        let of = |reason: CloseReason| reason.to_string();
+        assert_eq!(of(CloseReason::PeerDone), "peer-done");
+        let not_tls = r#"not-tls detail="not TLS: did the peer mean the plain port?""#;
+        assert_eq!(of(CloseReason::NotTls), not_tls);
+        assert_eq!(
+            of(CloseReason::TlsPeer("no \"1.1\"".into())),
+            r#"tls-peer detail="no \"1.1\"""#
+        );
+        let refused = CloseReason::CertificateRefused("unknown CA".into());
+        assert_eq!(of(refused), r#"certificate-refused detail="unknown CA""#);
+        assert_eq!(of(CloseReason::TlsLocal("no".into())), r#"tls-local detail="no""#);
+        let lost = CloseReason::PeerLost(io::ErrorKind::HostUnreachable);
+        assert_eq!(of(lost), r#"peer-lost detail="host unreachable""#);
+        let local = CloseReason::Local(io::ErrorKind::OutOfMemory);
+        assert_eq!(of(local), r#"local detail="out of memory""#);
+    }
+
+    #[test]
+    fn an_error_of_a_socket_is_the_peers_the_networks_or_ours() {
+        use io::ErrorKind as Kind;
+        let reset =
+            [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::NotConnected];
+        for kind in reset {
+            assert_eq!(CloseReason::from(io::Error::from(kind)), CloseReason::PeerReset);
+        }
+        let lost =
+            [Kind::TimedOut, Kind::HostUnreachable, Kind::NetworkUnreachable, Kind::NetworkDown];
+        for kind in lost {
+            let reason = CloseReason::from(io::Error::from(kind));
+            assert_eq!((reason.level(), &reason), (Level::Info, &CloseReason::PeerLost(kind)));
+        }
+        let reason = CloseReason::from(io::Error::from(Kind::OutOfMemory));
+        assert_eq!(reason, CloseReason::Local(Kind::OutOfMemory));
+        assert_eq!((reason.fault(), reason.level()), (Fault::Us, Level::Error));
+    }
+}

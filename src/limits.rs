@@ -208,6 +208,20 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_of_this_process_is_raised() {
+        // More than all tests have open at a time.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(600), maximum }).unwrap();
+        let text = "[limits]\nmax-sessions = 700\n[[listener]]\nname = \"one\"\nlisten = 5000\n";
+        let config = Config::parse(text, &Source::BuiltIn).unwrap();
+        raise_descriptor_limit(&config).unwrap();
+        let raised = getrlimit(Resource::Nofile);
+        assert_eq!(raised, Rlimit { current: Some(734), maximum });
+        raise_descriptor_limit(&config).unwrap();
+        assert_eq!(getrlimit(Resource::Nofile), raised, "it was enough");
+    }
+
+    #[test]
     fn ipv6_counts_by_64_and_mapped_ipv4_as_ipv4() {
         let of = |text: &str| network(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2:aaaa::1"), of("2001:db8:1:2:bbbb::2"));

@@ -216,7 +216,8 @@ impl Plan {
     /// Binds what is missing, beside the sockets that are `outgoing` where it must be.
     pub fn bind(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Failure> {
         for (endpoint, addresses) in &self.missing {
-            let bound = bind_all(*endpoint, addresses, self.settings.reuse_port, outgoing);
+            let reuse_port = self.settings.reuse_port;
+            let bound = try_ports(|| bind_all(*endpoint, addresses, reuse_port, outgoing));
             self.fresh.extend(
                 bound.map_err(|(address, error)| cannot_listen(&self.settings, address, &error))?,
             );
@@ -333,6 +334,21 @@ impl Listener {
     }
 }
 
+/// What `bind` binds, or the address that it cannot. Where the system chose a port for IPv4 (the
+/// configured one is 0) that somebody has for IPv6, another choice may do.
+fn try_ports<T>(
+    mut bind: impl FnMut() -> Result<T, (SocketAddr, io::Error)>,
+) -> Result<T, (SocketAddr, io::Error)> {
+    for _ in 1..PORT_TRIES {
+        match bind() {
+            Err((address, error))
+                if address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            outcome => return outcome,
+        }
+    }
+    bind()
+}
+
 /// Binds all of `addresses`: those of `endpoint` that are not served yet. Where the port is 0,
 /// all get the port that the system chooses for the first.
 fn bind_all(
@@ -341,26 +357,6 @@ fn bind_all(
     reuse_port: bool,
     outgoing: &Outgoing<'_>,
 ) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
-    let mut tries = PORT_TRIES;
-    loop {
-        match bind_each(endpoint, addresses, reuse_port, outgoing) {
-            Err((address, error))
-                if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries > 1 =>
-            {
-                tries -= 1;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn bind_each(
-    endpoint: Endpoint,
-    addresses: &[SocketAddr],
-    reuse_port: bool,
-    outgoing: &Outgoing<'_>,
-) -> Result<Vec<Fresh>, (SocketAddr, io::Error)> {
-    let every_address = matches!(endpoint, Endpoint::Port(_));
     let mut bound: Vec<Fresh> = Vec::new();
     for configured in addresses {
         let mut address = *configured;
@@ -371,8 +367,7 @@ fn bind_each(
             Ok((socket, address)) => {
                 bound.push(Fresh { socket, address, origin: Origin::Configured(*configured) });
             }
-            // "Every address" is served as far as there are addresses.
-            Err(error) if every_address && address.is_ipv6() && has_no_ipv6(&error) => {}
+            Err(error) if is_not_there(endpoint, address, &error) => {}
             Err(error) => return Err((*configured, error)),
         }
     }
@@ -403,6 +398,11 @@ fn bequeath(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_out_of_band_inline(true)
 }
 
+/// "Every address" is served as far as there are addresses.
+fn is_not_there(endpoint: Endpoint, address: SocketAddr, error: &io::Error) -> bool {
+    matches!(endpoint, Endpoint::Port(_)) && address.is_ipv6() && has_no_ipv6(error)
+}
+
 /// The kernel was built or booted without IPv6.
 fn has_no_ipv6(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -425,3 +425,6 @@ fn cannot_listen(settings: &config::Listener, address: SocketAddr, error: &io::E
     };
     Failure::new(failure.exit, format!("{failure}; {cure}")).of_listener(&settings.name)
 }
+
+#[cfg(test)]
+mod tests;

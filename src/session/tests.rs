@@ -268,7 +268,7 @@ fn what_a_peer_that_does_not_read_can_cost_is_one_read() {
     let mut scene = Scene::plain();
     scene.kernel(|kernel| kernel.room = 0);
     for _ in 0..100 {
-        scene.send(&[0; 100_000]);
+        scene.send(&vec![0; 100_000]);
         scene.event();
     }
     assert_eq!(scene.session.link.unsent(), READ);
