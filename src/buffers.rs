@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn the_loops_buffer_has_room_for_what_was_held_and_one_read_behind_it() {
+        // 96 KiB and 32 KiB: docs/design.md, "What a peer can cost".
+        assert_eq!(Buffers::new().wire.len(), 128 * 1024);
+    }
+
+    #[test]
     fn scratch_gives_back_what_was_put_in_since_it_was_cleared() {
         let mut scratch = Scratch::default();
         scratch.push(b"hello");
