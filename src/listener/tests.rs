@@ -110,6 +110,13 @@ fn a_machine_without_ipv6_serves_a_port_and_not_an_ipv6_address() {
         assert!(!is_not_there(one, v6, &error));
     }
     assert!(!is_not_there(port, v6, &Errno::ADDRINUSE.into()));
+
+    // An address for documentation (RFC 3849) is nobody's: for `bind`, it is as if there was no IPv6.
+    let addresses = [address("127.0.0.1:0"), address("[2001:db8::1]:0")];
+    let bound = bind_all(port, &addresses, false, &nothing_outgoing()).unwrap();
+    assert!(bound.len() == 1 && bound[0].address.is_ipv4(), "{bound:?}");
+    let (at, _) = bind_all(one, &addresses, false, &nothing_outgoing()).unwrap_err();
+    assert_eq!(at, addresses[1]);
 }
 
 #[test]
