@@ -165,6 +165,9 @@ mod tests {
     use super::*;
     use crate::trust;
 
+    /// How long a packet may take on loopback, however busy the machine.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
     /// Takes all bytes, and has nothing to read.
     #[derive(Default)]
     struct FakeWire {
@@ -201,10 +204,10 @@ mod tests {
     fn a_socket_that_ends_its_writing_sends_a_fin_and_goes_on_reading() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
         let (socket, _) = listener.accept().unwrap();
         let mut reader = socket.try_clone().unwrap();
-        reader.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        reader.set_read_timeout(Some(PATIENCE)).unwrap();
         // Which of the two blocks does not matter to a FIN.
         let link = Link::new(mio::net::TcpStream::from_std(socket), Transport::Plain);
         link.end_writing().unwrap();

@@ -31,8 +31,8 @@ const TLS_KIB: usize = 51;
 const TLS_OWN_KIB: usize = 18 + 4;
 
 /// What the daemon as a whole may grow by beside that, in KiB: code that runs for the first time,
-/// and the allocator's arenas; emulated, the translation of that code too.
-const SLACK_KIB: usize = if util::emulated() { 1024 } else { 256 };
+/// and the allocator's arenas.
+const SLACK_KIB: usize = 256;
 
 /// Peers send this over and over. The length is prime, so that a piece that is lost or comes twice
 /// shows.
