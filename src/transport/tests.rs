@@ -288,6 +288,21 @@ fn what_is_no_record_is_not_tls_before_a_handshake_and_a_fault_behind_it() {
 }
 
 #[test]
+fn our_own_first_message_comes_back_from_an_echo_server_without_tls() {
+    let of = |expected| {
+        explain(
+            &Error::InappropriateHandshakeMessage {
+                expect_types: vec![expected],
+                got_type: HandshakeType::ClientHello,
+            },
+            true,
+        )
+    };
+    assert_eq!(of(HandshakeType::ServerHello), CloseReason::NotTls);
+    assert!(matches!(of(HandshakeType::Finished), CloseReason::TlsPeer(_)));
+}
+
+#[test]
 fn an_alert_is_about_our_certificate_or_about_something_else() {
     let of = |alert| explain(&Error::AlertReceived(alert), true);
     for alert in [
