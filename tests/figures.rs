@@ -425,3 +425,19 @@ fn the_sums_of_the_soak_are_those_of_its_table() {
     let damaged = of_all(" corrupted, ");
     assert_says("SECURITY.md", &format!("{packets} packets, {damaged} of them damaged"));
 }
+
+#[test]
+fn the_mutants_that_no_test_can_catch_are_those_that_the_command_leaves_out() {
+    let config: toml::Table = toml::from_str(&read(".cargo/mutants.toml")).unwrap();
+    let list = |key: &str| -> Words {
+        let all = config[key].as_array().unwrap();
+        all.iter().map(|item| item.as_str().unwrap().into()).collect()
+    };
+    let document = read("docs/mutation.md");
+    let named = first_column(&document, "| mutant | why it is the same program |");
+    assert_eq!(list("exclude_re"), words(named.iter().map(|name| name.trim_matches('`'))));
+    let named = between(&document, '`');
+    for file in list("examine_globs") {
+        assert!(named.contains(&file.strip_prefix("src/").unwrap()), "{file}");
+    }
+}
