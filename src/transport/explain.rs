@@ -281,4 +281,53 @@ mod tests {
         assert_eq!(words(&format!("{what:?}")), "missing data (Random)");
         assert_eq!(words(&format!("{:?}", InvalidMessage::InvalidCcs)), "invalid ChangeCipherSpec");
     }
+
+    /// What it means for a client.
+    fn of_client(error: &Error, handshaking: bool) -> CloseReason {
+        explain(error, handshaking, Us::Client(&rustls::crypto::ring::default_provider()))
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_tls_before_a_handshake_and_a_fault_behind_it() {
+        let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        assert_eq!(of_client(&error, true), CloseReason::NotTls);
+        assert!(matches!(of_client(&error, false), CloseReason::TlsPeer(_)));
+    }
+
+    #[test]
+    fn our_own_first_message_comes_back_from_an_echo_server_without_tls() {
+        let of = |expected| {
+            of_client(
+                &Error::InappropriateHandshakeMessage {
+                    expect_types: vec![expected],
+                    got_type: HandshakeType::ClientHello,
+                },
+                true,
+            )
+        };
+        assert_eq!(of(HandshakeType::ServerHello), CloseReason::NotTls);
+        assert!(matches!(of(HandshakeType::Finished), CloseReason::TlsPeer(_)));
+    }
+
+    #[test]
+    fn an_alert_is_about_our_certificate_or_about_something_else() {
+        let of = |alert| of_client(&Error::AlertReceived(alert), true);
+        for alert in [
+            AlertDescription::UnknownCA,
+            AlertDescription::BadCertificate,
+            AlertDescription::CertificateRequired,
+        ] {
+            assert!(matches!(of(alert), CloseReason::CertificateRefused(_)), "{alert:?}");
+        }
+        for alert in [AlertDescription::DecodeError, AlertDescription::ProtocolVersion] {
+            assert!(matches!(of(alert), CloseReason::TlsPeer(_)), "{alert:?}");
+        }
+    }
+
+    #[test]
+    fn a_general_error_is_ours_unless_it_is_about_what_the_peer_offers() {
+        let of = |text: &str| of_client(&Error::General(text.into()), true);
+        assert!(matches!(of("incompatible signing key"), CloseReason::TlsPeer(_)));
+        assert!(matches!(of("no entropy"), CloseReason::TlsLocal(_)));
+    }
 }

@@ -281,50 +281,6 @@ fn plaintext_is_told_from_tls_and_answered_with_an_alert() {
 }
 
 #[test]
-fn what_is_no_record_is_not_tls_before_a_handshake_and_a_fault_behind_it() {
-    let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
-    assert_eq!(explain(&error, true), CloseReason::NotTls);
-    assert!(matches!(explain(&error, false), CloseReason::TlsPeer(_)));
-}
-
-#[test]
-fn our_own_first_message_comes_back_from_an_echo_server_without_tls() {
-    let of = |expected| {
-        explain(
-            &Error::InappropriateHandshakeMessage {
-                expect_types: vec![expected],
-                got_type: HandshakeType::ClientHello,
-            },
-            true,
-        )
-    };
-    assert_eq!(of(HandshakeType::ServerHello), CloseReason::NotTls);
-    assert!(matches!(of(HandshakeType::Finished), CloseReason::TlsPeer(_)));
-}
-
-#[test]
-fn an_alert_is_about_our_certificate_or_about_something_else() {
-    let of = |alert| explain(&Error::AlertReceived(alert), true);
-    for alert in [
-        AlertDescription::UnknownCA,
-        AlertDescription::BadCertificate,
-        AlertDescription::CertificateRequired,
-    ] {
-        assert!(matches!(of(alert), CloseReason::CertificateRefused(_)), "{alert:?}");
-    }
-    for alert in [AlertDescription::DecodeError, AlertDescription::ProtocolVersion] {
-        assert!(matches!(of(alert), CloseReason::TlsPeer(_)), "{alert:?}");
-    }
-}
-
-#[test]
-fn a_general_error_is_ours_unless_it_is_about_what_the_peer_offers() {
-    let of = |text: &str| explain(&Error::General(text.into()), true);
-    assert!(matches!(of("incompatible signing key"), CloseReason::TlsPeer(_)));
-    assert!(matches!(of("no entropy"), CloseReason::TlsLocal(_)));
-}
-
-#[test]
 fn the_end_of_the_wire_means_what_went_before() {
     let (mut client, mut server) = tls(&rustls::version::TLS13);
     assert_eq!(Transport::Plain.end_of_wire(), CloseReason::PeerDone);
