@@ -1,5 +1,6 @@
-//! What was seen of a handshake on the server's side, so that its failure can be explained: rustls
-//! tells that it failed, and not what each side had to offer, or whose certificate it was about.
+//! What a listener gives to each TLS session, and what was seen of a handshake there, so that its
+//! failure can be explained: rustls tells that it failed, and not what each side had to offer, or whose
+//! certificate it was about.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,30 @@ use rustls::{
 
 /// How many of the things that a peer offers are named.
 const NAMED_MAX: usize = 8;
+
+/// What a TLS listener gives to each of its sessions.
+///
+/// Each has a session cache and ticket keys of its own. A cache shared between two of them would
+/// let a session that was made without a client certificate be resumed where one is required.
+///
+/// A session that builds on an earlier one shows no certificate again. What was shown once counts as
+/// long as each session follows on the last within the life of a ticket (12 h), also where a CA
+/// expires meanwhile; a reload ends that.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// What rustls needs.
+    pub rustls: Arc<rustls::ServerConfig>,
+    /// What explains a handshake that failed.
+    pub witness: Arc<Witness>,
+}
+
+/// Of its handshakes, nothing is seen.
+impl From<rustls::ServerConfig> for ServerConfig {
+    fn from(config: rustls::ServerConfig) -> Self {
+        let ours = Offer::of_client(config.crypto_provider());
+        Self { rustls: config.into(), witness: Witness::new(ours).into() }
+    }
+}
 
 /// What one side offers, or takes. As text it is a list of names, such as those of RFC 8446.
 #[derive(Clone, Debug)]

@@ -22,12 +22,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use crate::close::CloseReason;
 use crate::config::{self, Endpoint};
 use crate::exit::Failure;
+use crate::handshake::ServerConfig;
 use crate::limits::Admission;
 use crate::repeats::Repeats;
 use crate::session::Timeouts;
 use crate::stats::Stats;
 use crate::systemd::Handed;
-use crate::tls::{self, ServerConfig};
+use crate::tls;
 use crate::transport::Transport;
 
 /// How many connections may wait to be accepted. The kernel's own bound is

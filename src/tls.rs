@@ -26,33 +26,9 @@ use crate::crypto::{has_aes, provider};
 use crate::exit::{Exit, Failure};
 use crate::file_set::is_unsettled;
 use crate::files;
-use crate::handshake::{Offer, Resolver, Witness};
+use crate::handshake::{Offer, Resolver, ServerConfig, Witness};
 use crate::roots::{Refusal, Root, Roots};
 use crate::verification;
-
-/// What a TLS listener gives to each of its sessions.
-///
-/// Each has a session cache and ticket keys of its own. A cache shared between two of them would
-/// let a session that was made without a client certificate be resumed where one is required.
-///
-/// A session that builds on an earlier one shows no certificate again. What was shown once counts as
-/// long as each session follows on the last within the life of a ticket (12 h), also where a CA
-/// expires meanwhile; a reload ends that.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// What rustls needs.
-    pub rustls: Arc<rustls::ServerConfig>,
-    /// What explains a handshake that failed.
-    pub witness: Arc<Witness>,
-}
-
-/// Of its handshakes, nothing is seen.
-impl From<rustls::ServerConfig> for ServerConfig {
-    fn from(config: rustls::ServerConfig) -> Self {
-        let ours = Offer::of_client(config.crypto_provider());
-        Self { rustls: config.into(), witness: Witness::new(ours).into() }
-    }
-}
 
 /// Files above this size are not what they should be, in bytes.
 const PEM_MAX: u64 = 1024 * 1024;

@@ -23,8 +23,7 @@ use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion};
 
 use crate::buffers::{HELD_MAX, Scratch};
 use crate::close::CloseReason;
-use crate::handshake::Witness;
-use crate::tls::ServerConfig;
+use crate::handshake::{ServerConfig, Witness};
 
 mod explain;
 

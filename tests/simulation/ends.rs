@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use echo_alex::handshake::ServerConfig;
 use echo_alex::transport::Transport;
 use echo_alex::{config, tls, trust};
 
@@ -25,7 +26,7 @@ pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
         let settings = trust::Settings { trust, identity: None, resumes: false };
         trust::client_config(&settings).expect("no files are named").0
     });
-    static SERVER: LazyLock<tls::ServerConfig> = LazyLock::new(|| {
+    static SERVER: LazyLock<ServerConfig> = LazyLock::new(|| {
         let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
         tls::server_config(&settings).expect("a temporary identity")
     });
@@ -42,7 +43,7 @@ pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
 }
 
 /// The daemon always speaks 1.3 too, and our client takes that.
-static ONLY_TLS12: LazyLock<tls::ServerConfig> = LazyLock::new(|| {
+static ONLY_TLS12: LazyLock<ServerConfig> = LazyLock::new(|| {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("an identity");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let provider = rustls::crypto::ring::default_provider();
