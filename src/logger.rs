@@ -8,8 +8,8 @@
 //! # The log daemon may come and go
 //!
 //! The socket is not connected: each line is sent to the path anew, so a restarted log daemon gets
-//! the next one. While nobody listens there, lines are lost, and one line on standard error says so:
-//! a daemon that logs nowhere would look healthy and mute.
+//! the next one. While no log daemon listens, lines are lost, and one line on standard error says so:
+//! a daemon without any output would look healthy.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -37,7 +37,7 @@ struct Output {
     lost: u64,
     /// Of these, how many the log has been told of.
     lost_and_told: u64,
-    /// Standard error was told that nobody listens at the target.
+    /// One line on standard error has said that no log daemon listens at the target.
     told_of_absence: bool,
 }
 
@@ -164,15 +164,15 @@ impl Output {
         }
     }
 
-    /// Says on standard error, once until it is back, that nobody listens where the log goes.
+    /// Says on standard error, once until it is back, that no log daemon listens.
     fn tell_of_absence(&mut self, error: &io::Error) {
         if let (Some(path), false) = (self.target.path(), self.told_of_absence) {
             // In one expression: before Rust 1.89, arguments do not outlive theirs.
             self.told_of_absence = to_stderr(
                 Level::Warn,
                 &format_args!(
-                    "nobody takes the log at {}: {}; its lines are lost until a log daemon listens \
-                     there, or target = \"stderr\" sends them here",
+                    "no log daemon takes lines at {}: {}; they are lost until one listens there, and \
+                     target = \"stderr\" sends them here instead",
                     path.display(),
                     plain(error)
                 ),

@@ -30,7 +30,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// The service manager.
 #[derive(Debug)]
 pub struct Manager {
-    /// `None` if nobody listens.
+    /// `None` without a service manager.
     line: Option<Line>,
     /// What it was told last, and when.
     told: Option<(Figures, Moment)>,
@@ -125,7 +125,7 @@ struct Line {
     to: SocketAddr,
     /// `NOTIFY_SOCKET` as it stands in the environment.
     name: OsString,
-    /// The log has been told that nobody listens there.
+    /// A log line has said that no service manager listens there.
     is_dead: bool,
 }
 

@@ -104,7 +104,7 @@ pub fn doubts_about_authorities(roots: &[Root]) -> Vec<String> {
         let certificate = Certificate::parse(&root.certificate).ok()?;
         if !certificate.is_ca && !certificate.is_self_signed() {
             return Some(format!(
-                "{}: {} is not a CA's certificate, and has signed nobody's: name the file of the \
+                "{}: {} is not a CA's certificate, so it cannot have signed any: name the file of the \
                  CA that signed the clients' certificates",
                 root.file, certificate.subject
             ));

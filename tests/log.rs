@@ -229,8 +229,10 @@ fn a_log_that_nobody_takes_is_told_of_in_one_line_on_standard_error() {
          [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:{port}\"\n"
     );
     let mut daemon = Daemon::start_in(folder, &config, |_| {});
-    let told =
-        format!(" WARN  nobody takes the log at {}: no such file or directory; ", path.display());
+    let told = format!(
+        " WARN  no log daemon takes lines at {}: no such file or directory; ",
+        path.display()
+    );
     let first = daemon.wait_for_line(|line| line.contains(&told));
     let echo = || {
         let mut stream = util::connect(([127, 0, 0, 1], port).into());
