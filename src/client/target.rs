@@ -1,4 +1,4 @@
-//! The server as people write it: HOST, HOST:PORT, [ADDRESS]:PORT, and ports by name.
+//! The server as people write it: `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, and ports by name.
 
 use std::path::Path;
 
