@@ -19,7 +19,8 @@ use std::net::SocketAddr;
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::close::CloseReason;
+use crate::clock::Moment;
+use crate::close::{CloseReason, Fault};
 use crate::config::{self, Endpoint};
 use crate::exit::Failure;
 use crate::handshake::ServerConfig;
@@ -38,7 +39,8 @@ pub const BACKLOG: u16 = 1024;
 /// How many sessions of a listener have a line for their end in 10 s; the rest are summed up.
 const ENDINGS_SAID: u32 = 1000;
 
-/// The same for those that ended with a fault of ours, which stays the same until somebody acts.
+/// How many of those with a fault of ours have one in any case. More would say the same: it is there
+/// until somebody acts, and peers can cause it as often as they like where a client CA has expired.
 const FAULTS_SAID: u32 = 10;
 
 /// How often a port that the system chose for IPv4 is tried for IPv6 as well.
@@ -57,10 +59,10 @@ pub struct Listener {
     pub stats: Stats,
     /// Refused connections, for the log.
     pub refusals: Repeats,
-    /// Sessions that ended without a fault of ours, for the log.
+    /// Sessions that ended, for the log.
     pub endings: Repeats,
-    /// Sessions that ended with a fault of ours, for the log.
-    pub faults: Repeats,
+    /// Those with a fault of ours, which are said first.
+    faults: Repeats,
     /// Keys of its sockets; none once it was taken out of the configuration.
     pub sockets: Vec<usize>,
     tls: Option<ServerConfig>,
@@ -327,6 +329,16 @@ impl Listener {
             Some(config) => Transport::tls_server(config.clone()),
             None => Ok(Transport::Plain),
         }
+    }
+
+    /// Counts a session that ended at `now`; true if it is worth a line of its own.
+    pub fn is_worth_a_line(&mut self, fault: Fault, now: Moment) -> bool {
+        // Those that are left out here are among the endings, and so in the sum of these.
+        let comes_first = fault == Fault::Us && {
+            self.faults.sum(now);
+            self.faults.note(now)
+        };
+        comes_first || self.endings.note(now)
     }
 
     /// "tls" or "plain", for the log.

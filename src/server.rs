@@ -36,7 +36,6 @@ use slab::Slab;
 
 use crate::buffers::Buffers;
 use crate::clock::Moment;
-use crate::close::Fault;
 use crate::config::Config;
 use crate::deadline::Deadlines;
 use crate::exit::{Failure, plain};
@@ -223,7 +222,6 @@ impl Server {
         for (_, listener) in &self.listeners {
             sooner(listener.refusals.due());
             sooner(listener.endings.due());
-            sooner(listener.faults.due());
         }
         Some(next?.duration_since(now))
     }
@@ -366,12 +364,7 @@ impl Server {
             let Some(reason) = session.reason() else { continue };
             let listener = &mut self.listeners[listener_key];
             let says_all = log::log_enabled!(log::Level::Debug);
-            // Peers can cause a fault of ours as often as they like: a client CA that has expired.
-            let repeats = match reason.fault() {
-                Fault::Us => &mut listener.faults,
-                Fault::Nobody | Fault::Peer => &mut listener.endings,
-            };
-            if says_all || repeats.note(now) {
+            if listener.is_worth_a_line(reason.fault(), now) || says_all {
                 log::log!(
                     reason.level(),
                     "session listener={} peer={} {} reason={reason}",
@@ -407,13 +400,6 @@ impl Server {
             }
             if let Some((count, time)) = listener.endings.sum(now) {
                 info!("sessions listener={} more={count} in={}s", listener.name, time.as_secs());
-            }
-            if let Some((count, time)) = listener.faults.sum(now) {
-                error!(
-                    "sessions listener={} fault=ours more={count} in={}s",
-                    listener.name,
-                    time.as_secs()
-                );
             }
         }
         if let Some((count, time)) = self.exhaustion.sum(now) {

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rcgen::{GeneralSubtree, NameConstraints};
@@ -405,26 +406,39 @@ fn a_client_ca_that_expired_lets_nobody_in_and_that_is_an_error_of_ours() {
 }
 
 #[test]
-fn clients_do_not_flood_the_log_with_a_fault_of_ours() {
+fn a_fault_of_ours_is_not_lost_in_a_flood_and_makes_none() {
     const CLIENTS: usize = 14;
+    let start = Instant::now();
     let folder = folder_with_certificates();
     let expired = Authority::dated("clients' CA", -30, -2);
     expired.write(folder.path(), "clients.pem");
     expired.write_client(folder.path(), "laptop");
     let daemon = Daemon::start_in(folder, &format!("{TLS}client-ca = \"clients.pem\"\n"), |_| {});
+    let address = daemon.address("tls");
+    // As many as have a line in ten seconds, and one more.
+    for _ in 0..=1000 {
+        let mut stream = util::connect(address);
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
     let client = TlsClient { identity: Some("laptop"), ..only(&TLS12) };
     let config = client.config(daemon.folder.path());
     for _ in 0..CLIENTS {
-        let mut stream = connect_tls(&config, daemon.address("tls"));
+        let mut stream = connect_tls(&config, address);
         stream.write_all(b"hi").unwrap_err();
         stream.sock.shutdown(Shutdown::Write).unwrap();
+        stream.sock.read_to_end(&mut Vec::new()).unwrap();
     }
-    let sum = daemon.wait_for_line(|line| line.contains(" fault=ours more="));
-    assert!(sum.contains(" ERROR ") && sum.contains(" listener=tls "), "{sum}");
+    let in_time = start.elapsed() < Duration::from_secs(9);
+    // The counters come after all of these.
+    daemon.statistics();
     let seen = daemon.seen();
     let said = seen.iter().filter(|line| line.contains(" reason=tls-local ")).count();
-    assert_eq!(said + field(&sum, "more").parse::<usize>().unwrap(), CLIENTS, "{seen:#?}");
-    assert_eq!(said, 10, "{seen:#?}");
+    if in_time {
+        assert_eq!(said, 10);
+    } else {
+        assert!(said >= 10, "{said}");
+    }
 }
 
 #[test]
