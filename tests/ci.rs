@@ -86,7 +86,7 @@ fn what_fails_is_named_and_counted() {
         "left out: four: nc is not installed",
         "failed: src/lib.rs two",
         "failed: tests/plain.rs three",
-        "failed: tests/simulation/main.rs (ended by a signal)",
+        "failed: tests/simulation/main.rs (no result)",
         "1 passed, 3 failed, 1 skipped",
     ];
     assert_eq!(lines(&result), expected);
@@ -111,7 +111,7 @@ fn only_what_failed_is_run_once_more_and_what_passes_then_is_called_flaky() {
     let expected = [
         "left out: four: nc is not installed",
         "flaky: src/lib.rs two: failed first, and passed then",
-        "flaky: tests/simulation/main.rs (ended by a signal): failed first, and passed then",
+        "flaky: tests/simulation/main.rs (no result): failed first, and passed then",
         "failed twice: tests/plain.rs three",
         "4 passed, 1 failed, 1 skipped",
     ];
