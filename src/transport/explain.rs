@@ -264,9 +264,173 @@ fn split(name: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::PeerMisbehaved;
+    use rustls::{CertificateError, ContentType, PeerMisbehaved};
 
     use super::*;
+    use crate::buffers::Scratch;
+    use crate::transport::Transport;
+    use crate::{config, crypto, tls, trust};
+
+    fn provider() -> CryptoProvider {
+        crypto::provider(true).as_ref().clone()
+    }
+
+    /// A server's side that has heard of no peer.
+    fn witness() -> Witness {
+        Witness::new(Offer::of_client(&provider()))
+    }
+
+    /// What an error says, and of whom, on a server's side within a handshake.
+    fn told(error: &Error) -> String {
+        explain(error, true, Us::Server(&witness())).to_string()
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_tls_before_a_handshake_and_malformed_behind_it() {
+        let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        let witness = witness();
+        assert_eq!(explain(&error, true, Us::Server(&witness)), CloseReason::NotTls);
+        let reason = explain(&error, false, Us::Server(&witness)).to_string();
+        assert_eq!(
+            reason,
+            r#"tls-peer detail="the peer sent a malformed message: invalid content type""#
+        );
+    }
+
+    #[test]
+    fn our_own_first_message_comes_back_from_an_echo_server_without_tls() {
+        let of = |expected| {
+            told(&Error::InappropriateHandshakeMessage {
+                expect_types: vec![expected],
+                got_type: HandshakeType::ClientHello,
+            })
+        };
+        assert!(of(HandshakeType::ServerHello).starts_with("not-tls "));
+        let detail = "the peer sent ClientHello where Finished was due";
+        assert_eq!(of(HandshakeType::Finished), format!("tls-peer detail={detail:?}"));
+    }
+
+    #[test]
+    fn an_alert_about_certificates_is_a_refusal_with_its_cause() {
+        let of = |alert| match explain(&Error::AlertReceived(alert), true, Us::Server(&witness())) {
+            CloseReason::CertificateRefused(text) => text,
+            reason => panic!("{alert:?}: {reason}"),
+        };
+        assert!(of(AlertDescription::UnknownCA).contains("does not know the CA"));
+        assert!(of(AlertDescription::CertificateRequired).contains("asks for a certificate"));
+        assert!(of(AlertDescription::CertificateExpired).contains("has expired"));
+        assert!(of(AlertDescription::BadCertificate).ends_with("(alert bad_certificate)"));
+    }
+
+    #[test]
+    fn an_alert_about_what_a_client_offers_says_it_and_any_other_its_name() {
+        let provider = provider();
+        let of = |alert, handshaking| {
+            explain(&Error::AlertReceived(alert), handshaking, Us::Client(&provider)).to_string()
+        };
+        let reason = of(AlertDescription::HandshakeFailure, true);
+        assert!(reason.contains("nothing in common with what we offer"), "{reason}");
+        let reason = of(AlertDescription::ProtocolVersion, true);
+        assert!(reason.contains("none of the versions that we offer"), "{reason}");
+        for (alert, handshaking, name) in [
+            (AlertDescription::HandshakeFailure, false, "handshake_failure"),
+            (AlertDescription::ProtocolVersion, false, "protocol_version"),
+            (AlertDescription::DecodeError, true, "decode_error"),
+        ] {
+            let detail = format!("the peer sent the alert {name}");
+            assert_eq!(of(alert, handshaking), format!("tls-peer detail={detail:?}"));
+        }
+    }
+
+    #[test]
+    fn a_refused_certificate_is_the_peers_fault_unless_our_ca_is_out_of_date() {
+        let error = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let peers = verification::peers_fault(&CertificateError::UnknownIssuer);
+        let peers = CloseReason::TlsPeer(peers.into());
+        let (witness, provider) = (witness(), provider());
+        assert_eq!(explain(&error, true, Us::Client(&provider)), peers);
+        assert_eq!(explain(&error, true, Us::Server(&witness)), peers);
+        witness.our_ca_is_out_of_date("it ended".into());
+        let ours = explain(&error, true, Us::Server(&witness));
+        assert_eq!(ours, CloseReason::TlsLocal("it ended".into()));
+        assert_eq!(explain(&error, true, Us::Server(&witness)), peers, "it is told once");
+        assert!(told(&Error::NoCertificatesPresented).contains("sent no certificate"));
+    }
+
+    #[test]
+    fn what_two_sides_do_not_have_in_common_is_listed() {
+        let why = Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon);
+        assert!(told(&why).contains("the peer offers no key exchange group"));
+        let why = Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon);
+        assert!(told(&why).contains("no cipher suite in common"));
+
+        // A peer whose offer was heard.
+        let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
+        let server = tls::server_config(&settings).unwrap();
+        let trust = trust::Trust::Anything;
+        let settings = trust::Settings { trust, identity: None, resumes: false };
+        let client = trust::client_config(&settings).unwrap().0;
+        let name = trust::server_name("localhost").unwrap();
+        let (mut plain, mut hello, mut answer) = Default::default();
+        let mut client = Transport::tls_client(client, name).unwrap();
+        client.open(&mut [], &mut plain, &mut hello).unwrap();
+        let hello: &mut Scratch = &mut hello;
+        let mut session = Transport::tls_server(server.clone()).unwrap();
+        session.open(&mut hello.filled().to_vec(), &mut plain, &mut answer).unwrap();
+        let why = Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon);
+        let reason = explain(&why, true, Us::Server(&server.witness)).to_string();
+        assert!(
+            reason.contains("no key exchange group in common: the peer offers X25519"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn a_general_error_is_ours_unless_it_is_about_what_the_peer_offers() {
+        let of = |text: &str| told(&Error::General(text.into()));
+        assert!(of("incompatible signing key").contains("takes no signature"));
+        assert!(of("no entropy").starts_with("tls-local "));
+    }
+
+    #[test]
+    fn each_breach_of_the_protocol_has_its_words() {
+        let message = Error::InappropriateMessage {
+            expect_types: vec![ContentType::Handshake, ContentType::Alert],
+            got_type: ContentType::Unknown(99),
+        };
+        for (error, detail) in [
+            (
+                Error::InvalidMessage(InvalidMessage::MissingData("Random")),
+                "the peer sent a malformed message: missing data (Random)",
+            ),
+            (
+                Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments),
+                "the peer broke the rules of TLS: too many empty fragments",
+            ),
+            (message, "the peer sent message type 99 where Handshake or Alert was due"),
+            (Error::DecryptError, "what the peer sent cannot be decrypted"),
+            (Error::PeerSentOversizedRecord, "the peer sent a record that is too long"),
+            (Error::NoApplicationProtocol, "the peer wants another protocol within TLS"),
+            (Error::UnsupportedNameType, "the peer's name is of a kind that is not known here"),
+        ] {
+            assert_eq!(told(&error), format!("tls-peer detail={detail:?}"));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_certificates_is_our_fault() {
+        let of = |why| told(&Error::InconsistentKeys(why));
+        let detail = "the key is not the certificate's";
+        assert_eq!(of(InconsistentKeys::KeyMismatch), format!("tls-local detail={detail:?}"));
+        let detail = "the key may not be the certificate's";
+        assert_eq!(of(InconsistentKeys::Unknown), format!("tls-local detail={detail:?}"));
+    }
+
+    #[test]
+    fn abbreviations_stay_what_they_are() {
+        assert_eq!(words("NoTlsPskEchEcKx"), "no TLS PSK ECH EC key exchange");
+        assert_eq!(words("Tls12OrTls13"), "TLS 1.2 or TLS 1.3");
+    }
 
     #[test]
     fn names_of_rustls_become_words() {
@@ -280,54 +444,5 @@ mod tests {
         let what = InvalidMessage::MissingData("Random");
         assert_eq!(words(&format!("{what:?}")), "missing data (Random)");
         assert_eq!(words(&format!("{:?}", InvalidMessage::InvalidCcs)), "invalid ChangeCipherSpec");
-    }
-
-    /// What it means for a client.
-    fn of_client(error: &Error, handshaking: bool) -> CloseReason {
-        explain(error, handshaking, Us::Client(&rustls::crypto::ring::default_provider()))
-    }
-
-    #[test]
-    fn what_is_no_record_is_not_tls_before_a_handshake_and_a_fault_behind_it() {
-        let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
-        assert_eq!(of_client(&error, true), CloseReason::NotTls);
-        assert!(matches!(of_client(&error, false), CloseReason::TlsPeer(_)));
-    }
-
-    #[test]
-    fn our_own_first_message_comes_back_from_an_echo_server_without_tls() {
-        let of = |expected| {
-            of_client(
-                &Error::InappropriateHandshakeMessage {
-                    expect_types: vec![expected],
-                    got_type: HandshakeType::ClientHello,
-                },
-                true,
-            )
-        };
-        assert_eq!(of(HandshakeType::ServerHello), CloseReason::NotTls);
-        assert!(matches!(of(HandshakeType::Finished), CloseReason::TlsPeer(_)));
-    }
-
-    #[test]
-    fn an_alert_is_about_our_certificate_or_about_something_else() {
-        let of = |alert| of_client(&Error::AlertReceived(alert), true);
-        for alert in [
-            AlertDescription::UnknownCA,
-            AlertDescription::BadCertificate,
-            AlertDescription::CertificateRequired,
-        ] {
-            assert!(matches!(of(alert), CloseReason::CertificateRefused(_)), "{alert:?}");
-        }
-        for alert in [AlertDescription::DecodeError, AlertDescription::ProtocolVersion] {
-            assert!(matches!(of(alert), CloseReason::TlsPeer(_)), "{alert:?}");
-        }
-    }
-
-    #[test]
-    fn a_general_error_is_ours_unless_it_is_about_what_the_peer_offers() {
-        let of = |text: &str| of_client(&Error::General(text.into()), true);
-        assert!(matches!(of("incompatible signing key"), CloseReason::TlsPeer(_)));
-        assert!(matches!(of("no entropy"), CloseReason::TlsLocal(_)));
     }
 }
