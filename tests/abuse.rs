@@ -284,6 +284,10 @@ fn resumed_sessions_by_the_hundred_cost_no_memory() {
             let mut stream = util::connect_tls(&config, daemon.address("tls"));
             assert_echo(&mut stream, b"again");
             end_tls(&mut stream);
+            let peer = stream.sock.local_addr().unwrap();
+            drop(stream);
+            // The daemon has heard of its end: what it holds now it holds for good.
+            daemon.session_line(peer);
         }
         daemon.resident_kib()
     };
