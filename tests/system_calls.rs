@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use util::{Daemon, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool};
+use util::{Daemon, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool, wait_until};
 
 /// Calls that an emulator makes for itself, when it translates what comes up for the first time.
 const EMULATORS_OWN: [&str; 7] =
@@ -20,6 +20,7 @@ const EMULATORS_OWN: [&str; 7] =
 struct Trace {
     child: Child,
     file: PathBuf,
+    daemon: u32,
 }
 
 impl Trace {
@@ -48,12 +49,18 @@ impl Trace {
         assert!(words.contains("attached"), "{words}");
         // What it says when it lets go must have a reader.
         std::thread::spawn(move || stderr.lines().count());
-        Some(Self { child, file })
+        Some(Self { child, file, daemon: daemon.pid() })
     }
 
     /// The names of the calls that were made since the start, in order; not the wait for events that
     /// it was in before, nor the one that it is in now.
     fn calls(mut self) -> Vec<String> {
+        // A peer may have its echo before the call that sent it has returned.
+        let waits = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.daemon)).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('S')
+        };
+        wait_until("a daemon that waits for events", waits);
         rustix::process::kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         util::wait(&mut self.child);
         let trace = fs::read_to_string(&self.file).unwrap();
