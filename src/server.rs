@@ -167,17 +167,7 @@ impl Server {
     fn turn(&mut self, events: &Events, now: Moment) {
         let again = mem::take(&mut self.again);
         let pending = mem::take(&mut self.pending);
-        let mut signalled = false;
-        for event in events {
-            match event.token() {
-                Token(key) if key < SOCKETS => {
-                    let to_the_end = event.is_priority() || event.is_read_closed();
-                    self.advance(key, to_the_end, now);
-                }
-                SIGNALS => signalled = true,
-                Token(number) => self.accept(number - SOCKETS, now),
-            }
-        }
+        let signalled = self.handle(events, now);
         for key in again {
             if let Some(slot) = self.sessions.get_mut(key) {
                 slot.again = false;
@@ -200,6 +190,24 @@ impl Server {
         if self.manager.is_there() {
             self.manager.tick(self.figures(), now);
         }
+    }
+
+    /// Gives each event to the one that it is about; says whether there was a signal. A function of its
+    /// own: what else a turn does must not compete with it for registers.
+    #[inline(never)]
+    fn handle(&mut self, events: &Events, now: Moment) -> bool {
+        let mut signalled = false;
+        for event in events {
+            match event.token() {
+                Token(key) if key < SOCKETS => {
+                    let to_the_end = event.is_priority() || event.is_read_closed();
+                    self.advance(key, to_the_end, now);
+                }
+                SIGNALS => signalled = true,
+                Token(number) => self.accept(number - SOCKETS, now),
+            }
+        }
+        signalled
     }
 
     /// How long the loop may sleep, as of `now`; `None` until something happens.
@@ -227,6 +235,7 @@ impl Server {
     }
 
     /// Accepts what waits at a socket, as far as a turn and the descriptors go.
+    #[cold]
     fn accept(&mut self, key: usize, now: Moment) {
         self.accept_up_to(ACCEPTS_A_TURN, key, now);
     }
