@@ -78,6 +78,8 @@ pub struct Server {
     ended: Vec<usize>,
     /// Sockets that may have connections waiting.
     pending: Vec<usize>,
+    /// A signal has come in this turn.
+    signalled: bool,
     /// Until when accepting rests.
     exhausted: Option<Moment>,
     exhaustion: Repeats,
@@ -134,6 +136,7 @@ impl Server {
             again: Vec::new(),
             ended: Vec::new(),
             pending: Vec::new(),
+            signalled: false,
             exhausted: None,
             exhaustion: Repeats::new(1),
             drain_timeout: None,
@@ -167,7 +170,7 @@ impl Server {
     fn turn(&mut self, events: &Events, now: Moment) {
         let again = mem::take(&mut self.again);
         let pending = mem::take(&mut self.pending);
-        let signalled = self.handle(events, now);
+        self.handle(events, now);
         for key in again {
             if let Some(slot) = self.sessions.get_mut(key) {
                 slot.again = false;
@@ -181,7 +184,7 @@ impl Server {
             self.accept(key, now);
         }
         self.expire(now);
-        if signalled {
+        if mem::take(&mut self.signalled) {
             self.obey(now);
         }
         self.stop_draining(now);
@@ -192,22 +195,20 @@ impl Server {
         }
     }
 
-    /// Gives each event to the one that it is about; says whether there was a signal. A function of its
-    /// own: what else a turn does must not compete with it for registers.
+    /// Gives each event to the one that it is about. A function of its own: what else a turn does must
+    /// not compete with it for registers.
     #[inline(never)]
-    fn handle(&mut self, events: &Events, now: Moment) -> bool {
-        let mut signalled = false;
+    fn handle(&mut self, events: &Events, now: Moment) {
         for event in events {
             match event.token() {
                 Token(key) if key < SOCKETS => {
                     let to_the_end = event.is_priority() || event.is_read_closed();
                     self.advance(key, to_the_end, now);
                 }
-                SIGNALS => signalled = true,
+                SIGNALS => self.signalled = true,
                 Token(number) => self.accept(number - SOCKETS, now),
             }
         }
-        signalled
     }
 
     /// How long the loop may sleep, as of `now`; `None` until something happens.
