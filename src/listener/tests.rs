@@ -218,6 +218,21 @@ fn a_listener_follows_its_settings() {
 }
 
 #[test]
+fn a_thousand_ends_have_a_line_in_an_interval_and_ten_faults_of_ours_in_any_case() {
+    let mut listener = Listener::new(&plan(anywhere()));
+    let now = Moment::now();
+    let mut said = |fault, now| (0..1100).filter(|_| listener.is_worth_a_line(fault, now)).count();
+    assert_eq!(said(Fault::Peer, now), 1000);
+    assert_eq!(said(Fault::Nobody, now), 0);
+    assert_eq!(said(Fault::Us, now), 10);
+    assert_eq!(said(Fault::Us, now), 0);
+    // The sum of the ends is still to be said; faults have an interval of their own.
+    let later = now + std::time::Duration::from_secs(11);
+    let again = said(Fault::Us, later);
+    assert!((9..=10).contains(&again), "{again}");
+}
+
+#[test]
 fn each_cause_why_a_port_cannot_be_had_has_its_cure() {
     let message = |lines: &str, kind: ErrorKind| {
         cannot_listen(&settings(lines), address("127.0.0.1:7"), &kind.into()).message
