@@ -26,7 +26,7 @@ use printer::Printer;
 use stop::Stop;
 use wait::Waiter;
 
-/// How long to wait for standard output after Ctrl-C, in case nobody reads it.
+/// How long to wait for standard output after Ctrl-C: its reader may never take it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every task needs.

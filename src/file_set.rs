@@ -11,8 +11,8 @@
 //! 1. It is made with mode 0700, and locked with flock(2), so that one program at a time is at work.
 //! 2. Each file is written to `new/`, under the name that it will have, and is on the disk.
 //! 3. What can stand in the way, such as a directory, is looked for. Nothing has changed so far.
-//! 4. `new/` becomes `commit/`. From here on the set counts: whoever finds `commit/` finishes what
-//!    follows, and may do so twice.
+//! 4. `new/` becomes `commit/`. From here on the set counts: a run that finds `commit/` does the
+//!    remaining steps, which may be repeated.
 //! 5. File by file, `old/` keeps what is replaced, and the new file is renamed to its place.
 //! 6. `commit/` goes, and then the rest. Without `commit/`, the hidden folder is waste.
 //!
@@ -297,7 +297,7 @@ impl Drop for Journal {
     }
 }
 
-/// Makes the hidden folder at `path`, or finds it, and waits until nobody else has it locked.
+/// Makes the hidden folder at `path`, or finds it, and waits until no other process has it locked.
 fn lock(path: &Path) -> io::Result<File> {
     #[allow(clippy::cast_possible_wrap)] // Bits.
     let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits() as i32;
@@ -307,9 +307,9 @@ fn lock(path: &Path) -> io::Result<File> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        // Some network file systems have no locks: there, nobody may run two programs at a time.
+        // Some network file systems have no locks: there, only one program may run at a time.
         if flock(&folder, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-            output::note(format_args!("waiting for whoever is at work in {}", path.display()));
+            output::note(format_args!("waiting for another run in {}", path.display()));
             while flock(&folder, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
         }
         // Whoever had it before has removed it, and another may have been made.

@@ -180,8 +180,8 @@ fn scheme_name(number: u16) -> Option<&'static str> {
 
 /// Shared by a listener's TLS configuration, which sees, and its sessions, which tell.
 ///
-/// One thread serves all sessions, and a failure is told in the call in which it is seen, so what
-/// was seen last is about the session that asks.
+/// One thread serves all sessions, and a session explains a failure in the call that caused it, so the
+/// last observation belongs to the session that asks.
 #[derive(Debug)]
 pub struct Witness {
     /// What the listener takes.

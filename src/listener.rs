@@ -39,8 +39,8 @@ pub const BACKLOG: u16 = 1024;
 /// How many sessions of a listener have a line for their end in 10 s; the rest are summed up.
 const ENDINGS_SAID: u32 = 1000;
 
-/// How many of those with a fault of ours have one in any case. More would say the same: it is there
-/// until somebody acts, and peers can cause it as often as they like where a client CA has expired.
+/// How many of those with a fault of ours have one in any case. More would add nothing: the
+/// fault stays until the operator mends it, and peers can trigger it at will where a client CA has expired.
 const FAULTS_SAID: u32 = 10;
 
 /// How often a port that the system chose for IPv4 is tried for IPv6 as well.
@@ -348,7 +348,7 @@ impl Listener {
 }
 
 /// What `bind` binds, or the address that it cannot. Where the system chose a port for IPv4 (the
-/// configured one is 0) that somebody has for IPv6, another choice may do.
+/// configured one is 0) that is in use for IPv6, another choice may do.
 fn try_ports<T>(
     mut bind: impl FnMut() -> Result<T, (SocketAddr, io::Error)>,
 ) -> Result<T, (SocketAddr, io::Error)> {

@@ -34,7 +34,8 @@ pub fn write(bytes: &[u8]) -> Result<Printed, Failure> {
     }
 }
 
-/// Writes a line about the work to standard error. There is nobody to tell where that fails.
+/// Writes a line about the work to standard error. A failure is ignored: there is no other place to
+/// report it.
 pub fn note(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

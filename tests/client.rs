@@ -202,7 +202,7 @@ fn a_verified_echo_needs_no_close_notify() {
     assert!(said.contains("ended without close_notify, after everything had come back"), "{said}");
     assert!(said.contains("9 bytes came back as they were sent"), "{said}");
     assert_eq!(end(&run(&[&["-q"], &arguments[..]].concat(), b"all of it")), (0, String::new()));
-    // Without a comparison nobody knows.
+    // Without --verify, the client cannot tell.
     let (code, said) = end(&run(&arguments[1..], b"all of it"));
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("without close_notify: its answer may be cut short"), "{said}");

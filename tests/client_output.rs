@@ -1,4 +1,4 @@
-//! Who reads what the client prints: nobody any more, nobody at all, or somebody slow.
+//! Readers of what the client prints: one that has gone, one that never reads, and a slow one.
 
 mod util;
 

@@ -361,7 +361,7 @@ fn the_daemon_says_how_to_complete_a_pair_that_was_interrupted() {
 #[test]
 fn who_may_not_complete_a_set_is_told_and_can_still_verify() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("left out: only root can be somebody else");
+        eprintln!("left out: only root can change the user");
         return;
     }
     let before = a_set();

@@ -199,7 +199,7 @@ fn a_file_that_is_gone_changes_nothing() {
     assert_echo(&mut daemon.connect("plain"), b"as before");
 }
 
-/// Runs `"$@"` with the configuration in the default place, on an /etc that nobody else sees.
+/// Runs `"$@"` with the configuration in the default place, on an /etc in a mount namespace of its own.
 const IN_THE_DEFAULT_PLACE: &str = "exec unshare --user --map-root-user --mount sh -c '\
     mount -t tmpfs none /etc && mkdir /etc/echo-alex && cp \"$3\" /etc/echo-alex && exec \"$1\"\
     ' sh \"$@\"";

@@ -668,7 +668,7 @@ fn what_both_sides_offer_is_in_the_log_where_they_have_no_group_in_common() {
         let line = daemon.wait_for_nth_line(before, |line| line.contains(" reason=tls-peer "));
         assert!(line.contains(words) && line.contains("X25519"), "{line}");
     }
-    // One that knows no such exchange has no groups, and is told by its cipher suites.
+    // A peer without such a key exchange names no groups: only its cipher suites show that.
     let line = line_for(&daemon, &hello(0x0303, &[0x002f], &EXTENSIONS[..8]));
     let words = "no key exchange group, only the cipher suites RSA_WITH_AES_128_CBC_SHA; we take ";
     assert!(line.contains(words) && line.contains("ECDHE_ECDSA_WITH_"), "{line}");

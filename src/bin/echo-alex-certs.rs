@@ -483,8 +483,8 @@ impl Options {
         Ok(())
     }
 
-    /// Completes or removes what an interrupted run has left in the folders that are read. Whoever only
-    /// reads may lack the permission, and is told.
+    /// Completes or removes what an interrupted run has left in the folders that are read. Fails if the
+    /// user may read them but not complete them.
     fn settle(&self) -> Result<(), Failure> {
         let reads = matches!(self.command.as_str(), "show" | "verify");
         let (ca, files) = (self.ca(), self.arguments.iter().map(Path::new));

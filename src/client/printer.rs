@@ -1,5 +1,4 @@
-//! Writes standard output and standard error from a thread, because a write to a pipe that nobody reads
-//! blocks. The descriptors cannot be made non-blocking instead: other processes share them.
+//! Writes standard output and standard error from a thread, because a write to a full pipe blocks. The descriptors cannot be made non-blocking instead: other processes share them.
 //!
 //! # Memory is bounded by the caller
 //!

@@ -81,7 +81,7 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
     let how = match end {
         Ok(End::Whole) => Some("closed by the server"),
         Err(Stop::Interrupted) => Some("interrupted"),
-        Err(Stop::ReaderGone) => Some("nobody reads the output"),
+        Err(Stop::ReaderGone) => Some("standard output was closed"),
         Ok(End::WithoutCloseNotify) | Err(Stop::Failed(_)) => None,
     };
     if let Some(how) = how.filter(|_| relay.talks()) {

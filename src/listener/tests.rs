@@ -111,7 +111,7 @@ fn a_machine_without_ipv6_serves_a_port_and_not_an_ipv6_address() {
     }
     assert!(!is_not_there(port, v6, &Errno::ADDRINUSE.into()));
 
-    // An address for documentation (RFC 3849) is nobody's: for `bind`, it is as if there was no IPv6.
+    // No machine has an address for documentation (RFC 3849): `bind` fails as it does without IPv6.
     let addresses = [address("127.0.0.1:0"), address("[2001:db8::1]:0")];
     let bound = bind_all(port, &addresses, false, &nothing_outgoing()).unwrap();
     assert!(bound.len() == 1 && bound[0].address.is_ipv4(), "{bound:?}");
@@ -194,7 +194,7 @@ fn a_socket_is_handed_over_to_the_listener_with_its_name_or_its_port() {
     assert!(!left[1].serves(by_port.address, "alex"));
     let plan = Plan::new(anywhere(), &mut left, &mut Vec::new()).unwrap();
     assert_eq!((plan.kept, plan.missing.len()), (vec![7, 7], 0));
-    // Nothing else is bound to the port of one that nobody wants any more.
+    // Nothing is bound beside a socket that was handed over, even where no listener takes it.
     let outgoing = Outgoing::new(vec![AtWork { key: 7, owner: "alex", socket: by_port }]);
     assert!(!outgoing.has_port(port));
 }

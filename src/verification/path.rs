@@ -6,7 +6,7 @@ use crate::crypto::{has_aes, provider};
 use crate::roots::Root;
 
 /// The most CAs of a chain that are followed: more than webpki follows, and few enough that a chain
-/// made for it costs nobody much time.
+/// made to be slow costs little time.
 const CAS_MAX: usize = 8;
 
 /// A certificate of a chain.

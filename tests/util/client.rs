@@ -127,7 +127,7 @@ pub fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
     (socket, queue, address)
 }
 
-/// A pipe that is full, so that whoever writes to it waits.
+/// A pipe that is full, so that a write to it blocks.
 pub fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     ioctl_fionbio(&writer, true).unwrap();
