@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
-use util::client::{Client, client, end, full_pipe, port, run, server, stderr, tls_server};
+use util::client::{Client, client, end, full_pipe, port, run, server, start, stderr, tls_server};
 use util::{Daemon, PATIENCE, PLAIN, noise, plain_and_tls, tool};
 
 #[test]
@@ -86,13 +86,7 @@ fn a_gigabyte_neither_blocks_nor_grows() {
 #[test]
 fn a_reader_that_has_enough_ends_the_client_without_a_word() {
     let daemon = Daemon::start(PLAIN);
-    let mut child = client()
-        .args(["-q", "127.0.0.1", &port(daemon.address("plain"))])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = start(&["-q", "127.0.0.1", &port(daemon.address("plain"))]);
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdin.write_all(b"first\n").unwrap();
@@ -176,13 +170,7 @@ fn a_server_that_ends_before_the_input_has_not_cut_the_echo_short() {
         stream.read_exact(&mut bytes).unwrap();
         stream.write_all(&bytes).unwrap();
     });
-    let mut child = client()
-        .args(["-q", "--verify", "127.0.0.1", &port])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = start(&["-q", "--verify", "127.0.0.1", &port]);
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"abc").unwrap();
     let output = child.wait_with_output().unwrap();
@@ -258,14 +246,8 @@ fn what_comes_before_it_was_sent_is_no_echo() {
 fn a_tls_server_that_ends_without_close_notify_may_have_been_cut_off() {
     let mut daemon = plain_and_tls();
     let signing = daemon.path("signing.pem");
-    let mut child = client()
-        .args(["-q", "--tls", "--ca", signing.to_str().unwrap(), "localhost"])
-        .arg(port(daemon.address("tls")))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let port = port(daemon.address("tls"));
+    let mut child = start(&["-q", "--tls", "--ca", signing.to_str().unwrap(), "localhost", &port]);
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"hello\n").unwrap();
     let mut line = String::new();

@@ -16,15 +16,16 @@ pub fn client() -> Command {
     Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
 }
 
+/// Starts the client with pipes in place of its standard streams.
+pub fn start(arguments: &[&str]) -> Child {
+    let mut command = client();
+    command.args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
 /// Runs the client with `input`, to its end.
 pub fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = client()
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = start(arguments);
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
         // A client that ends early closes the pipe.
