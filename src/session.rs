@@ -57,7 +57,7 @@ use crate::transport::Transport;
 /// them are reads.
 const STEPS_A_TURN: usize = 6;
 
-/// How many turns more a session may have for what had come before it was ended: a little over 6 MiB, as much as
+/// How many turns more a session may have for what had come before it was ended: 6 MiB, as much as
 /// Linux keeps of a peer by default (tcp(7), `tcp_rmem`). Who goes on sending gets no more than that.
 const LAST_TURNS: usize = 32;
 
