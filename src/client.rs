@@ -9,17 +9,15 @@ pub mod printer;
 pub mod connect;
 pub mod dial;
 pub mod expect;
-pub mod relay;
-pub mod ping;
-pub mod bench;
 pub mod latency;
+pub mod mode;
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::buffers::Buffers;
 use crate::exit::{Exit, Failure};
+use crate::wire::buffers::Buffers;
 use arguments::{Options, Task};
 use dial::{Connection, Dialler};
 use printer::Printer;
@@ -41,7 +39,7 @@ pub struct Client {
 /// Does what `options` ask for.
 pub fn run(options: Options) -> Result<Exit, Failure> {
     if let Task::Bench(bench) = &options.task {
-        bench::prepare(bench)?;
+        mode::bench::prepare(bench)?;
     }
     let dialler = Dialler::new(&options)?;
     let waiter = Waiter::new()?;
@@ -59,9 +57,9 @@ impl Client {
         }
         let connection = self.dial_and_introduce()?;
         match self.options.task.clone() {
-            Task::Relay { verify } => relay::run(self, connection, verify),
-            Task::Ping(ping) => ping::run(self, connection, &ping),
-            Task::Bench(bench) => bench::run(self, connection, &bench),
+            Task::Relay { verify } => mode::relay::run(self, connection, verify),
+            Task::Ping(ping) => mode::ping::run(self, connection, &ping),
+            Task::Bench(bench) => mode::bench::run(self, connection, &bench),
         }
     }
 

@@ -15,8 +15,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::exit::{Exit, Failure};
-use crate::files;
-use crate::session::Timeouts;
+use crate::os::files;
 
 /// Where the configuration is read from if no other file is named.
 pub const DEFAULT_PATH: &str = "/etc/echo-alex/echo-alex.toml";
@@ -108,6 +107,19 @@ pub struct Listener {
     pub limits: Limits,
     /// How long its sessions may stay where they are.
     pub timeouts: Timeouts,
+}
+
+/// How long a session may stay where it is; `None` is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the end of the TLS handshake.
+    pub handshake: Option<Duration>,
+    /// Without a byte either way.
+    pub idle: Option<Duration>,
+    /// Without the peer taking a byte, while there are some for it.
+    pub write: Option<Duration>,
+    /// From our FIN to the peer's.
+    pub linger: Option<Duration>,
 }
 
 /// Where to listen.

@@ -17,43 +17,15 @@
 //!    peer done and outbox empty --> finish (close_notify) --> flush --> shutdown(Write) --> linger --> close
 //! ```
 //!
-//! The modules stand below in the order in which to read them: what a connection meets, from the
-//! configuration to the buffers; then what these use; then the client.
-//!
-//! Dependencies point one way: server to listener, session, deadline, limits and signals; session
-//! to link, link to transport; transport to rustls. No two modules need each other. Only `transport`,
-//! `handshake`, `tls`, `trust`, `verification`, `roots`, `certificate` and `crypto` name rustls; only
-//! `server`, `listener`, `link`, `signals` and `client` name mio.
+//! `docs/design.md` has the folders, what each may use, the states and the invariants.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod config;
-pub mod server;
-pub mod listener;
-pub mod limits;
-pub mod session;
-pub mod link;
-pub mod transport;
-pub mod buffers;
-pub mod handshake;
-pub mod tls;
-pub mod trust;
-pub mod verification;
-pub mod roots;
-pub mod certificate;
-pub mod authority;
-pub mod crypto;
-pub mod file_set;
-pub mod close;
-pub mod deadline;
-pub mod clock;
-pub mod duration;
-pub mod signals;
-pub mod systemd;
-pub mod logger;
-pub mod repeats;
-pub mod stats;
-pub mod files;
 pub mod exit;
-pub mod output;
+pub mod os;
+pub mod config;
+pub mod tls;
+pub mod wire;
+pub mod daemon;
+pub mod certs;
 pub mod client;

@@ -6,9 +6,7 @@
 
 mod util;
 
-use std::collections::BTreeMap;
-
-use echo_alex::buffers::{HELD_MAX, READ_SIZE};
+use echo_alex::wire::buffers::{HELD_MAX, READ_SIZE};
 use util::documents::{Words, between, first_column, path, read, section, sources, words};
 
 /// A text as one line, for sentences that go over several.
@@ -40,91 +38,6 @@ fn number(file: &str, name: &str) -> usize {
     constant(file, name).parse().unwrap_or_else(|_| panic!("{name} is no number"))
 }
 
-/// The module that a file in src belongs to: `server` for `src/server/control.rs`.
-fn module(file: &str) -> &str {
-    let name = file.strip_prefix("src/").unwrap();
-    name.split('/').next().unwrap().trim_end_matches(".rs")
-}
-
-/// The files of the library, but for those that hold tests alone.
-fn library() -> Vec<String> {
-    let all = sources("src").into_iter();
-    let all: Vec<String> = all
-        .filter(|file| !file.starts_with("src/bin/") && !file.ends_with("/tests.rs"))
-        .filter(|file| file != "src/lib.rs")
-        .collect();
-    assert!(all.len() > 20);
-    all
-}
-
-#[test]
-fn the_design_lists_the_modules_in_the_order_of_the_library() {
-    let lib = read("src/lib.rs");
-    let modules: Vec<&str> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let design = read("docs/design.md");
-    let mut listed: Vec<&str> = first_column(&design, "| file | what it is |")
-        .into_iter()
-        .flat_map(|cell| between(cell, '`'))
-        .map(|file| file.split('/').next().unwrap().trim_end_matches(".rs"))
-        .collect();
-    listed.dedup();
-    assert_eq!(listed, modules);
-}
-
-#[test]
-fn no_two_modules_need_each_other() {
-    let mut needs: BTreeMap<String, Words> = BTreeMap::new();
-    for file in library() {
-        let of = needs.entry(module(&file).to_owned()).or_default();
-        for (place, start) in code(&file).match_indices("crate::") {
-            let name: String = code(&file)[place + start.len()..]
-                .chars()
-                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
-                .collect();
-            of.insert(name);
-        }
-        of.remove(module(&file));
-    }
-    // What needs nothing that is left is taken away, until all are gone, or those in a circle are left.
-    while let Some(free) = needs
-        .iter()
-        .find(|(_, needed)| !needed.iter().any(|name| needs.contains_key(name)))
-        .map(|(name, _)| name.clone())
-    {
-        needs.remove(&free);
-    }
-    assert!(needs.is_empty(), "a circle: {needs:#?}");
-}
-
-#[test]
-fn only_the_modules_that_the_documents_name_use_rustls_and_mio() {
-    let users = |crate_name: &str| -> Words {
-        let uses = |text: &str| {
-            text.match_indices(crate_name).any(|(place, name)| {
-                let before = text[..place].chars().next_back();
-                let behind = &text[place + name.len()..];
-                !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
-                    && (behind.starts_with("::") || behind.starts_with('_'))
-            })
-        };
-        let files = library().into_iter().filter(|file| uses(&code(file)));
-        files.map(|file| module(&file).to_owned()).collect()
-    };
-    for (document, crate_name, start) in [
-        ("src/lib.rs", "rustls", "Only `"),
-        ("CONTRIBUTING.md", "rustls", "Only `"),
-        ("src/lib.rs", "mio", "; only `"),
-    ] {
-        let text = flat(&read(document).replace("//!", ""));
-        let end =
-            text.find(&format!("` name {crate_name}")).unwrap_or_else(|| panic!("{document}"));
-        let list = &text[text[..end].rfind(start).unwrap()..=end];
-        assert_eq!(words(between(list, '`')), users(crate_name), "{document}: {crate_name}");
-    }
-}
-
-/// The names in a table of Cargo.toml.
 fn dependencies(manifest: &str, table: &str) -> Words {
     let text = read(manifest);
     let lines = section(&text, table, "[").into_iter();
@@ -155,7 +68,7 @@ fn each_dependency_has_its_reason() {
 #[test]
 fn the_one_file_that_calls_rustls_pemfile_is_one() {
     let users: Vec<String> =
-        library().into_iter().filter(|file| code(file).contains("rustls_pemfile")).collect();
+        sources("src").into_iter().filter(|file| code(file).contains("rustls_pemfile")).collect();
     assert_eq!(users.len(), 1, "{users:?}: CONTRIBUTING.md and deny.toml speak of one");
 }
 
@@ -235,18 +148,19 @@ fn a_message_and_an_idle_session_cost_the_same_in_all_documents() {
 
 #[test]
 fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
-    let reads = number("src/session.rs", "STEPS_A_TURN") + 1;
+    let reads = number("src/daemon/session.rs", "STEPS_A_TURN") + 1;
     let kib = READ_SIZE / 1024;
     let held = HELD_MAX / 1024;
-    let accepts = number("src/server.rs", "ACCEPTS_A_TURN");
-    let lines = number("src/listener.rs", "ENDINGS_SAID");
-    let pause = constant("src/server.rs", "EXHAUSTED_PAUSE");
+    let accepts = number("src/daemon/event_loop.rs", "ACCEPTS_A_TURN");
+    let lines = number("src/daemon/listener.rs", "ENDINGS_SAID");
+    let pause = constant("src/daemon/event_loop.rs", "EXHAUSTED_PAUSE");
     let milliseconds = numbers(&pause)[0];
     assert!(pause.contains("from_millis"), "{pause}");
-    let interval = constant("src/repeats.rs", "INTERVAL");
+    let interval = constant("src/daemon/log_limit.rs", "INTERVAL");
     let seconds = numbers(&interval)[0];
     assert!(interval.contains("from_secs"), "{interval}");
-    let mebibytes = number("src/session.rs", "LAST_TURNS") * (reads - 1) * READ_SIZE / (1 << 20);
+    let mebibytes =
+        number("src/daemon/session.rs", "LAST_TURNS") * (reads - 1) * READ_SIZE / (1 << 20);
     for (document, sentence) in [
         (
             "docs/design.md",

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use echo_alex::client::arguments::{Options, Request};
-use echo_alex::close::CloseReason;
 use echo_alex::config::{Config, Limits, Source, Tls};
+use echo_alex::wire::close::CloseReason;
 use util::documents::{
     Words, between, documents, first_column, manual, read, section, sources, words,
 };
@@ -420,11 +420,14 @@ fn codes_of_sources(files: &[&str]) -> Words {
 fn each_manual_page_has_the_exit_codes_that_its_program_can_end_with() {
     let all = sources("src");
     // What programs share is made for files and addresses, which all of them name.
-    let shared = ["src/exit.rs", "src/files.rs", "src/output.rs"];
+    let shared = ["src/exit.rs", "src/os"];
     for (page, belongs) in [
-        ("echo-alex-client.1", &["src/client", "src/bin/echo-alex-client.rs", "src/trust.rs"][..]),
-        ("echo-alex-certs.1", &["src/bin/echo-alex-certs.rs", "src/authority.rs"]),
-        ("echo-alex.8", &["src/bin/echo-alex.rs", "src/config", "src/server", "src/listener.rs"]),
+        (
+            "echo-alex-client.1",
+            &["src/client", "src/bin/echo-alex-client.rs", "src/tls/client.rs"][..],
+        ),
+        ("echo-alex-certs.1", &["src/bin/echo-alex-certs.rs", "src/certs"]),
+        ("echo-alex.8", &["src/bin/echo-alex.rs", "src/config", "src/daemon"]),
     ] {
         let of_program = |file: &&str| belongs.iter().any(|start| file.starts_with(start));
         let files: Vec<&str> = all.iter().map(String::as_str).filter(of_program).collect();

@@ -5,9 +5,9 @@
 //! Three bytes an action: what, and how many bytes.
 #![no_main]
 
-use echo_alex::buffers::{HELD_MAX, READ_SIZE, Scratch};
-use echo_alex::close::Fault;
-use echo_alex::transport::Transport;
+use echo_alex::wire::buffers::{HELD_MAX, READ_SIZE, Scratch};
+use echo_alex::wire::close::Fault;
+use echo_alex::wire::transport::Transport;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/simulation/ends.rs"]

@@ -7,15 +7,16 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use echo_alex::authority::{
+use echo_alex::certs::authority::{
     Authority, CA_DAYS, DAYS, Key, KeyType, Subject, check_clock, check_common_name, host_name,
     own_names,
 };
-use echo_alex::certificate::{Certificate, check_host, describe, is_host};
 use echo_alex::exit::{Exit, Failure};
-use echo_alex::file_set::{FileSet, settle};
-use echo_alex::verification::{Purpose, verify, verify_key};
-use echo_alex::{output, tls};
+use echo_alex::os::file_set::{FileSet, settle};
+use echo_alex::os::output;
+use echo_alex::tls::certificate::{Certificate, check_host, describe, is_host};
+use echo_alex::tls::server;
+use echo_alex::tls::verification::{Purpose, verify, verify_key};
 
 const PROGRAM: &str = "echo-alex-certs";
 
@@ -224,7 +225,7 @@ fn show(options: &Options) -> Result<(), Failure> {
     }
     let mut shown = Vec::new();
     for path in options.arguments.iter().map(Path::new) {
-        for certificate in tls::load_certificates(path)? {
+        for certificate in server::load_certificates(path)? {
             shown.push(format!("{}\n{}", path.display(), describe(&certificate)));
         }
     }
@@ -253,8 +254,8 @@ fn verify_all(options: &Options) -> Result<Exit, Failure> {
 fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
     let refused = |why: String| Failure::new(Exit::Failure, format!("{}: {why}", path.display()));
     let ca = options.ca();
-    let chain = tls::load_certificates(path)?;
-    let roots = tls::load_certificates(&ca)?;
+    let chain = server::load_certificates(path)?;
+    let roots = server::load_certificates(&ca)?;
     let leaf = Certificate::parse(&chain[0]).map_err(|why| refused(format!("damaged: {why}")))?;
     let purpose = match options.names.last() {
         Some(name) => Purpose::Server(name),
@@ -277,7 +278,7 @@ fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
     if options.key.is_none() && !key_path.exists() {
         return Ok(good.join(", "));
     }
-    match tls::load_key(&key_path) {
+    match server::load_key(&key_path) {
         Ok(key) => {
             verify_key(&chain, key).map_err(|why| refused(format!("{shown}: {why}")))?;
             good.push(format!("with its key in {shown}"));
@@ -330,7 +331,7 @@ fn old_certificate(options: &Options, file: &str) -> Result<Option<Certificate>,
     if !options.renew || !path.exists() {
         return Ok(None);
     }
-    let chain = tls::load_certificates(&path)?;
+    let chain = server::load_certificates(&path)?;
     let old = Certificate::parse(&chain[0])
         .map_err(|why| Failure::config(format!("{}: damaged: {why}", path.display())))?;
     check_clock(&path.display().to_string(), &old)?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use echo_alex::client;
 use echo_alex::client::arguments::{HELP, Request};
 use echo_alex::exit::{Exit, Failure};
-use echo_alex::output;
+use echo_alex::os::output;
 
 fn main() -> ExitCode {
     output::end("echo-alex-client", run())

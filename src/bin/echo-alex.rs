@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use echo_alex::config::{self, Config};
+use echo_alex::daemon::event_loop::Server;
+use echo_alex::daemon::{admission, logger};
 use echo_alex::exit::{Exit, Failure};
-use echo_alex::server::Server;
-use echo_alex::{limits, logger, output, tls};
+use echo_alex::os::output;
+use echo_alex::tls::server;
 
 const HELP: &str = "\
 echo-alex: an echo server for plain TCP and TLS
@@ -56,11 +58,12 @@ fn run() -> Result<(), Failure> {
 /// What a start would find, without binding an address.
 fn check(config: &Config) -> Result<(), Failure> {
     logger::set(&config::Log::default())?;
-    limits::raise_descriptor_limit(config)?;
+    admission::raise_descriptor_limit(config)?;
     let mut with_tls = 0;
     for listener in &config.listeners {
         if let Some(settings) = &listener.tls {
-            tls::server_config(settings).map_err(|failure| failure.of_listener(&listener.name))?;
+            server::server_config(settings)
+                .map_err(|failure| failure.of_listener(&listener.name))?;
             with_tls += 1;
         }
     }

@@ -9,9 +9,9 @@ use lexopt::prelude::{Long, Short, Value};
 
 use super::target;
 use crate::config::Identity;
-use crate::duration;
 use crate::exit::Failure;
-use crate::trust::Trust;
+use crate::os::units;
+use crate::tls::client::Trust;
 
 /// What `-h` shows; it fits a screen.
 pub const HELP: &str = "\
@@ -327,15 +327,15 @@ fn number(parser: &mut lexopt::Parser, most: u32) -> Result<u32, lexopt::Error> 
 fn time(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
     parser.value()?.parse_with(|text| {
         let time = if text.contains(|c: char| c.is_ascii_alphabetic()) {
-            duration::parse(text)
+            units::duration(text)
         } else {
-            duration::parse(&format!("{text}s"))
+            units::duration(&format!("{text}s"))
         };
         time.filter(|time| !time.is_zero() && *time <= most::TIME).ok_or_else(|| {
             format!(
                 "it takes a time above 0 and up to {} days: seconds, such as 10 or 0.2, or {}",
                 most::TIME.as_secs() / (24 * 60 * 60),
-                duration::EXAMPLES
+                units::DURATION_EXAMPLES
             )
         })
     })

@@ -11,13 +11,13 @@ use super::arguments::{Options, Tls};
 use super::connect;
 use super::stop::{Failed, Stop};
 use super::wait::Waiter;
-use crate::buffers::Buffers;
-use crate::certificate::{self, Certificate};
-use crate::close::CloseReason;
 use crate::exit::{Exit, Failure, plain};
-use crate::link::{Link, Reading};
-use crate::transport::{Agreed, Transport};
-use crate::trust::{self, ClientConfig, Trust, Witness};
+use crate::tls::certificate::{self, Certificate};
+use crate::tls::client::{self, ClientConfig, Trust, Witness};
+use crate::wire::buffers::Buffers;
+use crate::wire::close::CloseReason;
+use crate::wire::link::{Link, Reading};
+use crate::wire::transport::{Agreed, Transport};
 
 /// How to reach the server: found out once, used for each connection.
 pub struct Dialler {
@@ -72,7 +72,7 @@ impl Dialler {
         let tls = match &options.tls {
             None => None,
             Some(tls) => {
-                trust::server_name(&tls.name)?;
+                client::server_name(&tls.name)?;
                 let (config, witness) = client_config(tls, true)?;
                 Some((tls.clone(), config, witness))
             }
@@ -151,7 +151,7 @@ impl Dialler {
     /// A new transport for a connection to this server.
     fn transport(&self) -> Result<Transport, Failure> {
         let Some((tls, config, _)) = &self.tls else { return Ok(Transport::Plain) };
-        Transport::tls_client(config.clone(), trust::server_name(&tls.name)?)
+        Transport::tls_client(config.clone(), client::server_name(&tls.name)?)
             .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
     }
 
@@ -244,7 +244,7 @@ impl Dialler {
 }
 
 fn client_config(tls: &Tls, resumes: bool) -> Result<(ClientConfig, Witness), Failure> {
-    trust::client_config(&trust::Settings {
+    client::client_config(&client::Settings {
         trust: tls.trust.clone(),
         identity: tls.identity.clone(),
         resumes,

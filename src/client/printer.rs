@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::stop::Stop;
 use super::wait::Waiter;
 use crate::exit::Failure;
-use crate::output::{self, Printed};
+use crate::os::output::{self, Printed};
 
 /// How many unwritten bytes make the printer full.
 const FULL: usize = 256 * 1024;

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::expect::Difference;
-use crate::close::CloseReason;
 use crate::exit::{Exit, Failure};
+use crate::wire::close::CloseReason;
 
 /// Why the client stops early.
 #[derive(Debug)]

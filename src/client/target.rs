@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::files;
+use crate::os::files;
 
 /// The file of port names (services(5)).
 const SERVICES: &str = "/etc/services";

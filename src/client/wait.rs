@@ -17,7 +17,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::stop::Stop;
 use crate::exit::{Failure, plain};
-use crate::output;
+use crate::os::output;
 
 const SIGNALS: Token = Token(usize::MAX);
 const THREADS: Token = Token(usize::MAX - 1);

@@ -12,10 +12,10 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::{
-    ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Problem, Source, Tls,
+    ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Problem, Source,
+    Timeouts, Tls,
 };
-use crate::duration;
-use crate::session::Timeouts;
+use crate::os::units;
 
 /// Limits on the daemon as a whole, where the file says nothing.
 const DEFAULT_LIMITS: Limits = Limits { sessions: Some(1024), sessions_per_address: Some(256) };
@@ -414,19 +414,19 @@ impl<'de> Deserialize<'de> for Timeout {
             type Value = Timeout;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a duration in quotes, such as {}", duration::EXAMPLES)
+                write!(f, "a duration in quotes, such as {}", units::DURATION_EXAMPLES)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Timeout, E> {
                 if text == "none" || text == "0" {
                     return Ok(Timeout(None));
                 }
-                match duration::parse(text) {
+                match units::duration(text) {
                     Some(duration) if duration.is_zero() => Ok(Timeout(None)),
                     Some(duration) => Ok(Timeout(Some(duration))),
                     None => Err(E::custom(format_args!(
                         "{text:?} is not a duration, such as {}, nor \"none\"",
-                        duration::EXAMPLES
+                        units::DURATION_EXAMPLES
                     ))),
                 }
             }

@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use echo_alex::handshake::ServerConfig;
-use echo_alex::transport::Transport;
-use echo_alex::{config, tls, trust};
+use echo_alex::config;
+use echo_alex::tls::handshake::ServerConfig;
+use echo_alex::tls::{client, server};
+use echo_alex::wire::transport::Transport;
 
 /// The byte at a place of what an end sends: no two places look alike, so that nothing can be swapped
 /// unnoticed.
@@ -21,21 +22,21 @@ pub(crate) fn bytes_from(place: usize, count: usize) -> Vec<u8> {
 /// A server's side and a client's, by two bits: plain, plain, TLS 1.3, TLS 1.2. No session builds on an
 /// earlier one, so that each is what it is without those before it.
 pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
-    static CLIENT: LazyLock<trust::ClientConfig> = LazyLock::new(|| {
-        let trust = trust::Trust::Anything;
-        let settings = trust::Settings { trust, identity: None, resumes: false };
-        trust::client_config(&settings).expect("no files are named").0
+    static CLIENT: LazyLock<client::ClientConfig> = LazyLock::new(|| {
+        let trust = client::Trust::Anything;
+        let settings = client::Settings { trust, identity: None, resumes: false };
+        client::client_config(&settings).expect("no files are named").0
     });
     static SERVER: LazyLock<ServerConfig> = LazyLock::new(|| {
         let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
-        tls::server_config(&settings).expect("a temporary identity")
+        server::server_config(&settings).expect("a temporary identity")
     });
     let server = match bits & 3 {
         1 => &SERVER,
         3 => &ONLY_TLS12,
         _ => return (Transport::Plain, Transport::Plain),
     };
-    let name = trust::server_name("localhost").expect("a name");
+    let name = client::server_name("localhost").expect("a name");
     (
         Transport::tls_server((*server).clone()).expect("a server"),
         Transport::tls_client(CLIENT.clone(), name).expect("a client"),

@@ -19,12 +19,13 @@ use std::mem::take;
 use std::rc::Rc;
 use std::time::Duration;
 
-use echo_alex::buffers::{Buffers, HELD_MAX, Scratch};
-use echo_alex::clock::Moment;
-use echo_alex::close::{CloseReason, Fault};
-use echo_alex::link::Wire;
-use echo_alex::session::{Session, Timeouts, Turn};
-use echo_alex::transport::Transport;
+use echo_alex::config::Timeouts;
+use echo_alex::daemon::session::{Session, Turn};
+use echo_alex::os::clock::Moment;
+use echo_alex::wire::buffers::{Buffers, HELD_MAX, Scratch};
+use echo_alex::wire::close::{CloseReason, Fault};
+use echo_alex::wire::link::Wire;
+use echo_alex::wire::transport::Transport;
 
 use crate::ends::{byte_at, bytes_from, ends};
 

@@ -1,0 +1,3 @@
+//! The certificate tool: a CA of your own, and what it signs.
+
+pub mod authority;

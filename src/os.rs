@@ -1,0 +1,8 @@
+//! What the operating system gives, made safe to use.
+
+pub mod clock;
+pub mod units;
+pub mod descriptors;
+pub mod files;
+pub mod file_set;
+pub mod output;

@@ -1,0 +1,58 @@
+//! The limit on this process's descriptors, raised to what it needs.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that are kept for other things than sessions and listeners: the log, the poll, the
+/// signals, the service manager, and the files of a reload.
+const DESCRIPTOR_MARGIN: usize = 32;
+
+/// Why a limit on descriptors was not raised.
+#[derive(Debug)]
+pub enum Shortage {
+    /// The hard limit is too low.
+    Hard {
+        /// Descriptors.
+        needed: u64,
+        /// Descriptors.
+        maximum: u64,
+    },
+    /// The system refused.
+    Refused(io::Error),
+}
+
+/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) so that it can have
+/// this many `sockets` beside its other descriptors.
+pub fn raise_soft_limit(sockets: usize) -> Result<(), Shortage> {
+    let Some(raised) = raised(sockets, getrlimit(Resource::Nofile))? else { return Ok(()) };
+    setrlimit(Resource::Nofile, raised).map_err(|error| Shortage::Refused(error.into()))
+}
+
+/// What so many `sockets` need instead of the `present` limit; nothing if that is enough.
+fn raised(sockets: usize, present: Rlimit) -> Result<Option<Rlimit>, Shortage> {
+    let needed = sockets.saturating_add(DESCRIPTOR_MARGIN) as u64;
+    let Rlimit { current, maximum } = present;
+    if let Some(maximum) = maximum.filter(|maximum| *maximum < needed) {
+        return Err(Shortage::Hard { needed, maximum });
+    }
+    let is_enough = current.is_none_or(|current| current >= needed);
+    Ok((!is_enough).then_some(Rlimit { current: Some(needed), maximum }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_is_asked_for_and_no_more() {
+        // The sockets, and the margin of 32.
+        let of = |current, maximum| raised(106, Rlimit { current, maximum });
+        assert_eq!(of(Some(138), Some(138)).unwrap(), None);
+        assert_eq!(of(None, None).unwrap(), None);
+        let limit = of(Some(137), Some(500)).unwrap();
+        assert_eq!(limit, Some(Rlimit { current: Some(138), maximum: Some(500) }));
+        let shortage = of(Some(137), Some(137)).unwrap_err();
+        assert!(matches!(shortage, Shortage::Hard { needed: 138, maximum: 137 }), "{shortage:?}");
+    }
+}

@@ -1,0 +1,301 @@
+//! The CAs that a chain of certificates may end at, each within its dates alone.
+//!
+//! rustls takes a CA's name and key from its certificate and leaves its dates, so a CA that expired
+//! would vouch for ever. Here a verifier is made of the CAs that are in date, and made anew by the
+//! first verification after that set has changed: the clock decides at each handshake, and that of
+//! a Raspberry Pi may be set while the daemon runs.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
+
+use crate::tls::certificate;
+use crate::tls::provider::{has_aes, provider};
+
+/// A CA that is trusted.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// Its certificate.
+    pub certificate: CertificateDer<'static>,
+    /// The file that it comes from, as messages name it.
+    pub file: Arc<str>,
+    anchor: TrustAnchor<'static>,
+    /// From when until when it is valid, in seconds since 1970, both included (RFC 5280 §4.1.2.5).
+    validity: RangeInclusive<u64>,
+}
+
+impl Root {
+    /// The CA with this certificate, which was read from `file`; fails if it cannot be parsed.
+    pub fn new(certificate: CertificateDer<'static>, file: Arc<str>) -> Result<Self, Error> {
+        let mut store = RootCertStore::empty();
+        store.add(certificate.clone())?;
+        let unreadable = || Error::InvalidCertificate(CertificateError::BadEncoding);
+        let anchor = store.roots.pop().ok_or_else(unreadable)?;
+        let validity = certificate::validity(&certificate).ok_or_else(unreadable)?;
+        Ok(Self { certificate, file, anchor, validity })
+    }
+
+    /// What is wrong with its dates at `now`, in seconds since 1970.
+    pub fn fault_at(&self, now: u64) -> Option<CertificateError> {
+        let time = since_1970(now);
+        let (not_before, not_after) = (*self.validity.start(), *self.validity.end());
+        if now < not_before {
+            let not_before = since_1970(not_before);
+            Some(CertificateError::NotValidYetContext { time, not_before })
+        } else if not_after < now {
+            let not_after = since_1970(not_after);
+            Some(CertificateError::ExpiredContext { time, not_after })
+        } else {
+            None
+        }
+    }
+
+    /// Its name, as it is sent to clients.
+    pub fn subject(&self) -> DistinguishedName {
+        DistinguishedName::in_sequence(&self.anchor.subject)
+    }
+
+    /// Whether this is its name, as DER.
+    pub fn has_name(&self, name: &[u8]) -> bool {
+        // The anchor has the name without the header round it.
+        self.subject().as_ref() == name
+    }
+
+    /// Whether it has the name and the key of `other`: what one has signed, both have.
+    pub fn is_same_signer(&self, other: &Self) -> bool {
+        self.anchor == other.anchor
+    }
+}
+
+fn since_1970(seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds))
+}
+
+/// Why a chain is refused.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// For this, which rustls has against it.
+    Chain(Error),
+    /// It is good, but this CA, at which it ends, is out of date.
+    OutOfDate(Box<Root>, CertificateError),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Chain(error) => error,
+            Refusal::OutOfDate(_, error) => error.into(),
+        }
+    }
+}
+
+/// The CAs that count, and the verifier `V` that is made of them.
+pub struct Roots<V: ?Sized> {
+    all: Arc<[Root]>,
+    make: Make<V>,
+    current: Mutex<Current<V>>,
+}
+
+type Make<V> = fn(Arc<RootCertStore>) -> Result<Arc<V>, VerifierBuilderError>;
+
+/// What holds for some time.
+struct Current<V: ?Sized> {
+    /// That time, in seconds since 1970.
+    during: RangeInclusive<u64>,
+    /// Made of the CAs that are in date then; none without any.
+    verifier: Option<Arc<V>>,
+}
+
+impl Roots<WebPkiServerVerifier> {
+    /// For what servers show.
+    pub fn for_servers(all: Vec<Root>) -> Self {
+        Self::new(all, |store| {
+            WebPkiServerVerifier::builder_with_provider(store, provider(has_aes())).build()
+        })
+    }
+}
+
+impl Roots<dyn ClientCertVerifier> {
+    /// For what clients show.
+    pub fn for_clients(all: Vec<Root>) -> Self {
+        Self::new(all, |store| {
+            WebPkiClientVerifier::builder_with_provider(store, provider(has_aes())).build()
+        })
+    }
+}
+
+impl<V: ?Sized> fmt::Debug for Roots<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Roots({})", self.all.len())
+    }
+}
+
+impl<V: ?Sized> Roots<V> {
+    /// `make` gives the verifier for a set of CAs.
+    fn new(all: Vec<Root>, make: Make<V>) -> Self {
+        // Empty: it is never now.
+        let never = RangeInclusive::new(1, 0);
+        let current = Mutex::new(Current { during: never, verifier: None });
+        Self { all: all.into(), make, current }
+    }
+
+    /// All of them, those that are out of date too.
+    pub fn all(&self) -> &Arc<[Root]> {
+        &self.all
+    }
+
+    /// Lets `check` verify a chain with the CAs that are in date at `now`; where it fails, finds out
+    /// whether one that is out of date is to blame.
+    pub fn verify<T>(
+        &self,
+        now: UnixTime,
+        check: impl Fn(&V) -> Result<T, Error>,
+    ) -> Result<T, Refusal> {
+        let now = now.as_secs();
+        let error = match self.in_date(now).map(|verifier| check(&verifier)) {
+            Some(Ok(verified)) => return Ok(verified),
+            Some(Err(error)) if is_about_the_name(&error) => return Err(Refusal::Chain(error)),
+            Some(Err(error)) => error,
+            // None is in date; what else is wrong with the chain is found with those that are not.
+            None => match self.verifier(&*self.all).map(|verifier| check(&verifier)) {
+                Some(Err(error)) => error,
+                Some(Ok(_)) | None => CertificateError::UnknownIssuer.into(),
+            },
+        };
+        // One by one: with several of one name, only the one whose key it is may be blamed.
+        let vouches = |root: &Root| match self.verifier([root]).map(|verifier| check(&verifier)) {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => is_about_the_name(&error),
+            None => false,
+        };
+        let to_blame = self
+            .all
+            .iter()
+            .filter_map(|root| Some((root, root.fault_at(now)?)))
+            .filter(|(root, _)| vouches(root))
+            .max_by_key(|(root, _)| *root.validity.end());
+        Err(match to_blame {
+            Some((root, fault)) => Refusal::OutOfDate(root.clone().into(), fault),
+            None => Refusal::Chain(error),
+        })
+    }
+
+    fn in_date(&self, now: u64) -> Option<Arc<V>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.during.contains(&now) {
+            let in_date = self.all.iter().filter(|root| root.validity.contains(&now));
+            *current = Current { during: self.unchanged(now), verifier: self.verifier(in_date) };
+        }
+        current.verifier.clone()
+    }
+
+    /// From when until when the same CAs are in date as at `now`.
+    fn unchanged(&self, now: u64) -> RangeInclusive<u64> {
+        let (mut from, mut until) = (u64::MIN, u64::MAX);
+        for root in &*self.all {
+            // The first moment of what begins with its validity, and with its end.
+            for change in [Some(*root.validity.start()), root.validity.end().checked_add(1)] {
+                match change {
+                    Some(change) if change <= now => from = from.max(change),
+                    Some(change) => until = until.min(change - 1),
+                    None => {}
+                }
+            }
+        }
+        from..=until
+    }
+
+    fn verifier<'a>(&self, roots: impl IntoIterator<Item = &'a Root>) -> Option<Arc<V>> {
+        let anchors = roots.into_iter().map(|root| root.anchor.clone());
+        (self.make)(Arc::new(anchors.collect())).ok()
+    }
+}
+
+/// A name is looked at only where the chain itself is good.
+fn is_about_the_name(error: &Error) -> bool {
+    use CertificateError::{NotValidForName, NotValidForNameContext};
+    matches!(error, Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    /// A verifier that knows how many CAs it is made of.
+    #[allow(clippy::needless_pass_by_value)] // It has the form of `Make`.
+    fn count(store: Arc<RootCertStore>) -> Result<Arc<usize>, VerifierBuilderError> {
+        if store.is_empty() {
+            Err(VerifierBuilderError::NoRootAnchors)
+        } else {
+            Ok(store.len().into())
+        }
+    }
+
+    fn root(from: u64, until: u64) -> Root {
+        let mut params = CertificateParams::default();
+        let day = |day: u64| {
+            std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(day * DAY)
+        };
+        (params.not_before, params.not_after) = (day(from).into(), day(until).into());
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Root::new(made.der().clone(), "file".into()).unwrap()
+    }
+
+    #[test]
+    fn the_clock_decides_at_each_verification_which_cas_count() {
+        let roots = Roots::new(vec![root(10, 20), root(15, 30)], count);
+        let counted = |seconds: u64| {
+            let seen = Cell::new(0);
+            let check = |verifier: &usize| {
+                seen.set(*verifier);
+                Err::<(), _>(Error::General("none".into()))
+            };
+            let in_date = roots.in_date(seconds).map_or(0, |verifier| *verifier);
+            assert!(roots.verify(since_1970(seconds), check).is_err());
+            in_date
+        };
+        // Forwards and back again, as a clock that is set; both ends belong to the validity.
+        let expected = [
+            (0, 0),
+            (10 * DAY - 1, 0),
+            (10 * DAY, 1),
+            (15 * DAY, 2),
+            (20 * DAY, 2),
+            (20 * DAY + 1, 1),
+            (30 * DAY, 1),
+            (30 * DAY + 1, 0),
+            (u64::MAX, 0),
+        ];
+        for (seconds, count) in expected.iter().chain(expected.iter().rev()) {
+            assert_eq!(counted(*seconds), *count, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn every_ca_of_this_system_that_rustls_takes_is_taken() {
+        let found = rustls_native_certs::load_native_certs().certs;
+        let (good, _) = RootCertStore::empty().add_parsable_certificates(found.clone());
+        let taken = found.into_iter().filter_map(|it| Root::new(it, "".into()).ok());
+        assert_eq!(taken.count(), good);
+    }
+
+    #[test]
+    fn the_verifier_is_made_once_as_long_as_the_same_cas_are_in_date() {
+        let roots = Roots::new(vec![root(10, 20), root(15, 30)], count);
+        let first = roots.in_date(15 * DAY).unwrap();
+        assert!(Arc::ptr_eq(&first, &roots.in_date(20 * DAY).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &roots.in_date(20 * DAY + 1).unwrap()));
+    }
+}

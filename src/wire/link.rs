@@ -1,0 +1,245 @@
+//! A socket, its transport and what it has not sent yet: what both sides of a session share. How
+//! the bytes are used, and when the session ends, is the business of those who hold a link.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use crate::wire::buffers::{Buffers, Outbox, READ_SIZE, Scratch, would_block};
+use crate::wire::close::CloseReason;
+use crate::wire::transport::Transport;
+
+/// A connected socket: non-blocking, and able to end its writing half.
+pub trait Wire: Read + Write {
+    /// Sends the FIN; reading goes on (shutdown(2), `SHUT_WR`).
+    fn end_writing(&self) -> io::Result<()>;
+}
+
+impl Wire for mio::net::TcpStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// A socket with its transport.
+pub struct Link<W> {
+    wire: W,
+    transport: Transport,
+    outbox: Outbox,
+}
+
+/// What one read came to.
+#[derive(Debug)]
+pub enum Reading {
+    /// Bytes, in the loop's buffer, to be opened.
+    Bytes(Bytes),
+    /// The peer's FIN.
+    Ended,
+    /// Nothing, for now.
+    Nothing,
+}
+
+/// What lies in the loop's buffer after a read: first what was held, then what came.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    held: usize,
+    count: usize,
+}
+
+impl Bytes {
+    /// The kernel gave less than it was asked for, so it has no more.
+    pub fn is_short(&self) -> bool {
+        self.count < READ_SIZE
+    }
+}
+
+impl<W: Wire> Link<W> {
+    /// A link over `wire`.
+    pub fn new(wire: W, transport: Transport) -> Self {
+        Self { wire, transport, outbox: Outbox::default() }
+    }
+
+    /// Reads once into the loop's buffer, behind what the transport holds.
+    #[inline(always)]
+    pub fn read(&mut self, buffers: &mut Buffers) -> io::Result<Reading> {
+        let held = self.transport.restore(&mut buffers.wire[..]);
+        match self.wire.read(&mut buffers.wire[held..held + READ_SIZE]) {
+            Ok(0) => Ok(Reading::Ended),
+            Ok(count) => Ok(Reading::Bytes(Bytes { held, count })),
+            Err(error) => would_block(error).map(|()| Reading::Nothing),
+        }
+    }
+
+    /// Opens what was read, and sends what `answer` makes of the plaintext behind what the
+    /// protocol itself has to say; where that fails, the alert that tells the peer is sent.
+    #[inline(always)]
+    pub fn receive<'a>(
+        &mut self,
+        bytes: Bytes,
+        buffers: &'a mut Buffers,
+        answer: impl Fn(&[u8]) -> &[u8],
+    ) -> Result<&'a [u8], CloseReason> {
+        let Buffers { wire, plain, sealed, .. } = buffers;
+        let came = &mut wire[..bytes.held + bytes.count];
+        match self.transport.open(came, plain, sealed) {
+            Ok(plaintext) => {
+                let bytes = self.transport.seal(answer(plaintext), sealed)?;
+                self.outbox.send(&mut self.wire, bytes)?;
+                Ok(plaintext)
+            }
+            Err(reason) => Err(self.alert(reason, sealed)),
+        }
+    }
+
+    /// Sends the alert for `reason`; what is reported is the reason, or that it could not be sent.
+    #[cold]
+    fn alert(&mut self, reason: CloseReason, sealed: &Scratch) -> CloseReason {
+        match self.outbox.send(&mut self.wire, sealed.filled()) {
+            Ok(()) => reason,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Seals and sends `plaintext`; what the kernel does not take waits in the outbox.
+    pub fn send(&mut self, plaintext: &[u8], buffers: &mut Buffers) -> Result<(), CloseReason> {
+        buffers.sealed.clear();
+        let bytes = self.transport.seal(plaintext, &mut buffers.sealed)?;
+        Ok(self.outbox.send(&mut self.wire, bytes)?)
+    }
+
+    /// Starts the handshake, on the side that speaks first; nothing for plain.
+    pub fn greet(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        self.receive(Bytes { held: 0, count: 0 }, buffers, |_| &[]).map(drop)
+    }
+
+    /// Says that no more will come from us (`close_notify`); nothing for plain, whose end is the
+    /// FIN.
+    pub fn finish(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        buffers.sealed.clear();
+        self.transport.finish(&mut buffers.sealed)?;
+        Ok(self.outbox.send(&mut self.wire, buffers.sealed.filled())?)
+    }
+
+    /// Says goodbye, as far as the kernel takes it: `close_notify`, FIN.
+    pub fn goodbye(&mut self, buffers: &mut Buffers) {
+        if self.finish(buffers).is_ok() {
+            let _ = self.end_writing();
+        }
+    }
+
+    /// Sends what waits; says whether the kernel took any of it.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        self.outbox.flush(&mut self.wire)
+    }
+
+    /// Sends the FIN.
+    pub fn end_writing(&self) -> io::Result<()> {
+        self.wire.end_writing()
+    }
+
+    /// Whether everything was sent.
+    pub fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// How many bytes of the wire wait in the outbox.
+    pub fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Its transport.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// The socket, to be registered.
+    pub fn wire(&mut self) -> &mut W {
+        &mut self.wire
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tls::client;
+
+    /// How long a packet may take on loopback, however busy the machine.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Takes all bytes, and has nothing to read.
+    #[derive(Default)]
+    struct FakeWire {
+        written: Vec<u8>,
+        ended: std::cell::Cell<bool>,
+    }
+
+    impl Read for FakeWire {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    impl Write for FakeWire {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert!(!self.ended.get(), "bytes behind the FIN");
+            self.written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Wire for FakeWire {
+        fn end_writing(&self) -> io::Result<()> {
+            self.ended.set(true);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_socket_that_ends_its_writing_sends_a_fin_and_goes_on_reading() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let mut reader = socket.try_clone().unwrap();
+        reader.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Which of the two blocks does not matter to a FIN.
+        let link = Link::new(mio::net::TcpStream::from_std(socket), Transport::Plain);
+        link.end_writing().unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        peer.write_all(b"x").unwrap();
+        assert_eq!(reader.read(&mut [0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_plain_link_sends_what_is_said_and_its_goodbye_is_the_fin() {
+        let mut buffers = Buffers::new();
+        let mut link = Link::new(FakeWire::default(), Transport::Plain);
+        link.greet(&mut buffers).unwrap();
+        assert_eq!(link.wire().written, b"");
+        link.send(b"hello", &mut buffers).unwrap();
+        assert_eq!(link.wire().written, b"hello");
+        assert!(!link.wire().ended.get());
+        link.goodbye(&mut buffers);
+        assert!(link.wire().ended.get());
+        assert_eq!(link.wire().written, b"hello");
+    }
+
+    #[test]
+    fn a_client_greets_with_its_first_message_of_tls() {
+        let trust = client::Trust::Anything;
+        let settings = client::Settings { trust, identity: None, resumes: false };
+        let config = client::client_config(&settings).unwrap().0;
+        let name = client::server_name("localhost").unwrap();
+        let mut link = Link::new(FakeWire::default(), Transport::tls_client(config, name).unwrap());
+        link.greet(&mut Buffers::new()).unwrap();
+        // A handshake record, and a ClientHello in it (RFC 8446 §4 and §5.1).
+        let written = &link.wire().written;
+        assert_eq!((written[0], written[5]), (22, 1));
+    }
+}
