@@ -1,0 +1,256 @@
+//! Tables to settings: the defaults, and the rules between values.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use log::LevelFilter;
+use toml::Spanned;
+
+use super::file::{
+    ClientAuth, File, Level, LimitsTable, ListenerTable, LogTable, TargetName, TlsTable,
+};
+use super::problem::Problem;
+use super::settings::{
+    ClientCa, Config, Identity, Limits, Listener, Log, LogTarget, Source, Timeouts, Tls,
+};
+use super::value::{Count, MinVersion, Timeout};
+
+/// The limits on the daemon as a whole, where the file has none.
+const DEFAULT_LIMITS: Limits = Limits { sessions: Some(1024), sessions_per_address: Some(256) };
+
+/// The timeouts, where the file has none.
+const DEFAULT_TIMEOUTS: Timeouts = Timeouts {
+    handshake: Some(Duration::from_secs(10)),
+    idle: Some(Duration::from_secs(60 * 60)),
+    write: Some(Duration::from_secs(30)),
+    linger: Some(Duration::from_secs(2)),
+};
+
+/// Less than systemd's `TimeoutStopSec`, which is 90 s.
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The settings that `file` stands for. Relative paths start at the folder of `source`.
+pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
+    let folder = match source {
+        Source::File(path) => path.parent().unwrap_or(Path::new("")),
+        Source::BuiltIn => Path::new(""),
+    };
+    let limits = limits(&file.limits, &DEFAULT_LIMITS)?;
+    let timeouts = timeouts(&file.limits, &DEFAULT_TIMEOUTS)?;
+    let drain_timeout = or(file.limits.drain_timeout.as_ref(), Some(DEFAULT_DRAIN_TIMEOUT));
+    let mut listeners = Vec::new();
+    for table in file.listener.0 {
+        listeners.push(listener(table, folder, &limits, &timeouts, &listeners)?);
+    }
+    if listeners.is_empty() {
+        return Err(Problem::new(0..0, "there is nothing to serve: add a [[listener]]"));
+    }
+    Ok(Config {
+        source: source.clone(),
+        log: log(file.log, folder),
+        limits,
+        drain_timeout,
+        listeners,
+    })
+}
+
+fn log(table: LogTable, folder: &Path) -> Log {
+    let target = match table.target {
+        TargetName::Stderr => LogTarget::Stderr,
+        TargetName::Syslog => {
+            LogTarget::Syslog(folder.join(table.socket.unwrap_or_else(|| "/dev/log".into())))
+        }
+    };
+    let level = match table.level.unwrap_or(Level::Info) {
+        Level::Error => LevelFilter::Error,
+        Level::Warn => LevelFilter::Warn,
+        Level::Info => LevelFilter::Info,
+        Level::Debug => LevelFilter::Debug,
+        Level::Trace => LevelFilter::Trace,
+    };
+    Log { target, level }
+}
+
+/// The limits of `table`, or those of `default` for keys that it leaves out.
+fn limits(table: &LimitsTable, default: &Limits) -> Result<Limits, Problem> {
+    Ok(Limits {
+        sessions: at_least_one(table.max_sessions.as_ref())?.or(default.sessions),
+        sessions_per_address: at_least_one(table.max_sessions_per_address.as_ref())?
+            .or(default.sessions_per_address),
+    })
+}
+
+fn at_least_one(limit: Option<&Spanned<Count>>) -> Result<Option<usize>, Problem> {
+    match limit {
+        Some(limit) if limit.get_ref().0 == 0 => Err(Problem::new(
+            limit.span(),
+            "a limit of 0 would refuse everybody; take a listener out instead",
+        )),
+        limit => Ok(limit.map(|limit| limit.get_ref().0)),
+    }
+}
+
+/// The timeouts of `table`, or those of `default` for keys that it leaves out.
+fn timeouts(table: &LimitsTable, default: &Timeouts) -> Result<Timeouts, Problem> {
+    Ok(Timeouts {
+        handshake: never_off(table.handshake_timeout.as_ref(), default.handshake)?,
+        idle: or(table.idle_timeout.as_ref(), default.idle),
+        write: or(table.write_timeout.as_ref(), default.write),
+        linger: never_off(table.linger_timeout.as_ref(), default.linger)?,
+    })
+}
+
+/// A timeout, which may be off, or `default` where the key is left out.
+fn or(timeout: Option<&Spanned<Timeout>>, default: Option<Duration>) -> Option<Duration> {
+    timeout.map_or(default, |timeout| timeout.get_ref().0)
+}
+
+/// A timeout that must not be off: without it, a peer could hold a session for ever without
+/// echoing a byte.
+fn never_off(
+    timeout: Option<&Spanned<Timeout>>,
+    default: Option<Duration>,
+) -> Result<Option<Duration>, Problem> {
+    match timeout {
+        Some(timeout) if timeout.get_ref().0.is_none() => Err(Problem::new(
+            timeout.span(),
+            "this timeout cannot be switched off: a peer could hold a session for ever",
+        )),
+        timeout => Ok(or(timeout, default)),
+    }
+}
+
+/// The settings of one listener, which must agree with the daemon's `limits` and with the `others`,
+/// the listeners before it. It inherits the daemon's `timeouts`.
+fn listener(
+    table: ListenerTable,
+    folder: &Path,
+    limits: &Limits,
+    timeouts: &Timeouts,
+    others: &[Listener],
+) -> Result<Listener, Problem> {
+    check_name(&table.name, others)?;
+    check_addresses(&table, others)?;
+    check_limits(&table.limits, limits)?;
+    Ok(Listener {
+        limits: self::limits(&table.limits, &Limits::default())?,
+        timeouts: self::timeouts(&table.limits, timeouts)?,
+        reuse_port: table.reuse_port.is_some_and(Spanned::into_inner),
+        tls: table.tls.map(|table| tls(table, folder)).transpose()?,
+        endpoints: table.listen.into_inner().0,
+        name: table.name.into_inner(),
+    })
+}
+
+fn check_name(name: &Spanned<String>, others: &[Listener]) -> Result<(), Problem> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let text = name.get_ref();
+    if text.is_empty() || text.len() > 64 || !text.chars().all(legal) {
+        let message = "a name is 1 to 64 letters, digits, '-', '_' and '.'";
+        return Err(Problem::new(name.span(), message));
+    }
+    if others.iter().any(|other| other.name == *text) {
+        return Err(Problem::new(name.span(), "another listener has this name"));
+    }
+    Ok(())
+}
+
+/// The addresses of a listener must differ from each other and from those of the `others`: a port of
+/// an address has one socket. The kernel would say no more than "address in use".
+fn check_addresses(table: &ListenerTable, others: &[Listener]) -> Result<(), Problem> {
+    let (name, listen) = (table.name.get_ref(), &table.listen);
+    let endpoints = &listen.get_ref().0;
+    if endpoints.is_empty() {
+        return Err(Problem::new(listen.span(), "this listener listens nowhere"));
+    }
+    let mut taken: Vec<(SocketAddr, &str)> = others
+        .iter()
+        .flat_map(|other| other.endpoints.iter().map(|e| (e, other.name.as_str())))
+        .flat_map(|(endpoint, name)| endpoint.addresses().into_iter().map(move |a| (a, name)))
+        .collect();
+    for address in endpoints.iter().flat_map(|endpoint| endpoint.addresses()) {
+        if let Some((other, owner)) = taken.iter().find(|(other, _)| clash(*other, address)) {
+            let message = if owner == name {
+                format!("{address} and {other} are the same port of the same address")
+            } else {
+                format!("{address} is taken by listener \"{owner}\" ({other})")
+            };
+            return Err(Problem::new(listen.span(), message));
+        }
+        taken.push((address, name));
+    }
+    match &table.reuse_port {
+        Some(reuse_port)
+            if *reuse_port.get_ref()
+                && taken.iter().any(|(address, owner)| owner == name && address.port() == 0) =>
+        {
+            Err(Problem::new(
+                reuse_port.span(),
+                "port 0 is another port for each process, so that there is none to share",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `0.0.0.0` and `[::]` contain every address of their family. Addresses with different scopes
+/// (interfaces) do not clash.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && a.is_ipv4() == b.is_ipv4()
+        && (a == b || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// Whether the limits of a listener agree with those of the daemon.
+fn check_limits(table: &LimitsTable, daemon: &Limits) -> Result<(), Problem> {
+    if let Some(timeout) = &table.drain_timeout {
+        return Err(Problem::new(
+            timeout.span(),
+            "drain-timeout belongs to [limits]: the daemon stops as a whole",
+        ));
+    }
+    match (&table.max_sessions, daemon.sessions) {
+        (Some(own), Some(most)) if own.get_ref().0 > most => Err(Problem::new(
+            own.span(),
+            format!("this can never be reached: max-sessions in [limits] is {most}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn tls(table: Spanned<TlsTable>, folder: &Path) -> Result<Tls, Problem> {
+    let span = table.span();
+    let table = table.into_inner();
+    let identity = match (table.certificate, table.key) {
+        (Some(certificate), Some(key)) => {
+            Some(Identity { certificate: folder.join(certificate), key: folder.join(key) })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(Problem::new(span, "a certificate needs its key: add key = \"….key\""));
+        }
+        (None, Some(_)) => {
+            return Err(Problem::new(
+                span,
+                "a key needs its certificate: add certificate = \"….crt\"",
+            ));
+        }
+    };
+    let client_ca = match (table.client_ca, table.client_auth) {
+        (Some(file), auth) => Some(ClientCa {
+            file: folder.join(file),
+            required: auth.is_none_or(|auth| matches!(auth.get_ref(), ClientAuth::Required)),
+        }),
+        (None, None) => None,
+        (None, Some(auth)) => {
+            return Err(Problem::new(
+                auth.span(),
+                "client-auth needs the CA that signs client certificates: add client-ca",
+            ));
+        }
+    };
+    let only_tls13 = table.min_version == Some(MinVersion::Tls13);
+    Ok(Tls { identity, client_ca, only_tls13 })
+}
