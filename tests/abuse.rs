@@ -11,8 +11,8 @@ use std::net::{Shutdown, TcpStream};
 use rustix::process::Signal;
 use socket2::SockRef;
 use util::{
-    Daemon, PLAIN, TLS, TlsClient, assert_echo, client, end_tls, established, field, flight,
-    folder_with_certificates, noise, plain_and_tls, reset, rest,
+    Daemon, PLAIN, TLS, TlsClient, assert_echo, end_tls, established, field, flight,
+    folder_with_certificates, new_connection, noise, plain_and_tls, reset, rest,
 };
 
 /// Lets `attack` come over the daemon in so many sessions, and looks whether it is as it was.
@@ -118,7 +118,7 @@ fn a_record_that_was_changed_on_its_way_ends_the_session_with_an_alert() {
 #[test]
 fn a_client_hello_on_the_plain_port_is_echoed_like_anything() {
     let daemon = plain_and_tls();
-    assert_echo(&mut daemon.connect("plain"), &flight(&mut client(&daemon)));
+    assert_echo(&mut daemon.connect("plain"), &flight(&mut new_connection(&daemon)));
 }
 
 /// A read stops short in front of an urgent byte, though there is more: what is behind it must not
@@ -178,13 +178,13 @@ const ENDINGS: [(&str, Ending); 3] = [
 #[test]
 fn a_peer_may_go_at_any_byte_of_the_handshake() {
     let daemon = plain_and_tls();
-    let hello = flight(&mut client(&daemon)).len();
+    let hello = flight(&mut new_connection(&daemon)).len();
     let cuts: Vec<usize> = (0..hello).step_by(16).collect();
     assert_unharmed_by(&daemon, ENDINGS.len() * cuts.len(), || {
         for (_, end) in ENDINGS {
             for cut in &cuts {
                 let mut stream = daemon.connect("tls");
-                stream.write_all(&flight(&mut client(&daemon))[..*cut]).unwrap();
+                stream.write_all(&flight(&mut new_connection(&daemon))[..*cut]).unwrap();
                 end(stream);
             }
         }
@@ -201,7 +201,7 @@ fn a_peer_may_go_in_each_state_of_a_session() {
             // The server's flight has come, and is not answered.
             |daemon| {
                 let mut stream = daemon.connect("tls");
-                stream.write_all(&flight(&mut client(daemon))).unwrap();
+                stream.write_all(&flight(&mut new_connection(daemon))).unwrap();
                 stream.read_exact(&mut [0; 100]).unwrap();
                 stream
             },

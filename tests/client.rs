@@ -613,9 +613,9 @@ fn netcat_can_be_the_server() {
     let mut talking = client();
     talking.args(["-q", "127.0.0.1", &port]);
     let mut talking = util::Running::start(talking);
-    talking.say(b"to nc\n");
+    talking.write(b"to nc\n");
     assert_eq!(server.read(6), b"to nc\n");
-    server.say(b"from nc\n");
+    server.write(b"from nc\n");
     assert_eq!(talking.read(8), b"from nc\n");
     assert!(talking.finish().success());
     assert!(util::wait(&mut server.child).success());

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use util::{
-    Daemon, PLAIN, TlsClient, assert_echo, field, leave, plain_and_tls, read_to_end, settle,
+    Daemon, PLAIN, TlsClient, assert_echo, field, limit_descriptors, plain_and_tls, read_to_end,
     wait_until,
 };
 
@@ -20,7 +20,7 @@ fn soft_limit(daemon: &Daemon) -> u64 {
 #[test]
 fn connections_wait_until_a_session_ends_and_none_is_lost() {
     let daemon = Daemon::start(PLAIN);
-    leave(&daemon, 3);
+    limit_descriptors(&daemon, 3);
     let mut sessions: Vec<TcpStream> = (0..3).map(|_| daemon.connect("plain")).collect();
     for session in &mut sessions {
         assert_echo(session, b"served");
@@ -55,12 +55,12 @@ fn connections_wait_until_a_session_ends_and_none_is_lost() {
 #[test]
 fn without_a_single_descriptor_left_it_comes_back_by_itself() {
     let daemon = Daemon::start(PLAIN);
-    leave(&daemon, 0);
+    limit_descriptors(&daemon, 0);
     let mut stream = daemon.connect("plain");
     stream.write_all(b"waits").unwrap();
     daemon.wait_for_line(|line| line.contains(" cannot accept connections for now: "));
     // No session ends and nobody new comes: descriptors are free again for another cause.
-    leave(&daemon, 10);
+    limit_descriptors(&daemon, 10);
     let mut echo = [0; 5];
     std::io::Read::read_exact(&mut stream, &mut echo).unwrap();
     assert_eq!(&echo, b"waits");
@@ -69,7 +69,7 @@ fn without_a_single_descriptor_left_it_comes_back_by_itself() {
 #[test]
 fn running_out_does_not_flood_the_log() {
     let daemon = Daemon::start(PLAIN);
-    leave(&daemon, 0);
+    limit_descriptors(&daemon, 0);
     let _waiting: Vec<TcpStream> = (0..20).map(|_| daemon.connect("plain")).collect();
     let is_it = |line: &str| line.contains(" cannot accept connections");
     // It is said once, and then as a sum.
@@ -81,7 +81,7 @@ fn running_out_does_not_flood_the_log() {
 #[test]
 fn it_stops_on_request_without_a_descriptor_left() {
     let mut daemon = Daemon::start(PLAIN);
-    leave(&daemon, 1);
+    limit_descriptors(&daemon, 1);
     let mut session = daemon.connect("plain");
     assert_echo(&mut session, b"served");
     let _waiting = daemon.connect("plain");
@@ -139,7 +139,7 @@ fn a_hard_limit_that_is_too_low_is_refused_in_words() {
 #[test]
 fn sessions_by_the_thousand_leave_no_descriptor_behind() {
     let daemon = plain_and_tls();
-    settle(&daemon);
+    daemon.wait_until_started();
     let before = daemon.descriptors();
     for _ in 0..2000 {
         assert_echo(&mut daemon.connect("plain"), b"x");
@@ -159,13 +159,13 @@ fn sessions_by_the_thousand_leave_no_descriptor_behind() {
 #[test]
 fn reloads_leave_no_descriptor_behind() {
     let daemon = plain_and_tls();
-    settle(&daemon);
+    daemon.wait_until_started();
     let before = daemon.descriptors();
     for config in ["broken", PLAIN, "", PLAIN].repeat(5) {
         daemon.rewrite_config(config);
         daemon.reload();
     }
     // The TLS listener has gone.
-    settle(&daemon);
+    daemon.wait_until_started();
     assert_eq!(daemon.descriptors(), before - 1);
 }

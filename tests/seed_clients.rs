@@ -37,7 +37,7 @@ fn three_clients_at_once_each_get_their_echo() {
     for round in 0..3 {
         for (number, client) in clients.iter_mut().enumerate().rev() {
             let line = format!("client {number}, round {round}\n");
-            client.say(line.as_bytes());
+            client.write(line.as_bytes());
             // The NUL that closes the string in C comes back as well.
             let expected = format!("Received {} bytes: {line}", line.len() + 1);
             assert_eq!(client.read_to("\n"), expected);
@@ -45,7 +45,7 @@ fn three_clients_at_once_each_get_their_echo() {
     }
     // All at the same time.
     for client in &mut clients {
-        client.say(b"together\n");
+        client.write(b"together\n");
     }
     for client in &mut clients {
         assert_eq!(client.read_to("\n"), "Received 10 bytes: together\n");

@@ -580,7 +580,7 @@ fn openssl_echoes_a_line_in_both_versions() {
         command.arg(daemon.address("tls").to_string());
         files(&mut command, &daemon, ["-CAfile", "-cert", "-key"]);
         let mut openssl = Running::start(command);
-        openssl.say(b"a line\n");
+        openssl.write(b"a line\n");
         assert_eq!(openssl.read_to("\n"), "a line\n");
         drop(openssl);
         daemon.wait_for_line(|line| {
@@ -605,7 +605,7 @@ fn gnutls_echoes_a_line_in_both_versions() {
         command.arg("--logfile").arg(daemon.path("gnutls.log"));
         command.arg(address.ip().to_string());
         let mut gnutls = Running::start(command);
-        gnutls.say(b"a line\n");
+        gnutls.write(b"a line\n");
         assert_eq!(gnutls.read_to("\n"), "a line\n");
         assert!(gnutls.finish().success());
         let line = daemon.wait_for_line(|line| {

@@ -15,9 +15,9 @@ use rustls::pki_types::CertificateDer;
 
 use crate::peers::{Dice, End, Load, Plan, Target, Totals, play};
 use crate::util::{
-    Authority, Daemon, PATIENCE, PLAIN, TLS, TlsClient, assert_echo, client, connect, connect_tls,
-    end_tls, field, flight, folder_with_certificates, outcome, plain_and_tls, rest, wait_until,
-    write_identity,
+    Authority, Daemon, PATIENCE, PLAIN, TLS, TlsClient, assert_echo, connect, connect_tls, end_tls,
+    field, flight, folder_with_certificates, new_connection, outcome, plain_and_tls, rest,
+    wait_until, write_identity,
 };
 use crate::{Row, Soak, Watch, memory, targets};
 
@@ -393,7 +393,7 @@ pub fn term(soak: &Soak) -> Result<Row, String> {
         }
         let mut daemon = Daemon::start_in(folder, &config, |_| {});
         let targets = targets(&daemon);
-        let hello = flight(&mut client(&daemon));
+        let hello = flight(&mut new_connection(&daemon));
         let moment = Duration::from_micros(dice.next() % 60_000);
         let seed = dice.next();
         let (took, status) = std::thread::scope(|scope| {

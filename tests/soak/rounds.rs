@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::peers::{Dice, End, Plan, Target, Totals, play};
 use crate::util::{
-    Daemon, PLAIN, TLS, TlsClient, assert_echo, client, established, field, flight,
-    folder_with_certificates, leave, noise, rest, wait_until,
+    Daemon, PLAIN, TLS, TlsClient, assert_echo, established, field, flight,
+    folder_with_certificates, limit_descriptors, new_connection, noise, rest, wait_until,
 };
 use crate::{Row, Soak, Watch, memory, targets};
 
@@ -132,7 +132,7 @@ pub fn connect_and_close(soak: &Soak) -> Result<Row, String> {
 pub fn slow_handshakes(soak: &Soak) -> Result<Row, String> {
     let daemon = daemon();
     let count = soak.count(1000);
-    let hello = flight(&mut client(&daemon));
+    let hello = flight(&mut new_connection(&daemon));
     let faults = format!("{count} at once, silent after 1 to {} bytes", hello.len() - 1);
     let row = rounds(soak, &daemon, &faults, |seed| {
         let mut dice = Dice::new(seed);
@@ -252,7 +252,7 @@ pub fn descriptors(soak: &Soak) -> Result<Row, String> {
     let (mut ticks, mut exhausted) = (0, Duration::ZERO);
     let mut row = rounds(soak, &daemon, "", |seed| {
         let before = daemon.descriptors();
-        leave(&daemon, ROOM);
+        limit_descriptors(&daemon, ROOM);
         let mut waiting: Vec<TcpStream> = (0..count).map(|_| daemon.connect("plain")).collect();
         wait_until("no descriptor left", || daemon.descriptors() == before + ROOM);
 
@@ -268,7 +268,7 @@ pub fn descriptors(soak: &Soak) -> Result<Row, String> {
             assert_echo(stream, b"served");
         }
 
-        leave(&daemon, 5000);
+        limit_descriptors(&daemon, 5000);
         for (number, stream) in waiting.iter_mut().enumerate() {
             assert_echo(stream, &noise(1000, seed.wrapping_add(number as u64)));
         }
