@@ -1,9 +1,16 @@
-//! What TLS needs on both sides: identities, trust, and words for what fails.
+//! TLS for both sides: identities, what is trusted, and messages that explain a failure.
 
 pub mod server;
 pub mod client;
 pub mod handshake;
-pub mod verification;
+pub mod verify;
 pub mod roots;
+pub mod pem;
 pub mod certificate;
-pub mod provider;
+pub mod host;
+pub(crate) mod explain;
+mod client_verifier;
+mod identity;
+pub(crate) mod provider;
+mod temporary;
+mod warnings;

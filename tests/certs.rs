@@ -415,7 +415,7 @@ fn what_a_ca_may_not_sign_is_not_written() {
         (SIGNS, permitted, &["server", "alex.local"], in_words),
         (SIGNS, permitted, &["server", "alex.home.arpa", "--ip", "192.168.1.1"], in_words),
         (SIGNS, permitted, &["server", "a.home.arpa", "b.pi.home.arpa"], in_words),
-        (SIGNS, excluded, &["server", "alex.local"], "excludes names below local; take a name"),
+        (SIGNS, excluded, &["server", "alex.local"], "excludes names below local; use a name"),
     ];
     for (usage, more, command, part) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -726,13 +726,16 @@ fn each_failure_of_a_certificate_is_a_sentence_with_a_cure() {
         (&["good.crt", "--name", "a b"], &["\"a b\" is neither a host name nor an address"]),
         (&["nameless.crt"], &["CN=alex has no names", ": make one that has the name"]),
         (&["foreign.crt"], &["signed by CN=another CA, which is not in signing.pem: use"]),
-        (&["impostor.crt"], &["CN=the CA as its signer", "in signing.pem has another key"]),
+        (&["impostor.crt"], &["CN=the CA as its issuer", "in signing.pem has another key"]),
         (&["self-signed.crt"], &["signed by itself", "not in signing.pem", "fingerprint "]),
         (&["signing.pem"], &["CN=the CA is a CA's certificate", "use one that it has signed"]),
         (&["client.crt", "--name", "alex.local"], &["is for clients, not servers"]),
         (&["other-use.crt"], &["is for neither servers nor clients"]),
-        (&["mixed.crt"], &["mixed.key: the key is another certificate's"]),
-        (&["good.crt", "--key", "client.key"], &["client.key: the key is another certificate's"]),
+        (&["mixed.crt"], &["mixed.key: the key belongs to another certificate"]),
+        (
+            &["good.crt", "--key", "client.key"],
+            &["client.key: the key belongs to another certificate"],
+        ),
         (
             &["orphan.crt", "--ca", "old.pem"],
             &["CA CN=the old CA in old.pem expired on ", &past, clock],
@@ -776,7 +779,7 @@ fn what_openssl_makes_without_extensions_or_with_sha1_is_explained() {
     fs::write(folder.path().join("names"), "subjectAltName=DNS:localhost").unwrap();
     openssl(&format!("{sign} -set_serial 8 -sha1 -extfile names -out certs/sha1.crt"));
     let (_, said) = refused(folder.path(), &["verify", "certs/sha1.crt"]);
-    assert!(said.contains("CN=localhost is signed in a way that is weak"), "{said}");
+    assert!(said.contains("the signature algorithm of CN=localhost is weak"), "{said}");
 }
 
 #[test]
@@ -908,7 +911,7 @@ fn mistakes_on_the_command_line_are_one_line_each() {
         (&["server", "x", "--key-type", "dsa"], 64, "take ecdsa or ed25519"),
         (&["server", "alex.local."], 64, "no dot at its end: write alex.local"),
         (&["init", "--name", "*.192.168.1.1"], 64, "192.168.1.1 is an address: give each"),
-        (&["server", "*.local"], 64, "fewer than two labels behind it: give each name by itself"),
+        (&["server", "*.local"], 64, "fewer than two labels after it: give each name separately"),
         (&["server", "--renew", "--key-type", "ecdsa"], 64, "--renew keeps the key"),
         (&["client", "laptop", "--renew", "--key-type=ed25519"], 64, "--renew keeps the key"),
         (&["server", "x", "--renew"], 66, "certs/x.key is not there to be kept"),

@@ -162,7 +162,7 @@ fn each_fault_of_a_certificate_is_a_sentence_and_exit_code_3() {
             "another fingerprint",
             &good,
             &["-q", "--fingerprint", &wrong_print, "localhost"],
-            &["shows another certificate", "ask whoever runs the server"],
+            &["shows another certificate", "ask the operator of the server"],
         ),
     ];
     for (case, daemon, arguments, words) in cases {
@@ -181,7 +181,7 @@ fn each_fault_of_a_certificate_is_a_sentence_and_exit_code_3() {
 }
 
 #[test]
-fn a_certificate_of_a_ca_that_is_out_of_date_is_refused_and_the_ca_is_named() {
+fn a_certificate_of_an_expired_or_early_ca_is_refused_and_the_ca_is_named() {
     let (past, future) = (day(SystemTime::now() - 2 * DAY), day(SystemTime::now() + 2 * DAY));
     let cases: [(Change, String); 2] = [
         (expired, format!("the CA CN=table CA in signing.pem expired on {past}T")),
@@ -205,7 +205,7 @@ fn a_certificate_of_a_ca_that_is_out_of_date_is_refused_and_the_ca_is_named() {
 }
 
 #[test]
-fn a_certificate_that_expired_is_named_before_its_ca_also_where_it_is_its_own() {
+fn an_expired_certificate_is_named_before_its_expired_ca() {
     let key = KeyPair::generate().unwrap();
     let mut params = server("leaf");
     expired(&mut params);
@@ -219,7 +219,7 @@ fn a_certificate_that_expired_is_named_before_its_ca_also_where_it_is_its_own() 
 }
 
 #[test]
-fn a_ca_of_the_system_that_is_out_of_date_is_not_trusted_either() {
+fn an_expired_ca_of_the_system_is_not_trusted() {
     let key = KeyPair::generate().unwrap();
     for (change, code) in [((|_| {}) as Change, 0), (expired, 3)] {
         let daemon = daemon(&ca_with(&key, change), &server("leaf"));
@@ -239,7 +239,7 @@ fn a_ca_of_the_system_that_is_out_of_date_is_not_trusted_either() {
 }
 
 #[test]
-fn a_ca_that_was_renewed_is_trusted_beside_its_predecessor_and_only_for_what_it_signed() {
+fn a_renewed_ca_is_trusted_beside_its_predecessor_for_what_each_signed() {
     let (key, other_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let old = ca_with(&key, expired);
     // A CA may be renewed with its key, or with a new one; either has the old name.
@@ -271,7 +271,7 @@ fn a_ca_that_was_renewed_is_trusted_beside_its_predecessor_and_only_for_what_it_
 }
 
 #[test]
-fn the_certificate_of_a_chain_that_expired_is_the_one_that_is_named() {
+fn the_expired_certificate_of_a_chain_is_named() {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "in between");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -313,44 +313,44 @@ fn assert_refused(daemon: &Daemon, arguments: &[&str], words: &[&str]) -> String
 }
 
 #[test]
-fn the_certificate_of_a_chain_whose_signature_fails_is_named_and_the_file_to_exchange() {
+fn the_certificate_of_a_chain_whose_signature_fails_is_named_with_the_file_to_replace() {
     let root = Authority::new("the root");
     let between = root.intermediate("in between");
     let (leaf, key) = between.sign("leaf", ExtendedKeyUsagePurpose::ServerAuth);
     let other_root = Authority::new("the root");
     let other_between = other_root.intermediate("in between");
 
-    // The root has another key than the one that signed.
+    // Another root of the same name.
     let chain = [leaf.as_str(), &between.pem()];
     let daemon = daemon_with_chain(&chain, &key, &other_root.pem());
     let words = [
-        "CN=in between names CN=the root as its signer",
-        "the CA of that name in signing.pem has another key: exchange signing.pem",
+        "CN=in between names CN=the root as its issuer",
+        "the CA of that name in signing.pem has another key: replace signing.pem",
     ];
     let both = ["--ca", "another.pem", "--ca", "signing.pem"];
     for arguments in [&both[2..], &both] {
         assert_refused(&daemon, arguments, &words);
     }
-    // The root is not there.
+    // No root of that name.
     let words = ["CN=in between is signed by CN=the root, which is not in another.pem"];
     assert_refused(&daemon, &["--ca", "another.pem"], &words);
 
     // The server sends its root as well.
     let chain = [leaf.as_str(), &between.pem(), &root.pem()];
     let daemon = daemon_with_chain(&chain, &key, &other_root.pem());
-    let words = ["CN=in between names CN=the root as its signer", "exchange signing.pem"];
+    let words = ["CN=in between names CN=the root as its issuer", "replace signing.pem"];
     assert_refused(&daemon, &both[2..], &words);
 
-    // The one in between has another key than the one that signed.
+    // Another intermediate CA of the same name.
     let chain = [leaf.as_str(), &other_between.pem()];
     let daemon = daemon_with_chain(&chain, &key, &other_root.pem());
     let words = [
-        "CN=leaf names CN=in between as its signer",
+        "CN=leaf names CN=in between as its issuer",
         "the certificate of that name in its chain has another key",
     ];
     assert_refused(&daemon, &both[2..], &words);
 
-    // The one in between is not sent.
+    // The server does not send the intermediate CA.
     let daemon = daemon_with_chain(&[leaf.as_str()], &key, &root.pem());
     let words = [
         "CN=leaf is signed by CN=in between, which is not in signing.pem",
@@ -360,7 +360,7 @@ fn the_certificate_of_a_chain_whose_signature_fails_is_named_and_the_file_to_exc
 }
 
 #[test]
-fn what_a_ca_may_not_sign_is_put_in_words() {
+fn constraints_of_a_ca_are_explained() {
     let trust = ["--ca", "signing.pem"];
     let unknown = |params: &mut CertificateParams| {
         let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
@@ -406,7 +406,7 @@ fn what_a_ca_may_not_sign_is_put_in_words() {
 }
 
 #[test]
-fn a_certificate_that_openssl_makes_by_default_is_trusted_by_its_fingerprint() {
+fn a_certificate_with_the_defaults_of_openssl_is_trusted_by_its_fingerprint() {
     let Some(mut openssl) = tool("openssl") else { return };
     let folder = tempfile::tempdir().unwrap();
     openssl.current_dir(folder.path()).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"]);
@@ -422,7 +422,7 @@ fn a_certificate_that_openssl_makes_by_default_is_trusted_by_its_fingerprint() {
     ] {
         let words = ["CN=alex is a CA's certificate", "echo-alex-certs"];
         let said = assert_refused(&daemon, arguments, &words);
-        // What it says is the way out is one.
+        // The cure that it names works.
         let print = said.split("--fingerprint ").nth(1).unwrap();
         let print = print.split(|c: char| c.is_whitespace() || c == ')').next().unwrap();
         let output = client(&daemon, &["-q", "--fingerprint", print, "localhost"]);
@@ -431,7 +431,7 @@ fn a_certificate_that_openssl_makes_by_default_is_trusted_by_its_fingerprint() {
 }
 
 #[test]
-fn a_good_certificate_is_told_with_its_signer_and_last_day() {
+fn a_valid_certificate_is_printed_with_its_issuer_and_last_day() {
     let ca = ca();
     let daemon = daemon(&ca, &server("good"));
     let output = client(&daemon, &["--ca", "another.pem", "--ca", "signing.pem", "localhost"]);
@@ -468,7 +468,7 @@ fn an_ipv6_address_is_matched_with_and_without_brackets() {
 }
 
 #[test]
-fn the_chain_is_shown_and_nothing_in_it_reaches_the_terminal_raw() {
+fn the_chain_is_shown_with_control_characters_escaped() {
     let ca = ca();
     let daemon = daemon(&ca, &server("red \u{1b}[31m\u{202e}alert\u{7}"));
     let output = client(&daemon, &["--ca", "signing.pem", "--show-certificate", "localhost"]);
@@ -530,7 +530,7 @@ fn a_fingerprint_from_the_daemons_log_is_enough() {
 }
 
 #[test]
-fn insecure_says_in_capitals_what_it_is_and_who_answered() {
+fn insecure_prints_in_capitals_that_the_server_is_not_verified() {
     let ca = ca();
     let daemon = daemon(&ca, &server("whoever"));
     let output = client(&daemon, &["--insecure", "localhost"]);
@@ -541,7 +541,7 @@ fn insecure_says_in_capitals_what_it_is_and_who_answered() {
 }
 
 #[test]
-fn a_measurement_says_too_who_answers_and_json_stays_json() {
+fn bench_and_ping_print_the_unverified_server_and_json_stays_json() {
     let ca = ca();
     let daemon = daemon(&ca, &server("measured"));
     for task in [
@@ -563,7 +563,7 @@ fn mutual(folder: tempfile::TempDir) -> Daemon {
 }
 
 #[test]
-fn a_server_that_asks_for_a_certificate_gets_it_or_says_so() {
+fn a_server_that_asks_for_a_certificate_gets_it_or_refuses() {
     let folder = folder_with_certificates();
     stranger(folder.path());
     let daemon = mutual(folder);
@@ -662,7 +662,7 @@ fn other_servers_that_ask_for_a_certificate_are_understood_too() {
 }
 
 #[test]
-fn a_server_with_nothing_in_common_gets_to_hear_what_is_offered() {
+fn without_anything_in_common_the_client_prints_its_offer() {
     let folder = folder_with_certificates();
     let versions = "TLS 1.2 and 1.3";
     let cases: [(&[&str], &[&str]); 2] = [
@@ -678,7 +678,7 @@ fn a_server_with_nothing_in_common_gets_to_hear_what_is_offered() {
         ),
         (
             &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
-            &["the server takes none of the versions that we offer", versions],
+            &["the server accepts none of the versions that we offer", versions],
         ),
     ];
     for (arguments, words) in cases {
@@ -709,7 +709,7 @@ fn stranger(folder: &Path) {
 }
 
 #[test]
-fn a_plain_echo_server_is_no_fault_of_a_certificate() {
+fn a_plain_echo_server_is_reported_as_not_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     std::thread::spawn(move || {

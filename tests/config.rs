@@ -334,7 +334,7 @@ fn a_certificate_that_cannot_be_used_is_named_with_the_reason_in_words() {
     let certificate = params.self_signed(&key).unwrap();
     let folder = folder_with_certificates();
     write_identity(folder.path(), "strange", &certificate.pem(), &key.serialize_pem());
-    let words = "not a certificate that can be used: it has a critical extension that is not known";
+    let words = "not a usable certificate: it has a critical extension that is not known";
     let line = both_fail(CONFIG, folder.path(), &TLS.replace("alex.", "strange."));
     contains_all(&line, &["strange.crt: ", words]);
     assert!(!line.contains("Unsupported"), "{line}");

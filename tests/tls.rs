@@ -123,7 +123,7 @@ fn the_echo_is_byte_exact_in_both_versions() {
 }
 
 #[test]
-fn data_right_behind_the_handshake_is_echoed() {
+fn data_right_after_the_handshake_is_echoed() {
     let daemon = plain_and_tls();
     let config = only(&TLS13).config(daemon.folder.path());
     let mut stream = handshake_with_data(&config, daemon.address("tls"), b"early bird");
@@ -143,7 +143,7 @@ fn data_right_behind_the_handshake_is_echoed() {
 }
 
 #[test]
-fn a_session_that_comes_one_byte_of_wire_at_a_time_is_echoed() {
+fn a_session_that_arrives_one_byte_at_a_time_is_echoed() {
     let daemon = plain_and_tls();
     for (version, _) in VERSIONS {
         let mut conn = new_connection(&only(version).config(daemon.folder.path()));
@@ -189,7 +189,7 @@ fn a_minimum_of_1_3_refuses_1_2() {
     assert_eq!(alert, AlertDescription::ProtocolVersion);
     assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
     assert!(
-        line.contains("the peer offers none of the versions that we take: TLS 1.3\""),
+        line.contains("the peer offers none of the versions that we accept: TLS 1.3\""),
         "{line}"
     );
     let line = one_session(&daemon, &TlsClient::default().config(daemon.folder.path()));
@@ -297,8 +297,14 @@ fn mutual_tls(auth: &str) -> String {
 fn assert_strangers_are_refused(daemon: &Daemon) {
     for (version, _) in VERSIONS {
         for (name, why) in [
-            ("stranger", "detail=\"the peer's certificate is not signed by a CA that we know\""),
-            ("impostor", "detail=\"a signature in the peer's certificates or handshake is false: "),
+            (
+                "stranger",
+                "detail=\"the peer's certificate is not signed by a CA that is trusted here\"",
+            ),
+            (
+                "impostor",
+                "detail=\"a signature in the peer's certificate chain or handshake is invalid: ",
+            ),
         ] {
             let client = TlsClient { identity: Some(name), ..only(version) };
             let (_, line) = refused(daemon, &client.config(daemon.folder.path()));
@@ -310,7 +316,7 @@ fn assert_strangers_are_refused(daemon: &Daemon) {
 }
 
 #[test]
-fn required_client_certificates_let_in_those_who_have_one() {
+fn required_client_certificates_admit_only_clients_with_one() {
     let daemon = Daemon::start_in(folder_with_strangers(), &mutual_tls("required"), |_| {});
     for (version, _) in VERSIONS {
         let client = TlsClient { identity: Some("laptop"), ..only(version) };
@@ -326,7 +332,7 @@ fn required_client_certificates_let_in_those_who_have_one() {
 }
 
 #[test]
-fn optional_client_certificates_let_in_those_who_show_none() {
+fn optional_client_certificates_admit_clients_without_one() {
     let daemon = Daemon::start_in(folder_with_strangers(), &mutual_tls("optional"), |_| {});
     for (version, _) in VERSIONS {
         one_session(&daemon, &only(version).config(daemon.folder.path()));
@@ -337,7 +343,7 @@ fn optional_client_certificates_let_in_those_who_show_none() {
 }
 
 #[test]
-fn what_is_wrong_with_a_clients_certificate_is_said_without_its_names() {
+fn the_fault_of_a_clients_certificate_is_logged_without_its_names() {
     let folder = tempfile::tempdir().unwrap();
     let ca = Authority::new("test CA");
     ca.write(folder.path(), "signing.pem");
@@ -375,7 +381,7 @@ fn what_is_wrong_with_a_clients_certificate_is_said_without_its_names() {
 }
 
 #[test]
-fn a_client_ca_that_expired_lets_nobody_in_and_that_is_an_error_of_ours() {
+fn an_expired_client_ca_refuses_all_clients_and_is_logged_as_an_error() {
     let folder = folder_with_certificates();
     let expired = Authority::dated("clients' CA", -30, -2);
     expired.write(folder.path(), "clients.pem");
@@ -394,7 +400,7 @@ fn a_client_ca_that_expired_lets_nobody_in_and_that_is_an_error_of_ours() {
         assert_eq!(field(&line, "in"), "0", "{line}");
     }
 
-    // A CA that was renewed with its key takes its place.
+    // A CA that was renewed with the same key replaces it.
     let renewed = expired.renewed("clients' CA", -1, 30).pem() + &expired.pem();
     std::fs::write(daemon.path("clients.pem"), renewed).unwrap();
     let line = daemon.reload();
@@ -406,7 +412,7 @@ fn a_client_ca_that_expired_lets_nobody_in_and_that_is_an_error_of_ours() {
 }
 
 #[test]
-fn a_fault_of_ours_is_not_lost_in_a_flood_and_makes_none() {
+fn an_error_of_the_daemon_is_logged_in_a_flood_and_causes_none() {
     const CLIENTS: usize = 14;
     let start = Instant::now();
     let folder = folder_with_certificates();
@@ -623,7 +629,7 @@ fn files(command: &mut Command, daemon: &Daemon, options: [&str; 3]) {
 }
 
 #[test]
-fn a_client_that_takes_none_of_our_signatures_is_at_fault_itself() {
+fn a_client_that_accepts_no_signature_scheme_of_our_key_is_the_fault_of_the_peer() {
     let daemon = plain_and_tls();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         // The key that is served is one for P-256.
@@ -634,13 +640,13 @@ fn a_client_that_takes_none_of_our_signatures_is_at_fault_itself() {
         let line = daemon.session_line(stream.sock.local_addr().unwrap());
         assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
         assert!(line.contains(" INFO "), "{line}");
-        let words = "it takes ECDSA_NISTP384_SHA384, and our key makes ECDSA_NISTP256_SHA256\"";
+        let words = "it accepts ECDSA_NISTP384_SHA384; our key has ECDSA_NISTP256_SHA256\"";
         assert!(line.contains(words), "{line}");
     }
 }
 
 #[test]
-fn what_both_sides_offer_is_in_the_log_where_they_have_no_cipher_suite_in_common() {
+fn without_a_cipher_suite_in_common_the_log_has_both_offers() {
     let daemon = plain_and_tls();
     // The key that is served is no RSA key.
     let suite = Some(rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
@@ -649,13 +655,13 @@ fn what_both_sides_offer_is_in_the_log_where_they_have_no_cipher_suite_in_common
     assert_eq!(alert, AlertDescription::HandshakeFailure);
     let words = "no cipher suite in common: the peer offers ECDHE_RSA_WITH_AES_128_GCM_SHA256";
     assert!(line.contains(words), "{line}");
-    let ours = line.split("; we take ").nth(1).unwrap();
+    let ours = line.split("; we accept ").nth(1).unwrap();
     assert!(ours.contains("ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"), "{line}");
     assert!(ours.contains("AES_128_GCM_SHA256") && !ours.contains("ECDHE_RSA"), "{line}");
 }
 
 #[test]
-fn what_both_sides_offer_is_in_the_log_where_they_have_no_group_in_common() {
+fn without_a_group_in_common_the_log_has_both_offers() {
     let daemon = plain_and_tls();
     for version in ["-tls1_2", "-tls1_3"] {
         let Some(mut command) = tool("openssl") else { return };
@@ -663,14 +669,15 @@ fn what_both_sides_offer_is_in_the_log_where_they_have_no_group_in_common() {
         command.arg(daemon.address("tls").to_string()).stdin(std::process::Stdio::null());
         assert!(!command.output().unwrap().status.success());
     }
-    let words = "no key exchange group in common: the peer offers secp521r1; we take ";
+    let words = "no key exchange group in common: the peer offers secp521r1; we accept ";
     for before in 0..2 {
         let line = daemon.wait_for_nth_line(before, |line| line.contains(" reason=tls-peer "));
         assert!(line.contains(words) && line.contains("X25519"), "{line}");
     }
     // A peer without such a key exchange names no groups: only its cipher suites show that.
     let line = line_for(&daemon, &hello(0x0303, &[0x002f], &EXTENSIONS[..8]));
-    let words = "no key exchange group, only the cipher suites RSA_WITH_AES_128_CBC_SHA; we take ";
+    let words =
+        "no key exchange group, only the cipher suites RSA_WITH_AES_128_CBC_SHA; we accept ";
     assert!(line.contains(words) && line.contains("ECDHE_ECDSA_WITH_"), "{line}");
     assert!(line.len() < 1000, "{} bytes: {line}", line.len());
 }
@@ -705,21 +712,21 @@ fn line_for(daemon: &Daemon, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn an_offer_of_things_unknown_is_logged_as_a_few_numbers() {
+fn an_offer_of_unknown_code_points_is_logged_as_a_few_numbers() {
     let daemon = plain_and_tls();
     let unknown: Vec<u16> = (0x8a00..0x8a00 + 5000).collect();
     let line = line_for(&daemon, &hello(0x0303, &unknown, &EXTENSIONS));
     assert!(line.contains("the peer offers 0x8A00, 0x8A01, "), "{line}");
-    assert!(line.contains(", 0x8A07 and 4992 more; we take "), "{line}");
+    assert!(line.contains(", 0x8A07 and 4992 more; we accept "), "{line}");
     assert!(!line.contains("0x8A08"), "{line}");
     // The log daemon takes 1024 bytes (RFC 3164 §4.1).
     assert!(line.len() < 1000, "{} bytes: {line}", line.len());
 }
 
 #[test]
-fn a_client_of_an_old_version_is_told_from_one_of_other_faults() {
+fn a_client_with_an_old_version_is_logged_as_such() {
     let daemon = plain_and_tls();
-    let old = "the peer offers TLS 1.1 at most, and we take TLS 1.2 and 1.3\"";
+    let old = "the peer offers TLS 1.1 at most, and we accept TLS 1.2 and 1.3\"";
     let line = line_for(&daemon, &hello(0x0302, &[0x002f, 0xc009], &EXTENSIONS));
     assert!(line.contains(old), "{line}");
     let line = line_for(&daemon, &hello(0x0302, &[0x002f, 0xc009], &[]));
@@ -727,11 +734,11 @@ fn a_client_of_an_old_version_is_told_from_one_of_other_faults() {
 
     let daemon = tls_with("min-version = \"1.3\"");
     let line = line_for(&daemon, &hello(0x0303, &[0xc02b], &EXTENSIONS));
-    assert!(line.contains("the peer offers TLS 1.2 at most, and we take TLS 1.3\""), "{line}");
+    assert!(line.contains("the peer offers TLS 1.2 at most, and we accept TLS 1.3\""), "{line}");
 }
 
 #[test]
-fn what_a_peer_does_against_tls_is_put_in_words() {
+fn violations_of_the_protocol_are_logged_in_words() {
     let daemon = plain_and_tls();
     let mut stream = daemon.connect("tls");
     // A fatal alert, illegal_parameter (RFC 8446 §6).
@@ -742,7 +749,7 @@ fn what_a_peer_does_against_tls_is_put_in_words() {
 
     // A ServerHello where a ClientHello is due, and a hello that ends too early.
     for (sent, words) in [
-        ([22, 3, 1, 0, 4, 14, 0, 0, 0], "ServerHelloDone where ClientHello was due"),
+        ([22, 3, 1, 0, 4, 14, 0, 0, 0], "ServerHelloDone instead of ClientHello"),
         ([22, 3, 1, 0, 4, 1, 0, 0, 0], "a malformed message: "),
     ] {
         let line = line_for(&daemon, &sent);

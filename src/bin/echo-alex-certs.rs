@@ -14,9 +14,10 @@ use echo_alex::certs::authority::{
 use echo_alex::exit::{Exit, Failure};
 use echo_alex::os::file_set::{FileSet, settle};
 use echo_alex::os::output;
-use echo_alex::tls::certificate::{Certificate, check_host, describe, is_host};
-use echo_alex::tls::server;
-use echo_alex::tls::verification::{Purpose, verify, verify_key};
+use echo_alex::tls::certificate::{Certificate, describe};
+use echo_alex::tls::host::{check_host, is_host};
+use echo_alex::tls::pem::{load_certificates, load_key};
+use echo_alex::tls::verify::{NotAccepted, Purpose, verify, verify_key};
 
 const PROGRAM: &str = "echo-alex-certs";
 
@@ -225,7 +226,7 @@ fn show(options: &Options) -> Result<(), Failure> {
     }
     let mut shown = Vec::new();
     for path in options.arguments.iter().map(Path::new) {
-        for certificate in server::load_certificates(path)? {
+        for certificate in load_certificates(path)? {
             shown.push(format!("{}\n{}", path.display(), describe(&certificate)));
         }
     }
@@ -253,9 +254,10 @@ fn verify_all(options: &Options) -> Result<Exit, Failure> {
 /// What is good about a certificate.
 fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
     let refused = |why: String| Failure::new(Exit::Failure, format!("{}: {why}", path.display()));
+    let not_accepted = |why: NotAccepted| refused(why.to_string());
     let ca = options.ca();
-    let chain = server::load_certificates(path)?;
-    let roots = server::load_certificates(&ca)?;
+    let chain = load_certificates(path)?;
+    let roots = load_certificates(&ca)?;
     let leaf = Certificate::parse(&chain[0]).map_err(|why| refused(format!("damaged: {why}")))?;
     let purpose = match options.names.last() {
         Some(name) => Purpose::Server(name),
@@ -265,7 +267,7 @@ fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
             Purpose::Server(own.map_or("localhost", String::as_str))
         }
     };
-    verify(&chain, &roots, &ca.display().to_string(), purpose).map_err(refused)?;
+    verify(&chain, &roots, &ca.display().to_string(), purpose).map_err(not_accepted)?;
     let mut good = vec![leaf.summary()];
     good.push(match purpose {
         Purpose::Client => "for a client".into(),
@@ -278,7 +280,7 @@ fn verify_one(options: &Options, path: &Path) -> Result<String, Failure> {
     if options.key.is_none() && !key_path.exists() {
         return Ok(good.join(", "));
     }
-    match server::load_key(&key_path) {
+    match load_key(&key_path) {
         Ok(key) => {
             verify_key(&chain, key).map_err(|why| refused(format!("{shown}: {why}")))?;
             good.push(format!("with its key in {shown}"));
@@ -331,7 +333,7 @@ fn old_certificate(options: &Options, file: &str) -> Result<Option<Certificate>,
     if !options.renew || !path.exists() {
         return Ok(None);
     }
-    let chain = server::load_certificates(&path)?;
+    let chain = load_certificates(&path)?;
     let old = Certificate::parse(&chain[0])
         .map_err(|why| Failure::config(format!("{}: damaged: {why}", path.display())))?;
     check_clock(&path.display().to_string(), &old)?;

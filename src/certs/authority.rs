@@ -19,9 +19,11 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::parse_x509_certificate;
 
 use crate::exit::{Exit, Failure};
-use crate::tls::certificate::{Certificate, Chain, is_host, moment, printable};
-use crate::tls::server;
-use crate::tls::verification::{Purpose, verify};
+use crate::tls::certificate::escape::printable;
+use crate::tls::certificate::{Certificate, Chain, moment};
+use crate::tls::host::is_host;
+use crate::tls::pem::{load_certificates, load_key};
+use crate::tls::verify::{Purpose, verify};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -88,7 +90,7 @@ impl Key {
 
     /// Reads one from a PEM file.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let key = server::load_key(path).map_err(|failure| match failure.exit {
+        let key = load_key(path).map_err(|failure| match failure.exit {
             // The daemon's advice, to let its group read the key, does not fit a CA's.
             Exit::NoPermission => Failure::new(
                 failure.exit,
@@ -165,7 +167,7 @@ impl Authority {
 
     /// Reads one from its two files.
     pub fn load(path: &Path, key_path: &Path) -> Result<Self, Failure> {
-        let chain = server::load_certificates(path)?;
+        let chain = load_certificates(path)?;
         let key = Key::load(key_path)?;
         let authority = Self::new(&chain, key, path.display().to_string())?;
         if !authority.certificate.is_key(&authority.issuer.key().subject_public_key_info()) {

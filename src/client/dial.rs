@@ -13,7 +13,7 @@ use super::stop::{Failed, Stop};
 use super::wait::Waiter;
 use crate::exit::{Exit, Failure, plain};
 use crate::tls::certificate::{self, Certificate};
-use crate::tls::client::{self, ClientConfig, Trust, Witness};
+use crate::tls::client::{self, ClientConfig, Trust, VerificationRecord};
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::link::{Link, Reading};
@@ -26,7 +26,7 @@ pub struct Dialler {
     /// Where it is, in the order to be tried.
     addresses: Vec<SocketAddr>,
     timeout: Duration,
-    tls: Option<(Tls, ClientConfig, Witness)>,
+    tls: Option<(Tls, ClientConfig, VerificationRecord)>,
 }
 
 /// A connection that is ready for bytes.
@@ -73,8 +73,8 @@ impl Dialler {
             None => None,
             Some(tls) => {
                 client::server_name(&tls.name)?;
-                let (config, witness) = client_config(tls, true)?;
-                Some((tls.clone(), config, witness))
+                let (config, record) = client_config(tls, true)?;
+                Some((tls.clone(), config, record))
             }
         };
         let Options { host, timeout, .. } = options;
@@ -102,8 +102,8 @@ impl Dialler {
 
     /// Forgets all TLS sessions. New connections resume later sessions only if `resumes`.
     pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
-        if let Some((tls, config, witness)) = &mut self.tls {
-            (*config, *witness) = client_config(tls, resumes)?;
+        if let Some((tls, config, record)) = &mut self.tls {
+            (*config, *record) = client_config(tls, resumes)?;
         }
         Ok(())
     }
@@ -135,7 +135,8 @@ impl Dialler {
 
     /// Replaces the error of a handshake by its cause, where that is known and the error does not say.
     fn clarify(&self, stop: Stop) -> Stop {
-        let asked = self.tls.as_ref().is_some_and(|(_, _, witness)| witness.seen().asked_in_vain);
+        let asked =
+            self.tls.as_ref().is_some_and(|(_, _, record)| record.seen().asked_for_certificate);
         match stop {
             // TLS 1.2 has no alert that says so.
             Stop::Failed(Failed::Lost(CloseReason::TlsPeer(_))) if asked => {
@@ -181,8 +182,8 @@ impl Dialler {
             }
             Failed::Lost(reason) => reason,
         };
-        if let Some((tls, _, witness)) = &self.tls
-            && let Some(refusal) = witness.seen().refusal(&tls.trust, &tls.name)
+        if let Some((tls, _, record)) = &self.tls
+            && let Some(refusal) = record.seen().refusal(&tls.trust, &tls.name)
         {
             return Failure::new(Exit::Certificate, refusal);
         }
@@ -213,8 +214,8 @@ impl Dialler {
 
     /// What is to be said of the server once its certificate has been seen.
     pub fn introduction(&self) -> Vec<String> {
-        let Some((tls, _, witness)) = &self.tls else { return Vec::new() };
-        let chain = witness.seen().chain;
+        let Some((tls, _, record)) = &self.tls else { return Vec::new() };
+        let chain = record.seen().chain;
         let Some(first) = chain.first() else { return Vec::new() };
         let mut lines = Vec::new();
         let who = match Certificate::parse(first) {
@@ -235,15 +236,15 @@ impl Dialler {
     /// What the server sent of certificates, also those that were refused, if that was asked for.
     pub fn shown_certificates(&self) -> Vec<String> {
         match &self.tls {
-            Some((tls, _, witness)) if tls.show => {
-                witness.seen().chain.iter().map(|der| certificate::describe(der)).collect()
+            Some((tls, _, record)) if tls.show => {
+                record.seen().chain.iter().map(|der| certificate::describe(der)).collect()
             }
             _ => Vec::new(),
         }
     }
 }
 
-fn client_config(tls: &Tls, resumes: bool) -> Result<(ClientConfig, Witness), Failure> {
+fn client_config(tls: &Tls, resumes: bool) -> Result<(ClientConfig, VerificationRecord), Failure> {
     client::client_config(&client::Settings {
         trust: tls.trust.clone(),
         identity: tls.identity.clone(),

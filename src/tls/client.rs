@@ -1,5 +1,5 @@
-//! What a client trusts: the server's certificate is verified here, and remembered, so that the
-//! person who asked can be told what was wrong with it.
+//! The TLS configuration of a client: verifies the server's certificate, and records what was wrong
+//! with it for the user.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,16 +17,15 @@ use crate::exit::{Exit, Failure};
 use crate::tls::certificate;
 use crate::tls::provider::{has_aes, provider};
 use crate::tls::roots::{Refusal, Root, Roots};
-use crate::tls::server;
-use crate::tls::verification;
+use crate::tls::{explain, identity, pem};
 
-/// Where the CAs of [`Trust::System`] come from, for messages.
+/// The source of the CAs of [`Trust::System`], for messages.
 const SYSTEM: &str = "the system's list of CAs (name another with --ca FILE)";
 
 /// What a TLS client needs for each of its sessions.
 pub type ClientConfig = Arc<rustls::ClientConfig>;
 
-/// How a client tells the right server from a wrong one.
+/// How a client verifies the server.
 #[derive(Clone, Debug)]
 pub enum Trust {
     /// By a chain to one of these CAs, and the name.
@@ -39,14 +38,14 @@ pub enum Trust {
     Anything,
 }
 
-/// What a client brings to a handshake.
+/// What a client needs for a handshake.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which server is right.
+    /// How to verify the server.
     pub trust: Trust,
-    /// What it shows if the server asks who it is.
+    /// What to show if the server asks for a certificate.
     pub identity: Option<Identity>,
-    /// Whether a session may build on an earlier one.
+    /// Whether a session may resume an earlier one.
     pub resumes: bool,
 }
 
@@ -55,28 +54,28 @@ pub struct Settings {
 pub struct Seen {
     /// The chain that it sent, its own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Why it is refused, if it is.
+    /// Why it was refused, if it was.
     pub refusal: Option<Refusal>,
     /// The CAs that it was verified with.
     pub roots: Arc<[Root]>,
-    /// The server asked who we are, and was told nothing.
-    pub asked_in_vain: bool,
+    /// The server asked for a certificate, and the client has none.
+    pub asked_for_certificate: bool,
 }
 
-/// Remembers the last certificate that was verified.
+/// What was seen of the last certificate that was verified.
 #[derive(Clone, Debug, Default)]
-pub struct Witness(Arc<Mutex<Seen>>);
+pub struct VerificationRecord(Arc<Mutex<Seen>>);
 
 impl Seen {
-    /// Why we refuse it, if we do: a sentence that says what to do. `name` is what the server
-    /// should be called.
+    /// Why the certificate was refused, if it was: a sentence that says what to do. `name` is the name
+    /// that the server should have.
     pub fn refusal(&self, trust: &Trust, name: &str) -> Option<String> {
         let refusal = self.refusal.as_ref()?;
         if let (Trust::Fingerprint(expected), Some(first)) = (trust, self.chain.first()) {
             let fingerprint = certificate::fingerprint(first);
             return Some(format!(
                 "the server shows another certificate than the one that was asked for: its \
-                 SHA-256 fingerprint is {fingerprint}, not {expected}; ask whoever runs the \
+                 SHA-256 fingerprint is {fingerprint}, not {expected}; ask the operator of the \
                  server which is right"
             ));
         }
@@ -87,11 +86,11 @@ impl Seen {
             }
             _ => SYSTEM.into(),
         };
-        Some(verification::explain(refusal, &self.chain, &self.roots, &authorities, name))
+        Some(explain::explain(refusal, &self.chain, &self.roots, &authorities, name))
     }
 }
 
-impl Witness {
+impl VerificationRecord {
     /// What was seen so far.
     pub fn seen(&self) -> Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -103,14 +102,14 @@ impl Witness {
 }
 
 /// Loads what `settings` name.
-pub fn client_config(settings: &Settings) -> Result<(ClientConfig, Witness), Failure> {
+pub fn client_config(settings: &Settings) -> Result<(ClientConfig, VerificationRecord), Failure> {
     let provider = provider(has_aes());
-    let witness = Witness::default();
+    let record = VerificationRecord::default();
     let rule = rule(&settings.trust)?;
     if let Rule::Chain(roots) = &rule {
-        witness.note(|seen| seen.roots = roots.all().clone());
+        record.note(|seen| seen.roots = roots.all().clone());
     }
-    let verifier = Verifier { rule, provider: provider.clone(), witness: witness.clone() };
+    let verifier = Verifier { rule, provider: provider.clone(), record: record.clone() };
     let failed = |error: Error| Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -118,25 +117,25 @@ pub fn client_config(settings: &Settings) -> Result<(ClientConfig, Witness), Fai
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match &settings.identity {
-        None => builder.with_client_cert_resolver(Arc::new(Anonymous(witness.clone()))),
+        None => builder.with_client_cert_resolver(Arc::new(Anonymous(record.clone()))),
         Some(identity) => {
-            let (chain, key) = server::load_identity(identity)?;
+            let (chain, key) = identity::load(identity)?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| server::identity_failure(Some(identity), &error))?
+                .map_err(|error| identity::failure(Some(identity), &error))?
         }
     };
     if !settings.resumes {
         config.resumption = Resumption::disabled();
     }
-    Ok((Arc::new(config), witness))
+    Ok((Arc::new(config), record))
 }
 
 /// The name that the server's certificate must have.
 pub fn server_name(name: &str) -> Result<ServerName<'static>, Failure> {
     ServerName::try_from(name.to_owned()).map_err(|_| {
         Failure::usage(format!(
-            "{name:?} cannot stand in a certificate; say with --name which name must"
+            "{name:?} cannot be a name in a certificate; give the certificate's name with --name"
         ))
     })
 }
@@ -148,7 +147,7 @@ fn rule(trust: &Trust) -> Result<Rule, Failure> {
         Trust::Fingerprint(expected) => return Ok(Rule::Fingerprint(expected.clone())),
         Trust::Authorities(files) => {
             for file in files {
-                roots.extend(server::load_roots(file)?);
+                roots.extend(pem::load_roots(file)?);
             }
         }
         Trust::System => {
@@ -166,14 +165,13 @@ fn rule(trust: &Trust) -> Result<Rule, Failure> {
     Ok(Rule::Chain(Roots::for_servers(roots)))
 }
 
-/// Shows no certificate, and remembers that the server asked for one: TLS 1.2 has no alert that
-/// says so.
+/// Shows no certificate, and records that the server asked for one: TLS 1.2 has no alert for that.
 #[derive(Debug)]
-struct Anonymous(Witness);
+struct Anonymous(VerificationRecord);
 
 impl ResolvesClientCert for Anonymous {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.note(|seen| seen.asked_in_vain = true);
+        self.0.note(|seen| seen.asked_for_certificate = true);
         None
     }
 
@@ -185,7 +183,7 @@ impl ResolvesClientCert for Anonymous {
 struct Verifier {
     rule: Rule,
     provider: Arc<CryptoProvider>,
-    witness: Witness,
+    record: VerificationRecord,
 }
 
 enum Rule {
@@ -228,7 +226,7 @@ impl ServerCertVerifier for Verifier {
             }),
         };
         let chain = std::iter::once(end_entity).chain(intermediates);
-        self.witness.note(|seen| {
+        self.record.note(|seen| {
             seen.chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
             seen.refusal = verdict.as_ref().err().cloned();
         });

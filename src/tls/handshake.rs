@@ -1,6 +1,5 @@
-//! What a listener gives to each TLS session, and what was seen of a handshake there, so that its
-//! failure can be explained: rustls tells that it failed, and not what each side had to offer, or whose
-//! certificate it was about.
+//! The TLS configuration of a listener, and a record of its last handshake, which explains a failure:
+//! rustls reports that a handshake failed, and neither what each side offered nor which CA is at fault.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,47 +12,47 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-/// How many of the things that a peer offers are named.
+/// The most of what a peer offers that is named.
 const NAMED_MAX: usize = 8;
 
 /// What a TLS listener gives to each of its sessions.
 ///
-/// Each has a session cache and ticket keys of its own. A cache shared between two of them would
-/// let a session that was made without a client certificate be resumed where one is required.
+/// Each listener has its own session cache and ticket keys. If two shared them, a session without a
+/// client certificate could be resumed at a listener that requires one.
 ///
-/// A session that builds on an earlier one shows no certificate again. What was shown once counts as
-/// long as each session follows on the last within the life of a ticket (12 h), also where a CA
-/// expires meanwhile; a reload ends that.
+/// A client that resumes a session does not show its certificate again. The first verification counts
+/// as long as the client resumes within the lifetime of each ticket (12 h), even if a CA expires in the
+/// meantime; a reload ends that.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// What rustls needs.
+    /// rustls's configuration.
     pub rustls: Arc<rustls::ServerConfig>,
-    /// What explains a handshake that failed.
-    pub witness: Arc<Witness>,
+    /// Explains a handshake that failed.
+    pub record: Arc<VerificationRecord>,
 }
 
-/// Of its handshakes, nothing is seen.
+/// Its handshakes are not recorded.
 impl From<rustls::ServerConfig> for ServerConfig {
     fn from(config: rustls::ServerConfig) -> Self {
         let ours = Offer::of_client(config.crypto_provider());
-        Self { rustls: config.into(), witness: Witness::new(ours).into() }
+        Self { rustls: config.into(), record: VerificationRecord::new(ours).into() }
     }
 }
 
-/// What one side offers, or takes. As text it is a list of names, such as those of RFC 8446.
+/// What one side offers or accepts. As text it is a list of names, such as those of RFC 8446.
 #[derive(Clone, Debug)]
 pub struct Offer {
     versions: Vec<ProtocolVersion>,
-    /// The cipher suites, in the order in which they are preferred.
+    /// The cipher suites in order of preference.
     pub suites: List,
-    /// The groups for the exchange of keys.
+    /// The key exchange groups.
     pub groups: List,
-    /// The kinds of signature.
+    /// The signature schemes.
     pub schemes: List,
 }
 
 impl Offer {
-    /// All that `provider` has: a client's offer.
+    /// A client's offer: all that `provider` has.
     pub fn of_client(provider: &CryptoProvider) -> Self {
         let of = |version| provider.cipher_suites.iter().any(|it| it.version().version == version);
         let mut versions = vec![ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3];
@@ -61,7 +60,7 @@ impl Offer {
         Self::new(provider, versions, |_| true)
     }
 
-    /// What a server takes that speaks these versions and has this key.
+    /// What a server with these versions and this key accepts.
     pub fn of_server(
         provider: &CryptoProvider,
         versions: &[&SupportedProtocolVersion],
@@ -81,7 +80,7 @@ impl Offer {
             versions.contains(&suite.version().version)
                 && match suite {
                     SupportedCipherSuite::Tls12(suite) => signs(suite.sign),
-                    // Here the suite does not say how to sign.
+                    // These suites do not depend on the key.
                     SupportedCipherSuite::Tls13(_) => true,
                 }
         };
@@ -108,8 +107,8 @@ impl Offer {
     }
 }
 
-/// Code points of the TLS registries, of which few may be named. They are numbers, so that nothing
-/// that a peer sends gets into the log as it is.
+/// Code points of a TLS registry, of which the first few are named. Only numbers are kept, so no text
+/// of a peer gets into the log.
 #[derive(Clone)]
 pub struct List {
     first: Vec<u16>,
@@ -123,18 +122,18 @@ impl List {
         Self { first: numbers.collect(), more: 0, name }
     }
 
-    /// None yet.
+    /// An empty list.
     fn empty(name: fn(u16) -> Option<&'static str>) -> Self {
         Self::new(std::iter::empty(), name)
     }
 
-    /// Whether there is nothing.
+    /// Whether it has no entry.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
     }
 
-    /// The first of `numbers`; the room for them is made once.
-    fn hear(&mut self, numbers: impl ExactSizeIterator<Item = u16>) {
+    /// Replaces its entries with the first of `numbers`, without a new allocation.
+    fn set(&mut self, numbers: impl ExactSizeIterator<Item = u16>) {
         self.more = numbers.len().saturating_sub(NAMED_MAX);
         self.first.clear();
         self.first.extend(numbers.take(NAMED_MAX));
@@ -178,28 +177,29 @@ fn scheme_name(number: u16) -> Option<&'static str> {
     SignatureScheme::from(number).as_str()
 }
 
-/// Shared by a listener's TLS configuration, which sees, and its sessions, which tell.
+/// What was seen of the last handshake of a listener. The listener's TLS configuration writes it, and
+/// the session whose handshake fails reads it.
 ///
-/// One thread serves all sessions, and a session explains a failure in the call that caused it, so the
-/// last observation belongs to the session that asks.
+/// One thread serves all sessions, and a session explains a failure in the call that caused it. So the
+/// record belongs to the session that reads it.
 #[derive(Debug)]
-pub struct Witness {
-    /// What the listener takes.
+pub struct VerificationRecord {
+    /// What the listener accepts.
     pub ours: Offer,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    /// What the last `ClientHello` had. It was of a version that we take, or it would not have come
-    /// this far.
+    /// What the last `ClientHello` offered. Its versions are not recorded: a `ClientHello` without a
+    /// version in common does not get this far.
     theirs: Offer,
-    /// A CA of ours that is out of date, in a sentence.
-    fault_of_ours: Option<String>,
+    /// What is wrong with the dates of the listener's CA, in a sentence.
+    ca_fault: Option<String>,
 }
 
-impl Witness {
-    /// For a listener that takes this.
+impl VerificationRecord {
+    /// For a listener that accepts `ours`.
     pub fn new(ours: Offer) -> Self {
         let theirs = Offer {
             versions: Vec::new(),
@@ -207,48 +207,49 @@ impl Witness {
             groups: List::empty(group_name),
             schemes: List::empty(scheme_name),
         };
-        Self { ours, seen: Mutex::new(Seen { theirs, fault_of_ours: None }) }
+        Self { ours, seen: Mutex::new(Seen { theirs, ca_fault: None }) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, hello: &ClientHello<'_>) {
+    fn set_offer(&self, hello: &ClientHello<'_>) {
         let theirs = &mut self.seen().theirs;
-        theirs.suites.hear(hello.cipher_suites().iter().map(|it| (*it).into()));
-        theirs.groups.hear(hello.named_groups().unwrap_or_default().iter().map(|it| (*it).into()));
-        theirs.schemes.hear(hello.signature_schemes().iter().map(|it| (*it).into()));
+        theirs.suites.set(hello.cipher_suites().iter().map(|it| (*it).into()));
+        theirs.groups.set(hello.named_groups().unwrap_or_default().iter().map(|it| (*it).into()));
+        theirs.schemes.set(hello.signature_schemes().iter().map(|it| (*it).into()));
     }
 
-    /// What the peer offers whose handshake has just failed.
+    /// What the peer offered whose handshake has just failed.
     pub fn theirs(&self) -> Offer {
         self.seen().theirs.clone()
     }
 
-    /// The peer's certificate is good, and the CA of ours that vouches for it is out of date.
-    pub fn our_ca_is_out_of_date(&self, sentence: String) {
-        self.seen().fault_of_ours = Some(sentence);
+    /// The peer's certificate is valid, but the listener's CA that signed it has expired or is not yet
+    /// valid.
+    pub fn set_ca_fault(&self, sentence: String) {
+        self.seen().ca_fault = Some(sentence);
     }
 
-    /// What is wrong with our CA, if the handshake has just failed for that.
-    pub fn take_fault_of_ours(&self) -> Option<String> {
-        self.seen().fault_of_ours.take()
+    /// What is wrong with the listener's CA, if the handshake has just failed for that.
+    pub fn take_ca_fault(&self) -> Option<String> {
+        self.seen().ca_fault.take()
     }
 }
 
-/// Gives the one certificate that a listener has, and hears what is asked for.
+/// Gives the one certificate that a listener has, and records what the client offers.
 #[derive(Debug)]
 pub struct Resolver {
     /// The certificate, with its key.
     pub key: Arc<CertifiedKey>,
-    /// Who hears.
-    pub witness: Arc<Witness>,
+    /// Where the offer is recorded.
+    pub record: Arc<VerificationRecord>,
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.witness.hear(&hello);
+        self.record.set_offer(&hello);
         Some(self.key.clone())
     }
 }

@@ -1,11 +1,11 @@
-//! The algorithms of TLS, in the order in which this machine prefers them.
+//! The cipher suites in the order that suits this machine.
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-/// The algorithms, ChaCha20-Poly1305 before AES where AES has no instructions: there it is several
-/// times slower, and hard to do in constant time.
+/// rustls's algorithms. Without processor instructions for AES, ChaCha20-Poly1305 comes first: AES is
+/// then several times slower, and hard to do in constant time.
 pub(crate) fn provider(has_aes: bool) -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     if !has_aes {
@@ -15,7 +15,7 @@ pub(crate) fn provider(has_aes: bool) -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// Whether this processor has instructions for AES. A Raspberry Pi has them from the 5 on.
+/// Whether this processor has instructions for AES. A Raspberry Pi has them since the Pi 5.
 pub(crate) fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     return std::arch::is_x86_feature_detected!("aes");
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chacha20_comes_first_where_aes_has_no_instructions() {
+    fn chacha20_comes_first_without_instructions_for_aes() {
         let first = |has_aes| provider(has_aes).cipher_suites[0].suite();
         assert_eq!(first(false), rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
         assert_eq!(first(true), rustls::CipherSuite::TLS13_AES_256_GCM_SHA384);
@@ -47,6 +47,6 @@ mod tests {
         let last_chacha =
             suites.cipher_suites.iter().rposition(|s| !format!("{s:?}").contains("AES"));
         let first_aes = suites.cipher_suites.iter().position(|s| format!("{s:?}").contains("AES"));
-        assert!(last_chacha < first_aes, "TLS 1.2's ChaCha20 also stands before AES");
+        assert!(last_chacha < first_aes, "also in TLS 1.2");
     }
 }

@@ -1,8 +1,8 @@
-//! The CAs that a chain of certificates may end at, each within its dates alone.
+//! The CAs that a certificate chain may end at, each only within its validity.
 //!
-//! rustls takes a CA's name and key from its certificate and leaves its dates, so a CA that expired
-//! would vouch for ever. Here a verifier is made of the CAs that are in date, and made anew by the
-//! first verification after that set has changed: the clock decides at each handshake, and that of
+//! rustls takes a CA's name and key from its certificate and ignores its dates, so an expired CA would
+//! be trusted for ever. Here a verifier is made of the CAs that are valid now. The first verification
+//! after that set has changed makes a new one. So the clock decides at each handshake, and the clock of
 //! a Raspberry Pi may be set while the daemon runs.
 
 use std::fmt;
@@ -23,10 +23,10 @@ use crate::tls::provider::{has_aes, provider};
 pub struct Root {
     /// Its certificate.
     pub certificate: CertificateDer<'static>,
-    /// The file that it comes from, as messages name it.
+    /// The file that it comes from, for messages.
     pub file: Arc<str>,
     anchor: TrustAnchor<'static>,
-    /// From when until when it is valid, in seconds since 1970, both included (RFC 5280 §4.1.2.5).
+    /// Its validity in seconds since 1970, both ends included (RFC 5280 §4.1.2.5).
     validity: RangeInclusive<u64>,
 }
 
@@ -41,7 +41,7 @@ impl Root {
         Ok(Self { certificate, file, anchor, validity })
     }
 
-    /// What is wrong with its dates at `now`, in seconds since 1970.
+    /// What is wrong with its dates at `now`, which is in seconds since 1970.
     pub fn fault_at(&self, now: u64) -> Option<CertificateError> {
         let time = since_1970(now);
         let (not_before, not_after) = (*self.validity.start(), *self.validity.end());
@@ -56,18 +56,18 @@ impl Root {
         }
     }
 
-    /// Its name, as it is sent to clients.
+    /// Its name as it is sent to clients.
     pub fn subject(&self) -> DistinguishedName {
         DistinguishedName::in_sequence(&self.anchor.subject)
     }
 
     /// Whether this is its name, as DER.
     pub fn has_name(&self, name: &[u8]) -> bool {
-        // The anchor has the name without the header round it.
+        // The anchor has the name without its DER header.
         self.subject().as_ref() == name
     }
 
-    /// Whether it has the name and the key of `other`: what one has signed, both have.
+    /// Whether it has the name and the key of `other`: both then verify the same certificates.
     pub fn is_same_signer(&self, other: &Self) -> bool {
         self.anchor == other.anchor
     }
@@ -80,22 +80,22 @@ fn since_1970(seconds: u64) -> UnixTime {
 /// Why a chain is refused.
 #[derive(Clone, Debug)]
 pub enum Refusal {
-    /// For this, which rustls has against it.
+    /// rustls refuses it for this.
     Chain(Error),
-    /// It is good, but this CA, at which it ends, is out of date.
-    OutOfDate(Box<Root>, CertificateError),
+    /// It is valid, but the CA that it ends at has expired or is not yet valid.
+    RootDates(Box<Root>, CertificateError),
 }
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Chain(error) => error,
-            Refusal::OutOfDate(_, error) => error.into(),
+            Refusal::RootDates(_, error) => error.into(),
         }
     }
 }
 
-/// The CAs that count, and the verifier `V` that is made of them.
+/// The CAs that are trusted, and the verifier `V` made of those that are valid now.
 pub struct Roots<V: ?Sized> {
     all: Arc<[Root]>,
     make: Make<V>,
@@ -104,16 +104,16 @@ pub struct Roots<V: ?Sized> {
 
 type Make<V> = fn(Arc<RootCertStore>) -> Result<Arc<V>, VerifierBuilderError>;
 
-/// What holds for some time.
+/// A verifier, and when it may be used.
 struct Current<V: ?Sized> {
-    /// That time, in seconds since 1970.
+    /// In seconds since 1970.
     during: RangeInclusive<u64>,
-    /// Made of the CAs that are in date then; none without any.
+    /// Made of the CAs that are valid then; `None` if there are none.
     verifier: Option<Arc<V>>,
 }
 
 impl Roots<WebPkiServerVerifier> {
-    /// For what servers show.
+    /// To verify servers.
     pub fn for_servers(all: Vec<Root>) -> Self {
         Self::new(all, |store| {
             WebPkiServerVerifier::builder_with_provider(store, provider(has_aes())).build()
@@ -122,7 +122,7 @@ impl Roots<WebPkiServerVerifier> {
 }
 
 impl Roots<dyn ClientCertVerifier> {
-    /// For what clients show.
+    /// To verify clients.
     pub fn for_clients(all: Vec<Root>) -> Self {
         Self::new(all, |store| {
             WebPkiClientVerifier::builder_with_provider(store, provider(has_aes())).build()
@@ -139,67 +139,67 @@ impl<V: ?Sized> fmt::Debug for Roots<V> {
 impl<V: ?Sized> Roots<V> {
     /// `make` gives the verifier for a set of CAs.
     fn new(all: Vec<Root>, make: Make<V>) -> Self {
-        // Empty: it is never now.
+        // Empty: no time is in it.
         let never = RangeInclusive::new(1, 0);
         let current = Mutex::new(Current { during: never, verifier: None });
         Self { all: all.into(), make, current }
     }
 
-    /// All of them, those that are out of date too.
+    /// All CAs, also those that have expired or are not yet valid.
     pub fn all(&self) -> &Arc<[Root]> {
         &self.all
     }
 
-    /// Lets `check` verify a chain with the CAs that are in date at `now`; where it fails, finds out
-    /// whether one that is out of date is to blame.
+    /// Lets `check` verify a chain with the CAs that are valid at `now`. If that fails, finds out
+    /// whether the dates of a CA are the reason.
     pub fn verify<T>(
         &self,
         now: UnixTime,
         check: impl Fn(&V) -> Result<T, Error>,
     ) -> Result<T, Refusal> {
         let now = now.as_secs();
-        let error = match self.in_date(now).map(|verifier| check(&verifier)) {
+        let error = match self.valid_at(now).map(|verifier| check(&verifier)) {
             Some(Ok(verified)) => return Ok(verified),
             Some(Err(error)) if is_about_the_name(&error) => return Err(Refusal::Chain(error)),
             Some(Err(error)) => error,
-            // None is in date; what else is wrong with the chain is found with those that are not.
+            // No CA is valid now: the others find out what else is wrong with the chain.
             None => match self.verifier(&*self.all).map(|verifier| check(&verifier)) {
                 Some(Err(error)) => error,
                 Some(Ok(_)) | None => CertificateError::UnknownIssuer.into(),
             },
         };
-        // One by one: with several of one name, only the one whose key it is may be blamed.
-        let vouches = |root: &Root| match self.verifier([root]).map(|verifier| check(&verifier)) {
+        // One by one: of several CAs of one name, only the one that signed the chain is at fault.
+        let verifies = |root: &Root| match self.verifier([root]).map(|verifier| check(&verifier)) {
             Some(Ok(_)) => true,
             Some(Err(error)) => is_about_the_name(&error),
             None => false,
         };
-        let to_blame = self
+        let at_fault = self
             .all
             .iter()
             .filter_map(|root| Some((root, root.fault_at(now)?)))
-            .filter(|(root, _)| vouches(root))
+            .filter(|(root, _)| verifies(root))
             .max_by_key(|(root, _)| *root.validity.end());
-        Err(match to_blame {
-            Some((root, fault)) => Refusal::OutOfDate(root.clone().into(), fault),
+        Err(match at_fault {
+            Some((root, fault)) => Refusal::RootDates(root.clone().into(), fault),
             None => Refusal::Chain(error),
         })
     }
 
-    fn in_date(&self, now: u64) -> Option<Arc<V>> {
+    fn valid_at(&self, now: u64) -> Option<Arc<V>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if !current.during.contains(&now) {
-            let in_date = self.all.iter().filter(|root| root.validity.contains(&now));
-            *current = Current { during: self.unchanged(now), verifier: self.verifier(in_date) };
+            let valid = self.all.iter().filter(|root| root.validity.contains(&now));
+            *current = Current { during: self.unchanged(now), verifier: self.verifier(valid) };
         }
         current.verifier.clone()
     }
 
-    /// From when until when the same CAs are in date as at `now`.
+    /// The time around `now` in which the same CAs are valid.
     fn unchanged(&self, now: u64) -> RangeInclusive<u64> {
         let (mut from, mut until) = (u64::MIN, u64::MAX);
         for root in &*self.all {
-            // The first moment of what begins with its validity, and with its end.
+            // The second in which it becomes valid, and the one in which it has expired.
             for change in [Some(*root.validity.start()), root.validity.end().checked_add(1)] {
                 match change {
                     Some(change) if change <= now => from = from.max(change),
@@ -217,7 +217,7 @@ impl<V: ?Sized> Roots<V> {
     }
 }
 
-/// A name is looked at only where the chain itself is good.
+/// rustls checks the name last, so the chain itself is valid.
 fn is_about_the_name(error: &Error) -> bool {
     use CertificateError::{NotValidForName, NotValidForNameContext};
     matches!(error, Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
@@ -233,8 +233,8 @@ mod tests {
 
     const DAY: u64 = 24 * 60 * 60;
 
-    /// A verifier that knows how many CAs it is made of.
-    #[allow(clippy::needless_pass_by_value)] // It has the form of `Make`.
+    /// A verifier that is the number of its CAs.
+    #[allow(clippy::needless_pass_by_value)] // The signature of `Make`.
     fn count(store: Arc<RootCertStore>) -> Result<Arc<usize>, VerifierBuilderError> {
         if store.is_empty() {
             Err(VerifierBuilderError::NoRootAnchors)
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_decides_at_each_verification_which_cas_count() {
+    fn the_clock_decides_at_each_verification_which_cas_are_trusted() {
         let roots = Roots::new(vec![root(10, 20), root(15, 30)], count);
         let counted = |seconds: u64| {
             let seen = Cell::new(0);
@@ -262,11 +262,11 @@ mod tests {
                 seen.set(*verifier);
                 Err::<(), _>(Error::General("none".into()))
             };
-            let in_date = roots.in_date(seconds).map_or(0, |verifier| *verifier);
+            let valid = roots.valid_at(seconds).map_or(0, |verifier| *verifier);
             assert!(roots.verify(since_1970(seconds), check).is_err());
-            in_date
+            valid
         };
-        // Forwards and back again, as a clock that is set; both ends belong to the validity.
+        // Forwards and back again, as a clock that is set.
         let expected = [
             (0, 0),
             (10 * DAY - 1, 0),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ca_of_this_system_that_rustls_takes_is_taken() {
+    fn every_ca_of_this_system_that_rustls_accepts_is_accepted() {
         let found = rustls_native_certs::load_native_certs().certs;
         let (good, _) = RootCertStore::empty().add_parsable_certificates(found.clone());
         let taken = found.into_iter().filter_map(|it| Root::new(it, "".into()).ok());
@@ -292,10 +292,10 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_is_made_once_as_long_as_the_same_cas_are_in_date() {
+    fn the_verifier_is_kept_as_long_as_the_same_cas_are_valid() {
         let roots = Roots::new(vec![root(10, 20), root(15, 30)], count);
-        let first = roots.in_date(15 * DAY).unwrap();
-        assert!(Arc::ptr_eq(&first, &roots.in_date(20 * DAY).unwrap()));
-        assert!(!Arc::ptr_eq(&first, &roots.in_date(20 * DAY + 1).unwrap()));
+        let first = roots.valid_at(15 * DAY).unwrap();
+        assert!(Arc::ptr_eq(&first, &roots.valid_at(20 * DAY).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &roots.valid_at(20 * DAY + 1).unwrap()));
     }
 }

@@ -21,13 +21,13 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion};
 
-use crate::tls::handshake::{ServerConfig, Witness};
+use crate::tls::handshake::{ServerConfig, VerificationRecord};
 use crate::wire::buffers::{HELD_MAX, Scratch};
 use crate::wire::close::CloseReason;
 
 mod explain;
 
-use explain::{Us, explain};
+use explain::{Role, explain};
 
 /// The most plaintext that one record carries, in bytes (RFC 8446 §5.1).
 const RECORD_MAX: usize = 16 * 1024;
@@ -66,10 +66,10 @@ impl fmt::Display for Agreed {
 impl Transport {
     /// The server's side of a TLS session.
     pub fn tls_server(config: ServerConfig) -> Result<Self, CloseReason> {
-        let ServerConfig { rustls, witness } = config;
+        let ServerConfig { rustls, record } = config;
         let connection = UnbufferedServerConnection::new(rustls)
-            .map_err(|error| explain(&error, true, Us::Server(&witness)))?;
-        Ok(Self::tls(Side::Server(connection, witness)))
+            .map_err(|error| explain(&error, true, Role::Server(&record)))?;
+        Ok(Self::tls(Side::Server(connection, record)))
     }
 
     /// The client's side of a TLS session with the server called `name`.
@@ -79,7 +79,7 @@ impl Transport {
     ) -> Result<Self, CloseReason> {
         let provider = config.crypto_provider().clone();
         let connection = UnbufferedClientConnection::new(config, name)
-            .map_err(|error| explain(&error, true, Us::Client(&provider)))?;
+            .map_err(|error| explain(&error, true, Role::Client(&provider)))?;
         Ok(Self::tls(Side::Client(connection, provider)))
     }
 
@@ -191,7 +191,7 @@ pub struct Tls {
 
 /// With what explains a handshake that failed.
 enum Side {
-    Server(UnbufferedServerConnection, Arc<Witness>),
+    Server(UnbufferedServerConnection, Arc<VerificationRecord>),
     Client(UnbufferedClientConnection, Arc<CryptoProvider>),
 }
 
@@ -246,7 +246,7 @@ impl Tls {
                             break;
                         }
                     }
-                    return Err(explain(&error, handshaking, self.side.us()));
+                    return Err(explain(&error, handshaking, self.side.role()));
                 }
             }
         }
@@ -279,7 +279,7 @@ impl Tls {
             match self.side.step(&mut self.held, say, &mut nothing, sealed).1 {
                 Ok(Step::Done) => return Ok(()),
                 Ok(Step::Again | Step::Read | Step::PeerDone) => {}
-                Err(error) => return Err(explain(&error, false, self.side.us())),
+                Err(error) => return Err(explain(&error, false, self.side.role())),
             }
         }
     }
@@ -293,10 +293,10 @@ impl Side {
         }
     }
 
-    fn us(&self) -> Us<'_> {
+    fn role(&self) -> Role<'_> {
         match self {
-            Self::Server(_, witness) => Us::Server(witness),
-            Self::Client(_, provider) => Us::Client(provider),
+            Self::Server(_, record) => Role::Server(record),
+            Self::Client(_, provider) => Role::Client(provider),
         }
     }
 

@@ -1,40 +1,40 @@
-//! What an error of rustls means for a session, in words for the log: rustls writes its own for
-//! programmers. Nothing of the peer's is in them but numbers.
+//! Translates an error of rustls into the reason why a session ends: rustls writes its errors for
+//! programmers. Of what the peer sent, only numbers get into the text.
 
 use rustls::crypto::CryptoProvider;
 use rustls::{
     AlertDescription, Error, HandshakeType, InconsistentKeys, InvalidMessage, PeerIncompatible,
 };
 
-use crate::tls::handshake::{Offer, Witness};
-use crate::tls::verification;
+use crate::tls::explain::reason;
+use crate::tls::handshake::{Offer, VerificationRecord};
 use crate::wire::close::CloseReason;
 
-/// Which side we are, with what it knows of the handshake.
+/// This side of the connection, with what it knows of the handshake.
 #[derive(Clone, Copy)]
-pub(super) enum Us<'a> {
-    Server(&'a Witness),
+pub(super) enum Role<'a> {
+    Server(&'a VerificationRecord),
     Client(&'a CryptoProvider),
 }
 
-impl Us<'_> {
-    /// What we take, or offer.
+impl Role<'_> {
+    /// What this side accepts or offers.
     fn offer(self) -> Offer {
         match self {
-            Self::Server(witness) => witness.ours.clone(),
+            Self::Server(record) => record.ours.clone(),
             Self::Client(provider) => Offer::of_client(provider),
         }
     }
 }
 
-/// What `error` means; in a handshake, it may mean more.
-pub(super) fn explain(error: &Error, handshaking: bool, us: Us<'_>) -> CloseReason {
+/// Why a session ends with `error`; during a handshake, some errors mean more.
+pub(super) fn explain(error: &Error, handshaking: bool, role: Role<'_>) -> CloseReason {
     let peer = |text: &str| CloseReason::TlsPeer(text.into());
     match error {
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) if handshaking => CloseReason::NotTls,
-        // Our own ClientHello: the peer is a plain echo server.
+        // Our own ClientHello came back: the peer is an echo server without TLS.
         Error::InappropriateHandshakeMessage {
             expect_types,
             got_type: HandshakeType::ClientHello,
@@ -42,42 +42,44 @@ pub(super) fn explain(error: &Error, handshaking: bool, us: Us<'_>) -> CloseReas
         Error::InvalidMessage(what) => {
             peer(&format!("the peer sent a malformed message: {}", words(&format!("{what:?}"))))
         }
-        Error::AlertReceived(alert) => alert_received(*alert, handshaking, us),
+        Error::AlertReceived(alert) => alert_received(*alert, handshaking, role),
         Error::NoCertificatesPresented => {
             peer("the peer sent no certificate, and client-auth is \"required\"")
         }
-        Error::InvalidCertificate(error) => match us {
-            Us::Server(witness) => match witness.take_fault_of_ours() {
+        Error::InvalidCertificate(error) => match role {
+            Role::Server(record) => match record.take_ca_fault() {
                 Some(fault) => CloseReason::TlsLocal(fault.into()),
-                None => peer(&verification::peers_fault(error)),
+                None => peer(&reason::of_peer(error)),
             },
-            Us::Client(_) => peer(&verification::peers_fault(error)),
+            Role::Client(_) => peer(&reason::of_peer(error)),
         },
-        Error::PeerIncompatible(why) => peer(&incompatible(why, us)),
-        // In TLS 1.2 rustls has no type for this.
+        Error::PeerIncompatible(why) => peer(&incompatible(why, role)),
+        // rustls has no type for this in TLS 1.2.
         Error::General(text) if text == "incompatible signing key" => {
-            peer(&incompatible(&PeerIncompatible::NoSignatureSchemesInCommon, us))
+            peer(&incompatible(&PeerIncompatible::NoSignatureSchemesInCommon, role))
         }
         Error::PeerMisbehaved(how) => {
             peer(&format!("the peer broke the rules of TLS: {}", words(&format!("{how:?}"))))
         }
-        Error::InappropriateMessage { expect_types, got_type } => peer(&out_of_turn(
+        Error::InappropriateMessage { expect_types, got_type } => peer(&unexpected(
             (got_type.as_str(), u8::from(*got_type)),
             expect_types.iter().map(|it| (it.as_str(), u8::from(*it))),
         )),
-        Error::InappropriateHandshakeMessage { expect_types, got_type } => peer(&out_of_turn(
+        Error::InappropriateHandshakeMessage { expect_types, got_type } => peer(&unexpected(
             (got_type.as_str(), u8::from(*got_type)),
             expect_types.iter().map(|it| (it.as_str(), u8::from(*it))),
         )),
         Error::DecryptError => peer("what the peer sent cannot be decrypted"),
         Error::PeerSentOversizedRecord => peer("the peer sent a record that is too long"),
-        Error::NoApplicationProtocol => peer("the peer wants another protocol within TLS"),
-        Error::UnsupportedNameType => peer("the peer's name is of a kind that is not known here"),
+        Error::NoApplicationProtocol => {
+            peer("the peer offers no application protocol (ALPN) that is known here")
+        }
+        Error::UnsupportedNameType => peer("the peer sent a server name of an unknown type"),
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            CloseReason::TlsLocal("the key is not the certificate's".into())
+            CloseReason::TlsLocal("the key does not belong to the certificate".into())
         }
         Error::InconsistentKeys(_) => {
-            CloseReason::TlsLocal("the key may not be the certificate's".into())
+            CloseReason::TlsLocal("the key may not belong to the certificate".into())
         }
         Error::EncryptError
         | Error::General(_)
@@ -86,8 +88,8 @@ pub(super) fn explain(error: &Error, handshaking: bool, us: Us<'_>) -> CloseReas
         | Error::HandshakeNotComplete
         | Error::BadMaxFragmentSize
         | Error::Other(_) => CloseReason::TlsLocal(error.to_string().into()),
-        // Lists of revoked certificates and the encrypted ClientHello, which are not in use here.
-        _ => peer("the peer speaks TLS in a way that is not known here"),
+        // Revocation lists and the encrypted ClientHello, which are not used here.
+        _ => peer("the peer uses TLS in a way that is not known here"),
     }
 }
 
@@ -102,12 +104,12 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateRequired
             | AlertDescription::NoCertificate
-            // GnuTLS says so of a certificate that it does not trust.
+            // GnuTLS sends this for a certificate that it does not trust.
             | AlertDescription::AccessDenied
     )
 }
 
-fn alert_received(alert: AlertDescription, handshaking: bool, us: Us<'_>) -> CloseReason {
+fn alert_received(alert: AlertDescription, handshaking: bool, role: Role<'_>) -> CloseReason {
     let name = alert_name(alert);
     if is_about_certificates(alert) {
         return CloseReason::CertificateRefused(match alert {
@@ -122,12 +124,12 @@ fn alert_received(alert: AlertDescription, handshaking: bool, us: Us<'_>) -> Clo
             _ => format!("the peer does not accept our certificate (alert {name})").into(),
         });
     }
-    CloseReason::TlsPeer(match (us, alert) {
+    CloseReason::TlsPeer(match (role, alert) {
         (
-            Us::Client(_),
+            Role::Client(_),
             AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
         ) if handshaking => {
-            let ours = us.offer();
+            let ours = role.offer();
             format!(
                 "the server has nothing in common with what we offer (alert {name}): {}, cipher \
                  suites {}, groups {}, signatures {}",
@@ -138,54 +140,54 @@ fn alert_received(alert: AlertDescription, handshaking: bool, us: Us<'_>) -> Clo
             )
             .into()
         }
-        (Us::Client(_), AlertDescription::ProtocolVersion) if handshaking => format!(
-            "the server takes none of the versions that we offer (alert {name}): {}",
-            us.offer().versions()
+        (Role::Client(_), AlertDescription::ProtocolVersion) if handshaking => format!(
+            "the server accepts none of the versions that we offer (alert {name}): {}",
+            role.offer().versions()
         )
         .into(),
         _ => format!("the peer sent the alert {name}").into(),
     })
 }
 
-/// What the two sides do not have in common, and what each of them has, as far as it is known.
-fn incompatible(why: &PeerIncompatible, us: Us<'_>) -> String {
-    let ours = us.offer();
-    let theirs = match us {
-        Us::Server(witness) => Some(witness.theirs()),
-        Us::Client(_) => None,
+/// What the two sides do not have in common, and what each of them offers, as far as it is known.
+fn incompatible(why: &PeerIncompatible, role: Role<'_>) -> String {
+    let ours = role.offer();
+    let theirs = match role {
+        Role::Server(record) => Some(record.theirs()),
+        Role::Client(_) => None,
     };
     match (why, theirs) {
         (PeerIncompatible::NoCipherSuitesInCommon, Some(theirs)) => format!(
-            "no cipher suite in common: the peer offers {}; we take {}",
+            "no cipher suite in common: the peer offers {}; we accept {}",
             theirs.suites, ours.suites
         ),
-        // Then the keys are exchanged in another way, which belongs to the suite.
+        // Only suites with another key exchange, such as RSA, were offered.
         (PeerIncompatible::NoKxGroupsInCommon, Some(theirs)) if theirs.groups.is_empty() => {
             format!(
-                "the peer offers no key exchange group, only the cipher suites {}; we take {}, and the \
+                "the peer offers no key exchange group, only the cipher suites {}; we accept {}, and the \
              groups {}",
                 theirs.suites, ours.suites, ours.groups
             )
         }
         (PeerIncompatible::NoKxGroupsInCommon, Some(theirs)) => format!(
-            "no key exchange group in common: the peer offers {}; we take {}",
+            "no key exchange group in common: the peer offers {}; we accept {}",
             theirs.groups, ours.groups
         ),
         (PeerIncompatible::NoSignatureSchemesInCommon, Some(theirs)) => format!(
-            "the peer takes no signature that our key can make: it takes {}, and our key makes {}",
+            "the peer accepts no signature scheme of our key: it accepts {}; our key has {}",
             theirs.schemes, ours.schemes
         ),
         (PeerIncompatible::Tls12NotOffered, _) => {
-            format!("the peer offers TLS 1.1 at most, and we take {}", ours.versions())
+            format!("the peer offers TLS 1.1 at most, and we accept {}", ours.versions())
         }
         (PeerIncompatible::SupportedVersionsExtensionRequired, Some(_)) => {
-            format!("the peer offers TLS 1.2 at most, and we take {}", ours.versions())
+            format!("the peer offers TLS 1.2 at most, and we accept {}", ours.versions())
         }
         (PeerIncompatible::Tls12NotOfferedOrEnabled, _) => {
-            format!("the peer offers none of the versions that we take: {}", ours.versions())
+            format!("the peer offers none of the versions that we accept: {}", ours.versions())
         }
         (PeerIncompatible::SignatureAlgorithmsExtensionRequired, _) => format!(
-            "the peer names no signature algorithms, as before TLS 1.2; we take {}",
+            "the peer names no signature algorithms, as before TLS 1.2; we accept {}",
             ours.versions()
         ),
         (
@@ -193,7 +195,7 @@ fn incompatible(why: &PeerIncompatible, us: Us<'_>) -> String {
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             _,
         ) => format!("the server wants a version of TLS other than {}", ours.versions()),
-        // It carries bytes of the peer; and nothing of the kind is asked for here.
+        // Its text would have bytes of the peer. This side does not ask for it.
         (PeerIncompatible::ServerRejectedEncryptedClientHello(_), _) => {
             "the server refuses an encrypted ClientHello".into()
         }
@@ -201,16 +203,16 @@ fn incompatible(why: &PeerIncompatible, us: Us<'_>) -> String {
     }
 }
 
-/// A message that is not due, by its name or else its number.
-fn out_of_turn(
+/// A message that was not expected, by its name or else its number.
+fn unexpected(
     got: (Option<&'static str>, u8),
-    due: impl Iterator<Item = (Option<&'static str>, u8)>,
+    expected: impl Iterator<Item = (Option<&'static str>, u8)>,
 ) -> String {
     let name = |(name, number): (Option<&str>, u8)| {
         name.map_or_else(|| format!("message type {number}"), Into::into)
     };
-    let due: Vec<String> = due.map(name).collect();
-    format!("the peer sent {} where {} was due", name(got), due.join(" or "))
+    let expected: Vec<String> = expected.map(name).collect();
+    format!("the peer sent {} instead of {}", name(got), expected.join(" or "))
 }
 
 /// An alert as RFC 8446 §6 spells it.
@@ -221,8 +223,8 @@ fn alert_name(alert: AlertDescription) -> String {
     }
 }
 
-/// What a name of rustls's says, such as `MissingData("Random")`: "missing data (Random)". There are
-/// a hundred of them, and they are made for nothing but to say what happened.
+/// The name of an error of rustls in words: `MissingData("Random")` becomes "missing data (Random)".
+/// rustls has about a hundred of them, and each name says what happened.
 fn words(name: &str) -> String {
     let (name, detail) = match name.split_once('(') {
         Some((name, detail)) => (name, detail.trim_end_matches(')').trim_matches('"')),
@@ -244,7 +246,7 @@ fn words(name: &str) -> String {
     if detail.is_empty() { spelled } else { format!("{spelled} ({detail})") }
 }
 
-/// `UnknownPSKIdentity` as Unknown, PSK, Identity.
+/// The words of a name: `UnknownPSKIdentity` has Unknown, PSK, Identity.
 fn split(name: &str) -> Vec<&str> {
     let bytes = name.as_bytes();
     let begins = |place: usize| {
@@ -276,22 +278,22 @@ mod tests {
         provider::provider(true).as_ref().clone()
     }
 
-    /// A server's side that has heard of no peer.
-    fn witness() -> Witness {
-        Witness::new(Offer::of_client(&provider()))
+    /// A server's record of no handshake.
+    fn record() -> VerificationRecord {
+        VerificationRecord::new(Offer::of_client(&provider()))
     }
 
-    /// What an error says, and of whom, on a server's side within a handshake.
-    fn told(error: &Error) -> String {
-        explain(error, true, Us::Server(&witness())).to_string()
+    /// The reason for an error at a server during a handshake.
+    fn reason_at_server(error: &Error) -> String {
+        explain(error, true, Role::Server(&record())).to_string()
     }
 
     #[test]
-    fn what_is_no_record_is_not_tls_before_a_handshake_and_malformed_behind_it() {
+    fn bytes_that_are_no_record_are_not_tls_during_a_handshake_and_malformed_after_it() {
         let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
-        let witness = witness();
-        assert_eq!(explain(&error, true, Us::Server(&witness)), CloseReason::NotTls);
-        let reason = explain(&error, false, Us::Server(&witness)).to_string();
+        let record = record();
+        assert_eq!(explain(&error, true, Role::Server(&record)), CloseReason::NotTls);
+        let reason = explain(&error, false, Role::Server(&record)).to_string();
         assert_eq!(
             reason,
             r#"tls-peer detail="the peer sent a malformed message: invalid content type""#
@@ -299,21 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn our_own_first_message_comes_back_from_an_echo_server_without_tls() {
+    fn our_own_client_hello_comes_back_from_an_echo_server_without_tls() {
         let of = |expected| {
-            told(&Error::InappropriateHandshakeMessage {
+            reason_at_server(&Error::InappropriateHandshakeMessage {
                 expect_types: vec![expected],
                 got_type: HandshakeType::ClientHello,
             })
         };
         assert!(of(HandshakeType::ServerHello).starts_with("not-tls "));
-        let detail = "the peer sent ClientHello where Finished was due";
+        let detail = "the peer sent ClientHello instead of Finished";
         assert_eq!(of(HandshakeType::Finished), format!("tls-peer detail={detail:?}"));
     }
 
     #[test]
     fn an_alert_about_certificates_is_a_refusal_with_its_cause() {
-        let of = |alert| match explain(&Error::AlertReceived(alert), true, Us::Server(&witness())) {
+        let of = |alert| match explain(&Error::AlertReceived(alert), true, Role::Server(&record()))
+        {
             CloseReason::CertificateRefused(text) => text,
             reason => panic!("{alert:?}: {reason}"),
         };
@@ -324,10 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_about_what_a_client_offers_says_it_and_any_other_its_name() {
+    fn an_alert_about_a_clients_offer_lists_the_offer_and_any_other_is_named() {
         let provider = provider();
         let of = |alert, handshaking| {
-            explain(&Error::AlertReceived(alert), handshaking, Us::Client(&provider)).to_string()
+            explain(&Error::AlertReceived(alert), handshaking, Role::Client(&provider)).to_string()
         };
         let reason = of(AlertDescription::HandshakeFailure, true);
         assert!(reason.contains("nothing in common with what we offer"), "{reason}");
@@ -344,28 +347,28 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_certificate_is_the_peers_fault_unless_our_ca_is_out_of_date() {
+    fn a_refused_certificate_is_the_peers_fault_unless_our_ca_has_expired() {
         let error = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let peers = verification::peers_fault(&CertificateError::UnknownIssuer);
+        let peers = reason::of_peer(&CertificateError::UnknownIssuer);
         let peers = CloseReason::TlsPeer(peers.into());
-        let (witness, provider) = (witness(), provider());
-        assert_eq!(explain(&error, true, Us::Client(&provider)), peers);
-        assert_eq!(explain(&error, true, Us::Server(&witness)), peers);
-        witness.our_ca_is_out_of_date("it ended".into());
-        let ours = explain(&error, true, Us::Server(&witness));
-        assert_eq!(ours, CloseReason::TlsLocal("it ended".into()));
-        assert_eq!(explain(&error, true, Us::Server(&witness)), peers, "it is told once");
-        assert!(told(&Error::NoCertificatesPresented).contains("sent no certificate"));
+        let (record, provider) = (record(), provider());
+        assert_eq!(explain(&error, true, Role::Client(&provider)), peers);
+        assert_eq!(explain(&error, true, Role::Server(&record)), peers);
+        record.set_ca_fault("it expired".into());
+        let ours = explain(&error, true, Role::Server(&record));
+        assert_eq!(ours, CloseReason::TlsLocal("it expired".into()));
+        assert_eq!(explain(&error, true, Role::Server(&record)), peers, "it is reported once");
+        assert!(reason_at_server(&Error::NoCertificatesPresented).contains("sent no certificate"));
     }
 
     #[test]
     fn what_two_sides_do_not_have_in_common_is_listed() {
         let why = Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon);
-        assert!(told(&why).contains("the peer offers no key exchange group"));
+        assert!(reason_at_server(&why).contains("the peer offers no key exchange group"));
         let why = Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon);
-        assert!(told(&why).contains("no cipher suite in common"));
+        assert!(reason_at_server(&why).contains("no cipher suite in common"));
 
-        // A peer whose offer was heard.
+        // A peer whose offer was recorded.
         let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
         let server = server::server_config(&settings).unwrap();
         let trust = client::Trust::Anything;
@@ -379,7 +382,7 @@ mod tests {
         let mut session = Transport::tls_server(server.clone()).unwrap();
         session.open(&mut hello.filled().to_vec(), &mut plain, &mut answer).unwrap();
         let why = Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon);
-        let reason = explain(&why, true, Us::Server(&server.witness)).to_string();
+        let reason = explain(&why, true, Role::Server(&server.record)).to_string();
         assert!(
             reason.contains("no key exchange group in common: the peer offers X25519"),
             "{reason}"
@@ -387,14 +390,14 @@ mod tests {
     }
 
     #[test]
-    fn a_general_error_is_ours_unless_it_is_about_what_the_peer_offers() {
-        let of = |text: &str| told(&Error::General(text.into()));
-        assert!(of("incompatible signing key").contains("takes no signature"));
+    fn a_general_error_is_ours_unless_it_is_about_the_peers_offer() {
+        let of = |text: &str| reason_at_server(&Error::General(text.into()));
+        assert!(of("incompatible signing key").contains("accepts no signature scheme"));
         assert!(of("no entropy").starts_with("tls-local "));
     }
 
     #[test]
-    fn each_breach_of_the_protocol_has_its_words() {
+    fn each_violation_of_the_protocol_is_described() {
         let message = Error::InappropriateMessage {
             expect_types: vec![ContentType::Handshake, ContentType::Alert],
             got_type: ContentType::Unknown(99),
@@ -408,33 +411,36 @@ mod tests {
                 Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments),
                 "the peer broke the rules of TLS: too many empty fragments",
             ),
-            (message, "the peer sent message type 99 where Handshake or Alert was due"),
+            (message, "the peer sent message type 99 instead of Handshake or Alert"),
             (Error::DecryptError, "what the peer sent cannot be decrypted"),
             (Error::PeerSentOversizedRecord, "the peer sent a record that is too long"),
-            (Error::NoApplicationProtocol, "the peer wants another protocol within TLS"),
-            (Error::UnsupportedNameType, "the peer's name is of a kind that is not known here"),
+            (
+                Error::NoApplicationProtocol,
+                "the peer offers no application protocol (ALPN) that is known here",
+            ),
+            (Error::UnsupportedNameType, "the peer sent a server name of an unknown type"),
         ] {
-            assert_eq!(told(&error), format!("tls-peer detail={detail:?}"));
+            assert_eq!(reason_at_server(&error), format!("tls-peer detail={detail:?}"));
         }
     }
 
     #[test]
-    fn a_key_that_is_not_the_certificates_is_our_fault() {
-        let of = |why| told(&Error::InconsistentKeys(why));
-        let detail = "the key is not the certificate's";
+    fn a_key_that_does_not_belong_to_the_certificate_is_our_fault() {
+        let of = |why| reason_at_server(&Error::InconsistentKeys(why));
+        let detail = "the key does not belong to the certificate";
         assert_eq!(of(InconsistentKeys::KeyMismatch), format!("tls-local detail={detail:?}"));
-        let detail = "the key may not be the certificate's";
+        let detail = "the key may not belong to the certificate";
         assert_eq!(of(InconsistentKeys::Unknown), format!("tls-local detail={detail:?}"));
     }
 
     #[test]
-    fn abbreviations_stay_what_they_are() {
+    fn abbreviations_keep_their_spelling() {
         assert_eq!(words("NoTlsPskEchEcKx"), "no TLS PSK ECH EC key exchange");
         assert_eq!(words("Tls12OrTls13"), "TLS 1.2 or TLS 1.3");
     }
 
     #[test]
-    fn names_of_rustls_become_words() {
+    fn names_of_rustls_errors_become_words() {
         assert_eq!(alert_name(AlertDescription::UnknownPSKIdentity), "unknown_psk_identity");
         assert_eq!(alert_name(AlertDescription::BadRecordMac), "bad_record_mac");
         assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");

@@ -1,28 +1,27 @@
-//! From a certificate to the CA that vouches for it, or to where the way ends: webpki verifies a chain
-//! and does not say which of its certificates failed.
+//! Follows a chain from a certificate to the CA that it ends at, or to the certificate where it breaks
+//! off: webpki verifies a chain and does not report which of its certificates failed.
 
 use crate::tls::certificate::Certificate;
 use crate::tls::provider::{has_aes, provider};
 use crate::tls::roots::Root;
 
-/// The most CAs of a chain that are followed: more than webpki follows, and few enough that a chain
-/// made to be slow costs little time.
+/// The most CAs of a chain that are followed: more than webpki follows, and few enough that a
+/// hostile chain costs little time.
 const CAS_MAX: usize = 8;
 
 /// A certificate of a chain.
 pub(super) struct Link<'a> {
     der: &'a [u8],
-    /// What it says.
-    pub(super) says: Certificate,
+    pub(super) certificate: Certificate,
 }
 
 impl<'a> Link<'a> {
-    /// Nothing for one that cannot be parsed.
+    /// `None` if it cannot be parsed.
     pub(super) fn parse(der: &'a [u8]) -> Option<Self> {
-        Some(Self { der, says: Certificate::parse(der).ok()? })
+        Some(Self { der, certificate: Certificate::parse(der).ok()? })
     }
 
-    /// Whether the key in the certificate `der` has signed it.
+    /// Whether the key in the certificate `der` signed it.
     fn is_signed_with(&self, der: &[u8]) -> bool {
         has_signed(der, self.der).unwrap_or(false)
     }
@@ -30,14 +29,14 @@ impl<'a> Link<'a> {
 
 /// Where a path ends.
 pub(super) enum End<'a> {
-    /// At this CA, which has signed the last of the path.
+    /// At this CA, which signed the last certificate of the path.
     Root(&'a Root),
-    /// The CA that the last one names as its signer, in this file, has another key.
+    /// The CA in this file that the last certificate names as its issuer has another key.
     OtherKeyInFile(&'a str),
-    /// So has the certificate of that name in the chain.
+    /// The certificate in the chain that the last one names as its issuer has another key.
     OtherKeyInChain,
-    /// Nobody has the name of its signer.
-    Nobody,
+    /// No certificate has the name of its issuer.
+    UnknownIssuer,
 }
 
 /// The certificates from a chain's first on, each signed by the next.
@@ -54,15 +53,16 @@ impl<'a> Path<'a> {
         loop {
             let last = others.last().copied().unwrap_or(first);
             let of_this_name = || {
-                let named = |root: &&Root| root.has_name(&last.says.issuer_der);
+                let named = |root: &&Root| root.has_name(&last.certificate.issuer_der);
                 roots.iter().filter(named)
             };
             if let Some(root) = of_this_name().find(|it| last.is_signed_with(&it.certificate)) {
                 return Self { first, others, end: End::Root(root) };
             }
-            // One that has signed itself leads nowhere else.
+            // A self-signed certificate has no other issuer.
             let mut named = rest.iter().filter(|link| {
-                link.says.subject_der == last.says.issuer_der && !link.says.is_self_signed()
+                link.certificate.subject_der == last.certificate.issuer_der
+                    && !link.certificate.is_self_signed()
             });
             let is_new = |link: &&Link| {
                 !std::ptr::eq(*link, last) && !others.iter().any(|it| std::ptr::eq(*it, *link))
@@ -77,7 +77,7 @@ impl<'a> Path<'a> {
             } else if named.next().is_some() {
                 End::OtherKeyInChain
             } else {
-                End::Nobody
+                End::UnknownIssuer
             };
             return Self { first, others, end };
         }
@@ -92,26 +92,26 @@ impl<'a> Path<'a> {
         self.others.last().copied().unwrap_or(self.first)
     }
 
-    /// The first CA on the way that may not sign for all names, and the names that it may sign for.
+    /// The first CA of the path with name constraints, and these in words.
     pub(super) fn limits(&self) -> Option<(String, String)> {
         let root = match &self.end {
             End::Root(root) => Certificate::parse(&root.certificate).ok(),
             _ => None,
         };
-        let in_chain = self.others.iter().map(|link| &link.says);
+        let in_chain = self.others.iter().map(|link| &link.certificate);
         let limited = in_chain.chain(&root).find(|ca| ca.limits.is_some())?;
         Some((limited.subject.clone(), limited.limits.clone()?))
     }
 }
 
-/// Whether the key in the certificate `signer` has signed the one in `der`.
+/// Whether the key in the certificate `signer` signed the certificate `der`.
 fn has_signed(signer: &[u8], der: &[u8]) -> Option<bool> {
     let (_, signer) = x509_parser::parse_x509_certificate(signer).ok()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let key = &signer.public_key().subject_public_key.data;
     let message = certificate.tbs_certificate.as_ref();
     let signature = &certificate.signature_value.data;
-    // One that is for another kind of key fails, so there is no need to look for the right one.
+    // An algorithm for another kind of key fails, so all can be tried.
     let algorithms = provider(has_aes()).signature_verification_algorithms.all;
     Some(algorithms.iter().any(|it| it.verify_signature(key, message, signature).is_ok()))
 }

@@ -1,0 +1,39 @@
+//! Makes text from strangers safe to print.
+
+/// `text` with every character escaped that a terminal acts on or does not show: control characters,
+/// line separators, overrides of the writing direction, characters without width. The backslash is
+/// escaped too, so that escapes are unambiguous.
+pub(crate) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let acts = letter.is_control()
+            || matches!(letter,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+        if acts {
+            safe.extend(letter.escape_unicode());
+        } else if letter == '\\' {
+            safe.push_str("\\\\");
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_a_terminal_acts_on_are_escaped() {
+        assert_eq!(printable("\u{1b}[2Jalex\n\u{7f}\u{9b}"), "\\u{1b}[2Jalex\\u{a}\\u{7f}\\u{9b}");
+        assert_eq!(printable("\u{202e}lacol.xela\u{2066}"), "\\u{202e}lacol.xela\\u{2066}");
+        assert_eq!(printable("a\u{200b}b\u{2028}\u{feff}\u{e0041}"), {
+            "a\\u{200b}b\\u{2028}\\u{feff}\\u{e0041}"
+        });
+        assert_eq!(printable("\\u{1b}"), "\\\\u{1b}", "a backslash is escaped too");
+        assert_eq!(printable("Jörg's Pi, 日本"), "Jörg's Pi, 日本");
+    }
+}
