@@ -491,7 +491,7 @@ fn nothing_is_overwritten_without_force() {
     for command in commands {
         let (code, said) = refused(folder.path(), command);
         assert_eq!(code, 1, "{said}");
-        assert!(said.contains(" is there already; --force would replace it"), "{said}");
+        assert!(said.contains(" exists already; --force would replace it"), "{said}");
     }
     // One file of a set is enough, and then none of the set is made.
     fs::remove_file(folder.path().join("certs/laptop.key")).unwrap();
@@ -514,7 +514,7 @@ fn a_link_is_neither_followed_nor_replaced() {
     let target = folder.path().join("elsewhere");
     std::os::unix::fs::symlink(&target, folder.path().join("certs/new.key")).unwrap();
     let (_, said) = refused(folder.path(), &["server", "new.local"]);
-    assert!(said.contains("certs/new.key is there already"), "{said}");
+    assert!(said.contains("certs/new.key exists already"), "{said}");
     good(folder.path(), &["server", "new.local", "--force"]);
     assert!(!target.exists(), "the key went where the link points");
 }

@@ -1,5 +1,5 @@
-//! echo-alex-certs, killed or refused by the kernel at each of its steps: the files in a folder are
-//! all old or all new, and nothing else is left.
+//! echo-alex-certs, killed or refused by the kernel at each of its steps: afterwards the files in a folder
+//! are all old or all new, and nothing else is left.
 
 mod util;
 
@@ -14,7 +14,7 @@ use util::{Running, tool};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_echo-alex-certs");
 
-/// The calls that change a folder, as strace takes them on every processor.
+/// The system calls that change a folder, in strace's notation for every processor.
 const CALLS: &str = "?mkdir,?mkdirat,?link,?linkat,?rename,?renameat,?renameat2,?unlink,?unlinkat,\
                      ?rmdir,?fsync,?fchmod";
 
@@ -25,7 +25,7 @@ fn certs(folder: &Path, arguments: &[&str]) -> Output {
     command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Runs it to its good end.
+/// Runs it; it must succeed.
 fn good(folder: &Path, arguments: &[&str]) {
     let output = certs(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -55,7 +55,7 @@ fn folder_with(files: &Contents) -> TempDir {
     folder
 }
 
-/// A set, and beside it a file of the user's and one of openssl's.
+/// A set, with a file of the user's and one of openssl's beside it.
 fn a_set() -> Contents {
     let folder = tempfile::tempdir().unwrap();
     good(folder.path(), &["init", "--name", "localhost"]);
@@ -64,9 +64,13 @@ fn a_set() -> Contents {
     contents(folder.path())
 }
 
-/// Runs it under strace, which spoils calls as `inject` says; gives how it ended and which of
-/// [`CALLS`] it made.
-fn spoilt(folder: &Path, inject: &[String], arguments: &[&str]) -> Option<(Output, Vec<String>)> {
+/// Runs it under strace, which injects faults into calls; returns its output and which of [`CALLS`] it
+/// made.
+fn with_faults(
+    folder: &Path,
+    inject: &[String],
+    arguments: &[&str],
+) -> Option<(Output, Vec<String>)> {
     let trace = folder.join("trace");
     let mut strace = tool("strace")?;
     strace.args(["-f", "-qq", "-e", &format!("trace={CALLS}"), "-o"]).arg(&trace);
@@ -88,7 +92,7 @@ fn spoilt(folder: &Path, inject: &[String], arguments: &[&str]) -> Option<(Outpu
     Some((output, trace.lines().filter_map(name).collect()))
 }
 
-/// Each call of a run as strace counts them: "rename", 2 for the second rename.
+/// Each call of a run with its number among those of its name: "rename", 2 for the second rename.
 fn numbered(calls: Vec<String>) -> Vec<(String, usize)> {
     let mut seen = BTreeMap::new();
     let mut number = |call: String| {
@@ -99,7 +103,7 @@ fn numbered(calls: Vec<String>) -> Vec<(String, usize)> {
     calls.into_iter().map(&mut number).collect()
 }
 
-/// The files are those of `before`, or all of `changed` and none else are new, and fit each other.
+/// Asserts that the files are those of `before`, or that exactly `changed` are new; returns which.
 fn assert_whole(folder: &Path, before: &Contents, changed: &[&str], what: &str) -> bool {
     let after = contents(folder);
     let names = |contents: &Contents| contents.keys().cloned().collect::<Vec<_>>();
@@ -124,7 +128,7 @@ fn assert_whole(folder: &Path, before: &Contents, changed: &[&str], what: &str) 
 const ALL: [&str; 6] =
     ["alex.crt", "alex.key", "laptop.crt", "laptop.key", "signing.key", "signing.pem"];
 
-/// Kills `arguments` at each call; `next` is run after it, must succeed, and settles the matter.
+/// Kills `arguments` at each call. `next` runs after it, must succeed, and completes or removes the set.
 fn killed_at_each_step(
     before: &Contents,
     inject: &[String],
@@ -133,7 +137,7 @@ fn killed_at_each_step(
     next: &[&str],
 ) {
     let folder = folder_with(before);
-    let Some((output, calls)) = spoilt(folder.path(), inject, arguments) else { return };
+    let Some((output, calls)) = with_faults(folder.path(), inject, arguments) else { return };
     assert!(output.status.success(), "{output:?}");
     assert!(assert_whole(folder.path(), before, changed, "nothing was killed"));
     let (mut old, mut new) = (0, 0);
@@ -143,7 +147,7 @@ fn killed_at_each_step(
         let mut inject = inject.to_vec();
         inject.retain(|it| !it.starts_with(&format!("{call}:")));
         inject.push(format!("{call}:signal=KILL:when={count}"));
-        let (output, _) = spoilt(folder.path(), &inject, arguments).unwrap();
+        let (output, _) = with_faults(folder.path(), &inject, arguments).unwrap();
         assert!(!output.status.success(), "{what}: {output:?}");
         let output = certs(folder.path(), next);
         assert!(output.status.success(), "{what}: {output:?}");
@@ -157,29 +161,29 @@ fn killed_at_each_step(
 }
 
 #[test]
-fn a_set_that_is_killed_at_any_step_is_old_or_new_for_the_next_program() {
+fn a_set_is_old_or_new_for_the_next_program_wherever_its_writer_is_killed() {
     let before = a_set();
     let verify = ["verify", "certs/alex.crt", "certs/laptop.crt"];
     killed_at_each_step(&before, &[], &["init", "--name", "localhost", "--force"], &ALL, &verify);
 }
 
 #[test]
-fn a_pair_that_is_killed_at_any_step_is_old_or_new_for_the_next_program() {
+fn a_pair_is_old_or_new_for_the_next_program_wherever_its_writer_is_killed() {
     let before = a_set();
     let force = ["server", "localhost", "--file", "alex", "--force"];
     let verify = ["verify", "certs/alex.crt"];
     killed_at_each_step(&before, &[], &force, &["alex.crt", "alex.key"], &verify);
 
-    // A new one, where writing another settles it.
+    // A new pair, which the next writer completes or removes.
     let new = ["client", "tablet"];
     let next = ["verify", "--dir", "certs", "certs/laptop.crt"];
     killed_at_each_step(&before, &[], &new, &["tablet.crt", "tablet.key"], &next);
 }
 
 #[test]
-fn a_set_is_whole_on_simple_file_systems_too() {
+fn a_set_is_whole_on_file_systems_without_noreplace_or_hard_links() {
     let before = a_set();
-    // One that does not know RENAME_NOREPLACE.
+    // One without RENAME_NOREPLACE.
     let simple = ["renameat2:error=EINVAL".to_string()];
     let next = ["verify", "certs/alex.crt"];
     killed_at_each_step(
@@ -189,7 +193,7 @@ fn a_set_is_whole_on_simple_file_systems_too() {
         &["tablet.crt", "tablet.key"],
         &next,
     );
-    // One that gives a file one name, as FAT does.
+    // One without hard links, such as FAT.
     let no_links = ["link", "linkat"].map(|call| format!("{call}:error=EPERM"));
     let force = ["server", "localhost", "--file", "alex", "--force"];
     let verify = ["verify", "certs/alex.crt"];
@@ -197,7 +201,7 @@ fn a_set_is_whole_on_simple_file_systems_too() {
     killed_at_each_step(&before, &used, &force, &["alex.crt", "alex.key"], &verify);
 }
 
-/// Whether strace knows this call: not every processor has each.
+/// Whether strace knows this call on this processor.
 fn knows(inject: &str) -> bool {
     let Some(mut strace) = tool("strace") else { return false };
     let output = strace.args(["-qq", "-e", &format!("inject={inject}"), "true"]).output().unwrap();
@@ -205,17 +209,17 @@ fn knows(inject: &str) -> bool {
 }
 
 #[test]
-fn a_call_that_fails_at_any_step_changes_nothing_or_all() {
+fn a_call_that_fails_leaves_all_files_old_or_new() {
     let before = a_set();
     let arguments = ["init", "--name", "localhost", "--force"];
     let folder = folder_with(&before);
-    let Some((_, calls)) = spoilt(folder.path(), &[], &arguments) else { return };
+    let Some((_, calls)) = with_faults(folder.path(), &[], &arguments) else { return };
     let mut refused = 0;
     for (call, count) in numbered(calls) {
         let what = format!("{call} {count} fails");
         let folder = folder_with(&before);
         let inject = format!("{call}:error=EBUSY:when={count}");
-        let (output, _) = spoilt(folder.path(), &[inject], &arguments).unwrap();
+        let (output, _) = with_faults(folder.path(), &[inject], &arguments).unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() {
             assert_eq!(said, "", "{what}");
@@ -238,18 +242,18 @@ fn a_call_that_fails_at_any_step_changes_nothing_or_all() {
 }
 
 #[test]
-fn an_interruption_after_the_first_rename_comes_too_late() {
+fn a_signal_after_the_first_rename_does_not_end_the_program() {
     let before = a_set();
     let arguments = ["init", "--name", "localhost", "--force"];
     let folder = folder_with(&before);
-    let Some((_, calls)) = spoilt(folder.path(), &[], &arguments) else { return };
+    let Some((_, calls)) = with_faults(folder.path(), &[], &arguments) else { return };
     let is_rename = |call: &(String, usize)| call.0.starts_with("rename");
     let late = numbered(calls).into_iter().skip_while(|call| !is_rename(call));
     let mut count = 0;
     for ((call, number), signal) in late.zip(["INT", "TERM", "HUP"].into_iter().cycle()) {
         let folder = folder_with(&before);
         let inject = format!("{call}:signal={signal}:when={number}");
-        let (output, _) = spoilt(folder.path(), &[inject], &arguments).unwrap();
+        let (output, _) = with_faults(folder.path(), &[inject], &arguments).unwrap();
         let what = format!("SIG{signal} at {call} {number}");
         assert!(output.status.success(), "{what}: {output:?}");
         assert!(assert_whole(folder.path(), &before, &ALL, &what));
@@ -259,7 +263,7 @@ fn an_interruption_after_the_first_rename_comes_too_late() {
 }
 
 #[test]
-fn what_stands_in_the_way_leaves_every_file_as_it_was() {
+fn an_obstacle_leaves_every_file_as_it_was() {
     for blocked in ALL {
         let mut before = a_set();
         before.remove(blocked);
@@ -276,15 +280,15 @@ fn what_stands_in_the_way_leaves_every_file_as_it_was() {
 }
 
 #[test]
-fn a_set_that_counts_does_not_replace_what_came_after_it() {
+fn a_committed_set_does_not_replace_a_newer_file() {
     let before = a_set();
     let folder = folder_with(&before);
     // The last rename is that of the key.
-    let Some((_, calls)) = spoilt(folder.path(), &[], &["client", "tablet"]) else { return };
+    let Some((_, calls)) = with_faults(folder.path(), &[], &["client", "tablet"]) else { return };
     let last = numbered(calls).into_iter().rfind(|(call, _)| call.starts_with("rename")).unwrap();
     let folder = folder_with(&before);
     let inject = format!("{}:signal=KILL:when={}", last.0, last.1);
-    spoilt(folder.path(), &[inject], &["client", "tablet"]).unwrap();
+    with_faults(folder.path(), &[inject], &["client", "tablet"]).unwrap();
     let place = folder.path().join("certs/tablet.key");
     assert!(!place.exists() && folder.path().join("certs/tablet.crt").exists());
     fs::write(&place, "mine").unwrap();
@@ -306,7 +310,7 @@ fn a_set_that_counts_does_not_replace_what_came_after_it() {
 }
 
 #[test]
-fn of_many_at_a_time_one_works_and_the_others_wait() {
+fn of_several_writers_one_works_and_the_others_wait() {
     let before = a_set();
     let folder = folder_with(&before);
     let start = |_| {
@@ -338,14 +342,15 @@ fn the_folder_may_be_the_current_one_or_a_link() {
 }
 
 #[test]
-fn the_daemon_says_how_to_complete_a_pair_that_was_interrupted() {
+fn the_daemon_says_how_to_complete_an_interrupted_pair() {
     let before = a_set();
     let folder = folder_with(&before);
     let force = ["server", "localhost", "--file", "alex", "--force"];
-    let Some((_, calls)) = spoilt(folder.path(), &[], &force) else { return };
+    let Some((_, calls)) = with_faults(folder.path(), &[], &force) else { return };
     let last = numbered(calls).into_iter().rfind(|(call, _)| call.starts_with("rename")).unwrap();
     let folder = folder_with(&before);
-    spoilt(folder.path(), &[format!("{}:signal=KILL:when={}", last.0, last.1)], &force).unwrap();
+    with_faults(folder.path(), &[format!("{}:signal=KILL:when={}", last.0, last.1)], &force)
+        .unwrap();
     let config = folder.path().join("echo-alex.toml");
     fs::write(&config, util::TLS.replace("\"alex.", "\"certs/alex.")).unwrap();
     let (code, _, said) = util::run(&["--check", "-c", config.to_str().unwrap()]);
@@ -359,7 +364,7 @@ fn the_daemon_says_how_to_complete_a_pair_that_was_interrupted() {
 }
 
 #[test]
-fn who_may_not_complete_a_set_is_told_and_can_still_verify() {
+fn a_user_without_permission_to_complete_a_set_can_still_verify() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("left out: only root can change the user");
         return;

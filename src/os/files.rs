@@ -1,8 +1,8 @@
-//! Reads files that a person named: the configuration, certificates, keys.
+//! Reads files that the user names: the configuration, certificates, keys.
 //!
 //! # A file cannot block or fill the reader
 //!
-//! Only regular files are read, and no more than a bound. A FIFO without a writer would block the
+//! Only regular files are read, and only up to a bound. A FIFO without a writer would block the
 //! daemon's only thread at a reload, and a device such as `/dev/zero` never ends.
 
 use std::fmt;
@@ -18,17 +18,17 @@ use crate::exit::{Failure, plain};
 /// Why a file was not read.
 #[derive(Debug)]
 pub enum Unreadable {
-    /// The system refused.
+    /// The system refuses.
     System(io::Error),
-    /// It is this, and not a regular file.
+    /// It is of this type, and not a regular file.
     NotRegular(&'static str),
     /// It has more bytes than this.
     TooLong(u64),
 }
 
-/// All bytes of the regular file at `path`, of which there may be at most `most`.
+/// Reads the regular file at `path`, which may have at most `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
-    // A FIFO is opened without waiting for its writer; a terminal does not become ours.
+    // Does not wait for the writer of a FIFO, or make a terminal the controlling one.
     #[allow(clippy::cast_possible_wrap)] // Bits.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -50,7 +50,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
 }
 
 impl Unreadable {
-    /// The failure that ends or refuses `what` was wanted, such as "cannot read certs/alex.key".
+    /// The failure of `what`, such as "cannot read certs/alex.key".
     pub fn failure(&self, what: impl fmt::Display) -> Failure {
         match self {
             Self::System(error) => Failure::system(what, error),
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_up_to_its_bound() {
+    fn a_file_is_read_up_to_the_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "12345").unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn files_that_are_not_regular_are_refused() {
         let kind = |path: &str| read(Path::new(path), 5).unwrap_err().to_string();
         assert_eq!(kind("/dev/zero"), "it is a device, not a regular file");
         assert_eq!(kind("/tmp"), "it is a directory, not a regular file");
