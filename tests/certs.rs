@@ -979,8 +979,10 @@ fn the_days_are_those_that_the_documents_tell() {
     }
     let told = format!(".Sy {DAYS}\ndays, and\n.Sy {CA_DAYS}\nfor a CA.\n");
     assert!(document("docs/man/echo-alex-certs.1").contains(&told));
-    assert_eq!(DAYS, 365, "the README says a year");
-    assert!(document("README.md").contains("A certificate is good for a year."));
+    assert_eq!(DAYS, 365, "the documents say a year");
+    for page in ["docs/install.md", "docs/certificates.md"] {
+        assert!(document(page).contains("A certificate is valid for one year."), "{page}");
+    }
     let text = document("certs/README.md");
     let told: Vec<&str> =
         text.split("-days ").skip(1).map(|it| &it[..it.find(' ').unwrap()]).collect();

@@ -115,10 +115,10 @@ fn the_example_file_is_what_is_served_without_a_file() {
 }
 
 #[test]
-fn the_readme_shows_a_mistake_in_the_example_file_as_it_is_told() {
+fn the_documents_show_a_mistake_in_the_example_file_as_it_is_reported() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let shown = readme.lines().find(|line| line.contains("`levle`")).unwrap();
+    let document = fs::read_to_string(root.join("docs/operation.md")).unwrap();
+    let shown = document.lines().find(|line| line.contains("`levle`")).unwrap();
     let example = fs::read_to_string(root.join("config/echo-alex.toml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("echo-alex.toml");

@@ -180,7 +180,7 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
         ("SECURITY.md", format!("{lines} lines in {seconds} s for the sessions of a listener")),
         ("SECURITY.md", format!("Memory in one session is {kib} KiB plain")),
         ("docs/performance.md", format!("a turn of {reads} reads, at most {} KiB", reads * kib)),
-        ("README.md", format!("beyond {lines} in {seconds} seconds on a listener")),
+        ("docs/reference.md", format!("beyond {lines} in {seconds} seconds on a listener")),
         ("docs/man/echo-alex.toml.5", format!("up to {lines} in {seconds} seconds for a listener")),
         ("config/echo-alex.toml", format!("up to {lines} in {seconds} seconds for a listener")),
         ("fuzz/README.md", format!("no more than {held} KiB is held")),

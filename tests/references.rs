@@ -1,4 +1,4 @@
-//! What the code knows and what the manual, the README, the help texts, the completions and the
+//! What the code knows and what the manual, docs/reference.md, the help texts, the completions and the
 //! example of a configuration say are the same: keys and their defaults, options, reasons, exit codes,
 //! and figures.
 //!
@@ -316,12 +316,12 @@ fn the_ports_of_the_documents_are_those_of_the_built_in_configuration_and_of_the
 
 #[test]
 fn the_documents_list_the_reasons_of_the_code_in_its_order() {
-    let readme = read("README.md");
-    let listed: Vec<&str> = first_column(&readme, "| reason | what happened |")
+    let reference = read("docs/reference.md");
+    let listed: Vec<&str> = first_column(&reference, "| reason | what happened |")
         .into_iter()
         .flat_map(|cell| between(cell, '`'))
         .collect();
-    assert_eq!(listed, CloseReason::NAMES, "README.md");
+    assert_eq!(listed, CloseReason::NAMES, "docs/reference.md");
     let manual = manual("echo-alex.8");
     let listed: Vec<&str> = section(&manual, "The reasons are:", ".El")
         .into_iter()
@@ -382,10 +382,12 @@ fn codes_of_help(program: &str) -> Words {
 #[test]
 fn the_documents_list_the_exit_codes_of_the_code() {
     let daemon = described_codes("echo-alex.8");
-    let readme = read("README.md");
-    assert_eq!(words(first_column(&readme, "| code | meaning |")), daemon, "README.md");
+    let reference = read("docs/reference.md");
+    let listed = |header: &str| words(first_column(&reference, header));
+    assert_eq!(listed("| code | meaning |"), daemon, "docs/reference.md");
     assert_eq!(codes_of_help("echo-alex"), daemon, "echo-alex -h");
     let client = described_codes("echo-alex-client.1");
+    assert_eq!(listed("| code of the client | meaning |"), client, "docs/reference.md");
     assert_eq!(codes_of_help("echo-alex-client"), client, "echo-alex-client -h");
     let all = daemon.union(&client).cloned().collect::<Words>();
     assert_eq!(all, exit_codes().into_values().collect::<Words>());
@@ -548,8 +550,8 @@ fn the_synopsis_of_each_command_has_the_options_that_it_takes() {
 }
 
 #[test]
-fn the_readme_shows_the_help_of_the_daemon() {
-    assert!(read("README.md").contains(&format!("echo-alex -h\n{}```", help("echo-alex"))));
+fn the_reference_shows_the_help_of_the_daemon() {
+    assert!(read("docs/reference.md").contains(&format!("echo-alex -h\n{}```", help("echo-alex"))));
 }
 
 fn request(arguments: &[&str]) -> Options {

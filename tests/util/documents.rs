@@ -46,10 +46,12 @@ pub fn first_column<'a>(text: &'a str, header: &str) -> Vec<&'a str> {
 /// Every document in Markdown, and the manual.
 pub fn documents() -> Vec<(String, String)> {
     let mut names: Vec<String> =
-        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "benches/README.md"]
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "RELEASING.md", "benches/README.md"]
+            .into_iter()
+            .chain(["fuzz/README.md", "tests/pi/README.md", "certs/README.md"])
             .map(Into::into)
-            .to_vec();
-    for folder in ["docs", "docs/man"] {
+            .collect();
+    for folder in ["docs", "docs/man", "docs/pictures"] {
         for entry in fs::read_dir(path(folder)).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
