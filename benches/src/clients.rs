@@ -1,5 +1,5 @@
-//! Clients of our own, for what `echo-alex-client --bench` does not do: connections that come and
-//! go, sessions that rest, a reader that does not read, and an exact number of messages.
+//! The harness's own client, for what `echo-alex-client --bench` does not do: short connections, idle
+//! sessions, a peer that does not read, and an exact number of messages.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -18,16 +18,16 @@ use rustls::{
 use crate::Result;
 use crate::identity::Identity;
 
-/// Longer than anything takes here, also under valgrind.
+/// Longer than any read takes, also under valgrind.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What to ask of a server in a handshake.
+/// The kind of handshake that is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Handshake {
     Full,
-    /// To resume the last session, from the second connection on.
+    /// The second connection and later ones resume the session before.
     Resumed,
-    /// A full one, with this one cipher suite.
+    /// A full one, with this cipher suite alone.
     Only(CipherSuite),
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Session {
 }
 
 impl Dialler {
-    /// TLS if there is an `identity`, which is then the only one that is trusted.
+    /// TLS if there is an `identity`, which is then the only trusted one.
     pub(crate) fn new(
         port: u16,
         identity: Option<&Identity>,
@@ -79,7 +79,7 @@ impl Dialler {
         Ok(Session::Tls(Box::new(StreamOwned::new(connection, stream))))
     }
 
-    /// As many sessions, each after one byte and its echo.
+    /// `count` sessions, each of which has echoed one byte.
     pub(crate) fn sessions(&self, count: usize) -> Result<Vec<Session>> {
         (0..count)
             .map(|_| {
@@ -111,7 +111,7 @@ impl Session {
         self.stream().flush()
     }
 
-    /// Reads as many bytes, which must be these.
+    /// Reads as many bytes as `bytes` has, which must be the same.
     fn expect(&mut self, bytes: &[u8]) -> Result<()> {
         let mut came = vec![0; bytes.len()];
         self.stream().read_exact(&mut came)?;
@@ -123,7 +123,7 @@ impl Session {
         self.expect(bytes)
     }
 
-    /// Whether the handshake, which is over, resumed an older session.
+    /// Whether the handshake resumed an earlier session.
     fn is_resumed(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -131,20 +131,20 @@ impl Session {
         }
     }
 
-    /// Ends our side, and waits for the end of the other one.
+    /// Half-closes, and waits until the server closes too.
     pub(crate) fn close(mut self) -> io::Result<()> {
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
             stream.flush()?;
         }
         self.socket().shutdown(Shutdown::Write)?;
-        // Some servers end without close_notify, or with a reset because of ours.
+        // Some servers close without close_notify, or reset the connection when ours arrives.
         let _ = self.stream().read_to_end(&mut Vec::new());
         Ok(())
     }
 
-    /// Writes up to `total` bytes without reading any, until nothing has moved for a while. Returns
-    /// how many were taken.
+    /// Writes up to `total` bytes without reading any, until the server has taken none for a while.
+    /// Returns how many it took.
     pub(crate) fn stall(&mut self, total: usize) -> Result<usize> {
         const PIECE: [u8; 16 * 1024] = [7; 16 * 1024];
         const QUIET: Duration = Duration::from_millis(500);
@@ -154,7 +154,7 @@ impl Session {
         while taken < total && moved.elapsed() < QUIET {
             let written = match self {
                 Self::Plain(stream) => stream.write(&PIECE),
-                // Not through the stream, which would read what came back.
+                // StreamOwned would read the echo.
                 Self::Tls(stream) => {
                     let StreamOwned { conn, sock, .. } = &mut **stream;
                     let room = if conn.wants_write() { 0 } else { PIECE.len() };
@@ -184,7 +184,7 @@ pub(crate) struct Churn {
     pub(crate) resumed: u64,
 }
 
-/// Connects, has a byte echoed and closes, one connection after the other, for `time`.
+/// For `time`: connects, echoes one byte and closes, one connection after the other.
 pub(crate) fn churn(dialler: &Dialler, time: Duration) -> Result<Churn> {
     let start = Instant::now();
     let mut done = Churn { connections: 0, resumed: 0 };
@@ -198,9 +198,9 @@ pub(crate) fn churn(dialler: &Dialler, time: Duration) -> Result<Churn> {
     Ok(done)
 }
 
-/// Sends `rounds` messages of `size` bytes through each session, and checks what comes back. A session
-/// gets its next message once its last one is back, whatever the others do, so a server that is
-/// slower than we are is full all the time.
+/// Sends `rounds` messages of `size` bytes through each session, and compares the echo. A session gets
+/// its next message as soon as the last one is back, whatever the others do, so a server that is slower
+/// than this client always has work.
 pub(crate) fn exchange(sessions: &mut [Session], rounds: usize, size: usize) -> Result<()> {
     let message = vec![0x55; size];
     for round in 0..=rounds {

@@ -1,4 +1,4 @@
-//! A certificate for the servers, and what clients trust.
+//! A certificate for the servers, which the clients trust.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::process::Command;
 
 use crate::Result;
 
-/// The kind of key that a certificate is for.
+/// The type of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum KeyType {
     /// P-256.
     Ecdsa,
     /// 2048 bits.
     Rsa,
 }
 
-/// One certificate, signed by itself, and its key.
+/// A self-signed certificate and its key.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
-    /// Both in one file, as haproxy wants them.
+    /// Both in one file, for haproxy.
     pub(crate) both: PathBuf,
 }
 
 impl Identity {
-    pub(crate) fn make(folder: &Path, kind: Kind) -> Result<Self> {
-        let (name, options): (_, &[&str]) = match kind {
-            Kind::Ecdsa => ("ecdsa", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]),
-            Kind::Rsa => ("rsa", &["rsa:2048"]),
+    pub(crate) fn make(folder: &Path, key_type: KeyType) -> Result<Self> {
+        let (name, options): (_, &[&str]) = match key_type {
+            KeyType::Ecdsa => ("ecdsa", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+            KeyType::Rsa => ("rsa", &["rsa:2048"]),
         };
         let [certificate, key, both] =
             ["crt", "key", "pem"].map(|end| folder.join(format!("{name}.{end}")));

@@ -1,4 +1,4 @@
-//! Where things run, and what they have used, as the kernel tells it.
+//! The machine: which core a process runs on, and what it has used.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The cores that are ours, as it was at first: who stays on one of them is told of that one alone.
+/// The cores that this program may use, from before it is pinned to one of them.
 static CORES: OnceLock<Vec<usize>> = OnceLock::new();
 
 /// The server's core and the load's, once the machine is split.
@@ -21,15 +21,15 @@ fn halves() -> Option<(usize, usize)> {
     }
 }
 
-/// Splits the machine: the load, which is this program and its children, stays on one core, and
-/// servers on another. Says whether there are two.
+/// Splits the machine: the load (this program and its children) runs on one core, servers run on
+/// another. Returns whether there are two.
 pub(crate) fn split() -> io::Result<bool> {
     let allowed = sched_getaffinity(None)?;
     CORES.get_or_init(|| (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect());
     halves().map_or(Ok(false), |(_, load)| stay_on(load).map(|()| true))
 }
 
-/// Keeps this thread, and what it starts from now on, on one core.
+/// Pins this thread, and what it starts from now on, to one core.
 fn stay_on(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
@@ -46,15 +46,15 @@ pub(crate) fn spawn_server(command: &mut Command) -> io::Result<Child> {
     child
 }
 
-/// Asks a process to end.
+/// Sends SIGTERM.
 pub(crate) fn terminate(child: &Child) {
     let _ = kill_process(Pid::from_child(child), Signal::TERM);
 }
 
-/// A process and all that come from it.
+/// Finds a process and its descendants.
 fn family(pid: u32, found: &mut Vec<u32>) {
     found.push(pid);
-    // Of the first thread alone: no server here forks from another one.
+    // Only the children of the first thread: no server here forks from another thread.
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     for child in children.unwrap_or_default().split_ascii_whitespace() {
         if let Ok(child) = child.parse() {
@@ -63,7 +63,7 @@ fn family(pid: u32, found: &mut Vec<u32>) {
     }
 }
 
-/// The processes that come from these, and they themselves.
+/// These processes and their descendants.
 fn families(pids: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut found = Vec::new();
     for pid in pids {
@@ -72,8 +72,8 @@ fn families(pids: impl Iterator<Item = u32>) -> Vec<u32> {
     found
 }
 
-/// The processor time of processes, of the kernel's work for them, and of their children that have
-/// ended.
+/// The processor time of processes and their descendants, in user space and in the kernel, with that
+/// of children that have ended.
 pub(crate) fn processor_time(pids: impl Iterator<Item = u32>) -> Duration {
     let ticks: u64 = families(pids).into_iter().filter_map(ticks).sum();
     Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
@@ -86,19 +86,19 @@ fn ticks(pid: u32) -> Option<u64> {
     Some(fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum())
 }
 
-/// The bytes of anonymous memory that are resident.
+/// The resident anonymous memory of processes and their descendants, in bytes.
 pub(crate) fn memory(pids: impl Iterator<Item = u32>) -> u64 {
     families(pids).into_iter().filter_map(anonymous).sum()
 }
 
 fn anonymous(pid: u32) -> Option<u64> {
-    // Exact, where /proc/PID/status may lag behind.
+    // Exact, while /proc/PID/status may lag behind.
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What a report has to name: figures of two machines are not the same.
+/// The machine in words, for the report: figures of different machines cannot be compared.
 pub(crate) fn description() -> String {
     let model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = model

@@ -1,5 +1,5 @@
-//! Compares echo-alex with other echo servers, and counts what it does. `benches/run` and
-//! `benches/counts` build what this needs, and start it.
+//! Compares echo-alex with other echo servers, and counts what a message and a session cost.
+//! `benches/run` and `benches/counts` build what this needs, and start it.
 
 use std::error::Error;
 use std::fs;
@@ -13,28 +13,27 @@ mod machine;
 mod identity;
 mod servers;
 mod clients;
-mod workloads;
+mod subject;
+mod memory;
 mod stats;
-mod compare;
 mod report;
-mod chart;
+mod compare;
 mod counts;
-mod arm;
 
-/// What a person who runs this wants to read is all that is ever done with an error here.
+/// Errors are only printed here.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 const HELP: &str = "\
 Usage: benches/run [OPTIONS]
-  --rounds N        Each server so many times for each workload (6)
-  --seconds S       How long each time (2)
-  --only PREFIX     Workloads whose name begins so: plain, tls/stream, memory, alone
-  --servers A,B     These, and what they are compared with
-  --quick           2 rounds of 0.5 s, of the daemon and the peers in peers/
-  --chart FILE      Draw one, as SVG
+  --rounds N        Run each workload N times with each server (6)
+  --seconds S       Duration of a run (2)
+  --only PREFIX     Only workloads whose name starts so: plain, tls/stream, memory, alone
+  --servers A,B     Only these servers, and the references
+  --quick           2 rounds of 0.5 s, with the daemon and the peers in peers/
+  --chart FILE      Draw a bar chart (SVG)
 Usage: benches/counts [--all] [--arm]
-  --all             The peers too, which have no bounds
-  --arm             What only an emulated Raspberry Pi tells, instead
+  --all             Count the peers too, which have no bounds
+  --arm             Count on an emulated Raspberry Pi instead
 ";
 
 fn main() -> ExitCode {
@@ -74,7 +73,7 @@ fn run() -> Result<ExitCode> {
             Long("chart") => chart = Some(PathBuf::from(parser.value()?)),
             Long("all") => options.all = true,
             Long("arm") => options.arm = true,
-            // From the scripts.
+            // From benches/run, benches/counts and benches/network.
             Long("root") => root = parser.value()?.into(),
             Long("network") => network = parser.value()?.string()?,
             Value(value) if task.is_none() => task = Some(value.string()?),
@@ -98,7 +97,7 @@ fn run() -> Result<ExitCode> {
             fs::write(folder.join("report.md"), &text)?;
             fs::write(folder.join("report.json"), serde_json::to_string_pretty(&report)?)?;
             if let Some(path) = chart {
-                chart::draw(&report, &path)?;
+                report::draw(&report, &path)?;
             }
             print!("{text}");
             Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! What the servers have to do, and what one run of it costs them.
+//! The work that the servers do, and how one run of it is measured.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::clients::{self, Dialler, Handshake};
-use crate::identity::{self, Identity};
-use crate::servers::{Programs, Server};
+use crate::clients::Handshake::{self, Full, Resumed};
+use crate::clients::{self, Dialler};
+use crate::identity::KeyType::{self, Ecdsa, Rsa};
+use crate::report::Figure;
+use crate::servers::Server;
+use crate::subject::Subject;
 use crate::{Result, machine};
 
 /// One kind of work.
@@ -19,21 +22,21 @@ pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) tls: bool,
-    pub(crate) key: identity::Kind,
+    pub(crate) key: KeyType,
     load: Load,
-    /// Whether the programs of the system take part: they need not lose everywhere.
+    /// Whether servers of the system (nginx, socat) take part.
     pub(crate) extras: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Load {
-    /// Sessions that stay, each with as many messages on their way.
+    /// Sessions that stay, with `depth` messages on their way in each.
     Messages { sessions: usize, size: usize, depth: usize },
     /// Sessions that come and go.
     Churn { handshake: Handshake },
 }
 
-/// What one of a figure is.
+/// What the cost is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Message,
@@ -57,27 +60,26 @@ const fn messages(
     tls: bool,
     (sessions, size, depth): (usize, usize, usize),
 ) -> Workload {
-    // Not socat with many sessions: the kernel rounds the time of each of its processes down.
+    // socat is left out with many sessions: it has a process for each, and the kernel rounds the time
+    // of a process down.
     let extras = matches!((sessions, size, tls), (100, 64, true) | (1, 16_384, _));
     let load = Load::Messages { sessions, size, depth };
-    Workload { name, title, tls, key: identity::Kind::Ecdsa, load, extras }
+    Workload { name, title, tls, key: Ecdsa, load, extras }
 }
 
 const fn churn(
     name: &'static str,
     title: &'static str,
     tls: bool,
-    key: identity::Kind,
+    key: KeyType,
     handshake: Handshake,
 ) -> Workload {
-    let extras = matches!(key, identity::Kind::Ecdsa);
+    let extras = matches!(key, Ecdsa);
     Workload { name, title, tls, key, load: Load::Churn { handshake }, extras }
 }
 
-use Handshake::{Full, Resumed};
-use identity::Kind::{Ecdsa, Rsa};
-
-/// A mebibyte is on its way in each stream, more than the sockets hold: both directions stay full.
+/// All workloads. A stream has a mebibyte on its way, more than the sockets hold, so both directions
+/// stay full.
 pub(crate) const ALL: [Workload; 18] = [
     messages("plain/1x64", "1 session", false, (1, 64, 1)),
     messages("plain/100x64", "100 sessions", false, (100, 64, 1)),
@@ -99,24 +101,6 @@ pub(crate) const ALL: [Workload; 18] = [
     churn("tls/resumed-rsa", "resumed, RSA", true, Rsa, Resumed),
 ];
 
-/// What one run told.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Figure {
-    /// The server's processor time for one unit, in nanoseconds.
-    pub(crate) cost_ns: f64,
-    /// Units in a second of the clock.
-    pub(crate) rate: f64,
-    /// How much of a core the server used.
-    pub(crate) server_busy: f64,
-    /// How much of a core the load used. Near 1, the load held the server up.
-    pub(crate) load_busy: f64,
-    /// Of the handshakes, those that resumed a session.
-    pub(crate) resumed: Option<f64>,
-    /// From sending a message until it is back.
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-}
-
 impl Workload {
     pub(crate) fn unit(&self) -> Unit {
         match self.load {
@@ -126,7 +110,7 @@ impl Workload {
         }
     }
 
-    /// Descriptors that a process needs for it.
+    /// The sessions that it has at once.
     pub(crate) fn sessions(&self) -> usize {
         match self.load {
             Load::Messages { sessions, .. } => sessions,
@@ -134,42 +118,37 @@ impl Workload {
         }
     }
 
-    /// Runs it once.
-    pub(crate) fn run(
-        &self,
-        programs: &Programs,
-        server: &Server,
-        identity: &Identity,
-        time: Duration,
-    ) -> Result<Figure> {
-        let identity = Some(identity).filter(|_| self.tls);
+    /// Starts the server and runs the workload once.
+    pub(crate) fn run(&self, subject: Subject, time: Duration) -> Result<Figure> {
         match self.load {
             Load::Messages { sessions, size, depth } => {
-                let mut command = Command::new(programs.product.join("echo-alex-client"));
+                let (server, _) = subject.start(&[], Full)?;
+                let mut command = Command::new(subject.programs.product.join("echo-alex-client"));
                 command
                     .args(["--bench", "--json", "--quiet", "--timeout", "30"])
                     .args(["--connections", &sessions.to_string()])
                     .args(["--size", &size.to_string(), "--depth", &depth.to_string()])
                     .args(["--duration", &time.as_secs_f64().to_string()]);
-                if let Some(identity) = identity {
+                if self.tls {
                     command
                         .args(["--tls", "--name", "localhost", "--ca"])
-                        .arg(&identity.certificate);
+                        .arg(&subject.identity.certificate);
                 }
                 command.args(["127.0.0.1", &server.port.to_string()]);
-                messages_run(command, server, self.unit())
+                messages_run(command, &server, self.unit())
             }
             Load::Churn { handshake } => {
-                churn_run(server, &Dialler::new(server.port, identity, handshake)?, time)
+                let (server, dialler) = subject.start(&[], handshake)?;
+                churn_run(&server, &dialler, time)
             }
         }
     }
 }
 
 fn churn_run(server: &Server, dialler: &Dialler, time: Duration) -> Result<Figure> {
-    // The server is a child of ours.
+    // The server is a child of this process.
     let both = || machine::processor_time([std::process::id()].into_iter());
-    // The first one has no session to resume.
+    // The first connection has no session to resume.
     let mut first = dialler.dial()?;
     first.echo(b"1")?;
     first.close()?;
@@ -190,7 +169,7 @@ fn churn_run(server: &Server, dialler: &Dialler, time: Duration) -> Result<Figur
     })
 }
 
-/// What `echo-alex-client --bench --json` prints, as far as it is used here.
+/// The part of the output of `echo-alex-client --bench --json` that is used here.
 #[derive(Deserialize)]
 struct BenchReport {
     duration_s: f64,
@@ -205,7 +184,7 @@ struct Latency {
     p99_ms: f64,
 }
 
-/// Processor times at one moment.
+/// Processor times at one time.
 #[derive(Clone, Copy)]
 struct Sample {
     at: Instant,
@@ -213,8 +192,8 @@ struct Sample {
     load: Duration,
 }
 
-/// Runs the client, and looks at the processor times meanwhile: connecting, shaking hands and
-/// closing are no messages, so what counts is a window within the time that the client measured.
+/// Runs the client, and samples the processor times meanwhile. Connecting, handshakes and closing are
+/// not counted: the cost is that of a window within the time that the client measured.
 fn messages_run(mut command: Command, server: &Server, unit: Unit) -> Result<Figure> {
     let mut client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut output = BufReader::new(client.stdout.take().ok_or("no output")?);
@@ -231,7 +210,7 @@ fn messages_run(mut command: Command, server: &Server, unit: Unit) -> Result<Fig
             samples
         });
         let mut text = String::new();
-        // The report comes as soon as the measurement is over; the client's end may take longer.
+        // The client prints its report as soon as the measurement is over, and may end later.
         let read = output.read_line(&mut text);
         let end = Instant::now();
         over.store(true, Ordering::Relaxed);
@@ -262,8 +241,8 @@ fn messages_run(mut command: Command, server: &Server, unit: Unit) -> Result<Fig
     })
 }
 
-/// The first and the last sample that lie well within the measurement, which was over a little
-/// before `end`: many sessions take a moment to close.
+/// The first and the last sample within the measurement, which was over a little before `end`, because
+/// closing many sessions takes time.
 fn window(samples: &[Sample], end: Instant, duration: f64) -> Option<(Sample, Sample)> {
     let before_end = |share: f64| end.checked_sub(Duration::from_secs_f64(duration * share));
     let (from, to) = (before_end(0.9)?, before_end(0.15)?);

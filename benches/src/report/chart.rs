@@ -1,4 +1,4 @@
-//! The ratios as bars.
+//! The ratios as a bar chart in SVG.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::results::Report;
 use crate::Result;
-use crate::compare::Report;
 use crate::servers::{self, Kind};
 
-/// What of all workloads is shown: its name, and words for it.
+/// The workloads that are shown, and their captions.
 const SHOWN: [(&str, &str); 7] = [
     ("plain/100x64", "Messages, 100 sessions"),
     ("plain/stream-1", "A stream"),
@@ -26,14 +26,14 @@ const INK: RGBColor = RGBColor(125, 133, 144);
 const OURS: RGBColor = RGBColor(46, 160, 67);
 const THEIRS: RGBColor = RGBColor(110, 140, 180);
 
-/// In pixels: of a column, of a line, and before the bars.
+/// Pixels: the width of a column, the height of a line, the room for names before the bars.
 const COLUMN: i32 = 420;
 const LINE: i32 = 18;
 const NAMES: i32 = 120;
-/// Longer bars are cut, and have a figure all the same.
+/// The ratio at which bars are cut. The figure beside a bar is always the true one.
 const MOST: f64 = 3.0;
 
-/// The bars of one workload, and what stands above them.
+/// The caption of one workload, and its bars.
 type Group = (&'static str, Vec<(String, f64)>);
 
 /// Draws `report` into a file: plain on the left, TLS on the right.
@@ -43,7 +43,7 @@ pub(crate) fn draw(report: &Report, path: &Path) -> Result<()> {
     let lines = 4 + columns.iter().map(lines).max().unwrap_or_default();
     let size = (2 * COLUMN.unsigned_abs(), u32::try_from(lines)? * LINE.unsigned_abs());
     let area = SVGBackend::new(path, size).into_drawing_area();
-    let words = "Processor time of the server, in the median. Less is better; what is longer than 3 is cut.";
+    let words = "Processor time of the server (median). Less is better; bars are cut at 3.";
     area.draw(&Text::new(words, (4, LINE), style(HPos::Left, FontStyle::Normal)))?;
     let (left, right) = area.split_horizontally(COLUMN);
     for (column, groups, tls) in [(left, &columns[0], false), (right, &columns[1], true)] {
@@ -55,7 +55,7 @@ pub(crate) fn draw(report: &Report, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is shown of one transport, the least of each first.
+/// The groups of one transport, each with its smallest ratio first.
 fn groups(report: &Report, tls: bool) -> Vec<Group> {
     SHOWN
         .iter()
@@ -74,7 +74,7 @@ fn groups(report: &Report, tls: bool) -> Vec<Group> {
 }
 
 fn bars(area: &DrawingArea<SVGBackend, Shift>, groups: &[Group]) -> Result<()> {
-    // Where a bar ends.
+    // The end of a bar.
     #[allow(clippy::cast_possible_truncation)] // Within the picture.
     let end = |ratio: f64| NAMES + (ratio.min(MOST) / MOST * f64::from(COLUMN - NAMES - 50)) as i32;
     let mut y = 3 * LINE;

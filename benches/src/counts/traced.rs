@@ -1,0 +1,137 @@
+//! Counts on this machine: system calls under strace, instructions and allocations under valgrind,
+//! and the memory of idle sessions.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::bounds::Counts;
+use super::load::{SESSIONS, SIZE, WARM_UP};
+use crate::clients::{Handshake, exchange};
+use crate::subject::Subject;
+use crate::{Result, memory};
+
+/// All counts of one server.
+pub(super) fn counts(subject: Subject) -> Result<Counts> {
+    let mut counts = system_calls(subject)?;
+    counts.push(("instructions-a-message", instructions(subject)?));
+    counts.extend(allocations(subject)?);
+    let sessions = if subject.kind.tls { 2_000 } else { 5_000 };
+    let (idle, _) = memory::idle(subject, sessions)?;
+    counts.push(("bytes-an-idle-session", idle));
+    Ok(counts)
+}
+
+/// The difference between a long and a short run, in which start and end cancel out.
+fn system_calls(subject: Subject) -> Result<Counts> {
+    const ROUNDS: usize = 200;
+
+    let short = calls_of_a_run(subject, WARM_UP)?;
+    let long = calls_of_a_run(subject, WARM_UP + ROUNDS)?;
+    let a_message = |names: &[&str]| {
+        let count = |calls: &BTreeMap<String, u64>| -> u64 {
+            let wanted =
+                calls.iter().filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()));
+            wanted.map(|(_, calls)| calls).sum()
+        };
+        (count(&long) as f64 - count(&short) as f64) / (ROUNDS * SESSIONS) as f64
+    };
+    Ok(vec![
+        ("system-calls-a-message", a_message(&[])),
+        ("receives-a-message", a_message(&["read", "readv", "recvfrom", "recvmsg"])),
+        ("sends-a-message", a_message(&["write", "writev", "sendto", "sendmsg"])),
+    ])
+}
+
+/// How often a server made each system call, from its start to its end.
+fn calls_of_a_run(subject: Subject, rounds: usize) -> Result<BTreeMap<String, u64>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("calls");
+    // -D makes the tracer a grandchild: the server is our child, and receives our SIGTERM.
+    let tracer = words(&["strace", "-D", "-f", "-c", "-o", &path.to_string_lossy()]);
+    let (mut server, dialler) = subject.start(&tracer, Handshake::Full)?;
+    let mut sessions = dialler.sessions(SESSIONS)?;
+    exchange(&mut sessions, rounds, SIZE)?;
+    server.stop();
+    // The tracer writes its table after the server's end.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let table = loop {
+        let table = fs::read_to_string(&path).unwrap_or_default();
+        if table.trim_end().ends_with(" total") {
+            break table;
+        }
+        if Instant::now() > deadline {
+            return Err("strace wrote no table".into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    Ok(table
+        .lines()
+        .filter_map(|line| {
+            // % time, seconds, usecs/call, calls, errors (may be blank), system call.
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let (calls, name) = (fields.get(3)?.parse().ok()?, *fields.last()?);
+            (name != "total").then(|| (name.to_owned(), calls))
+        })
+        .collect())
+}
+
+/// Instructions in user space for a message.
+fn instructions(subject: Subject) -> Result<f64> {
+    const ROUNDS: usize = 50;
+
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("cost");
+    let output = format!("--callgrind-out-file={}", path.display());
+    let tracer = words(&["valgrind", "--tool=callgrind", &output]);
+    let (server, dialler) = subject.start(&tracer, Handshake::Full)?;
+    let mut sessions = dialler.sessions(SESSIONS)?;
+    exchange(&mut sessions, WARM_UP, SIZE)?;
+    // A dump sets the counter to 0, so the second one has the messages between the two alone.
+    dump(server.pid())?;
+    exchange(&mut sessions, ROUNDS, SIZE)?;
+    dump(server.pid())?;
+    let cost = fs::read_to_string(path.with_extension("2"))?;
+    let total = cost.lines().find_map(|line| line.strip_prefix("totals: "));
+    let total: f64 = total.ok_or("callgrind wrote no total")?.trim().parse()?;
+    Ok(total / (ROUNDS * SESSIONS) as f64)
+}
+
+fn dump(pid: u32) -> Result<()> {
+    let mut command = Command::new("callgrind_control");
+    command.arg("--dump").arg(pid.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+    if command.status()?.success() { Ok(()) } else { Err("callgrind_control failed".into()) }
+}
+
+/// The differences between many and few messages, and between many and few sessions.
+fn allocations(subject: Subject) -> Result<Counts> {
+    let base = allocations_of_a_run(subject, 10, 10)?;
+    let more_messages = allocations_of_a_run(subject, 10, 110)?;
+    let more_sessions = allocations_of_a_run(subject, 60, 10)?;
+    let a_message = (more_messages - base) / 1000.0;
+    let a_session = (more_sessions - base - a_message * 500.0) / 50.0;
+    Ok(vec![("allocations-a-message", a_message), ("allocations-a-session", a_session)])
+}
+
+/// How often a server allocated memory, from its start to its end.
+fn allocations_of_a_run(subject: Subject, sessions: usize, rounds: usize) -> Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("log");
+    let log = format!("--log-file={}", path.display());
+    let tracer =
+        words(&["valgrind", "--tool=memcheck", "--leak-check=no", "--undef-value-errors=no", &log]);
+    let (mut server, dialler) = subject.start(&tracer, Handshake::Full)?;
+    let mut sessions = dialler.sessions(sessions)?;
+    exchange(&mut sessions, rounds, SIZE)?;
+    server.stop();
+    let log = fs::read_to_string(path)?;
+    let total = log.lines().find_map(|line| line.split_once("total heap usage: "));
+    let (number, _) = total.and_then(|(_, rest)| rest.split_once(' ')).ok_or("no heap usage")?;
+    Ok(number.replace(',', "").parse()?)
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
