@@ -242,7 +242,7 @@ fn the_manual_says_what_the_unit_does() {
     let page = "docs/man/echo-alex.8";
     assert_says(page, &format!("It may have {} descriptors", value("LimitNOFILE")));
     assert_eq!(value("RestartSec"), "2s");
-    assert_says(page, "is started anew every two seconds until it is there");
+    assert_says(page, "is restarted every two seconds until it can bind the address");
     assert_says("docs/design.md", "would be tried again every two seconds for ever");
     let highest = constant_of_script("packaging/check-deb", "highest_exposure");
     let rated = format!("{}.{}", highest / 10, highest % 10);
