@@ -858,7 +858,7 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 #[test]
 fn a_key_that_may_not_be_read_stops_signing_and_not_verifying() {
     if rustix::process::geteuid().is_root() {
-        eprintln!("left out: root may read everything");
+        eprintln!("skipped: root may read everything");
         return;
     }
     let folder = initialised();

@@ -1,4 +1,4 @@
-//! `.ci/tests` says what failed, also where it passes at the second try, and its last line is the sum.
+//! `.ci/tests` names what failed and what was flaky, and its last line has the sums.
 
 mod util;
 
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use util::tool;
 
-/// Runs the script with a function in place of cargo, which notes its arguments and says what the file
-/// for this call holds.
+/// Runs the script with a function in place of cargo, which records its arguments and prints the file for
+/// this call.
 const RUN: &str = r#"
 cargo() {
     local output
@@ -30,7 +30,7 @@ test three ... FAILED
 test four ... ok
 successes:
 ---- four stdout ----
-left out: nc is not installed
+skipped: nc is not installed
 test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
      Running tests/simulation/main.rs (target/debug/deps/simulation-1)
 test five ... ok
@@ -53,11 +53,11 @@ test six ... ok
 test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
 ";
 
-/// What `.ci/tests` with these arguments makes of what cargo says, call by call: whether it fails, the
-/// arguments of each call, and what it says in the end.
+/// Runs `.ci/tests` with these arguments and the output of each call of cargo: whether it succeeds, the
+/// arguments of each call, and what it prints at the end.
 fn run(arguments: &[&str], outputs: &[&str]) -> Option<(bool, Vec<String>, String)> {
     let mut bash = tool("bash")?;
-    // The script goes to the folder above its own.
+    // The script changes to the folder above its own.
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/tests");
     fs::create_dir(folder.path().join(".ci")).unwrap();
@@ -68,8 +68,8 @@ fn run(arguments: &[&str], outputs: &[&str]) -> Option<(bool, Vec<String>, Strin
     bash.args(["-c", RUN, "bash"]).arg(folder.path().join(".ci/tests")).args(arguments);
     let output = bash.output().unwrap();
     let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let (_, result) = said.rsplit_once("== result\n").unwrap_or_else(|| panic!("{said}"));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (_, result) = printed.rsplit_once("== result\n").unwrap_or_else(|| panic!("{printed}"));
     Some((output.status.success(), calls.lines().map(Into::into).collect(), result.into()))
 }
 
@@ -78,12 +78,12 @@ fn lines(result: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_fails_is_named_and_counted() {
+fn a_failed_test_is_named_and_counted() {
     let Some((success, calls, result)) = run(&["--release"], &[FIRST]) else { return };
     assert!(!success);
     assert_eq!(calls, ["test --locked --no-fail-fast --release -- --show-output --exact"]);
     let expected = [
-        "left out: four: nc is not installed",
+        "skipped: four: nc is not installed",
         "failed: src/lib.rs two",
         "failed: tests/plain.rs three",
         "failed: tests/simulation/main.rs (no result)",
@@ -93,12 +93,12 @@ fn what_fails_is_named_and_counted() {
 }
 
 #[test]
-fn only_what_failed_is_run_once_more_and_what_passes_then_is_called_flaky() {
-    let arguments = ["--once-more", "--target", "arm", "--test", "plain"];
+fn a_retry_runs_only_what_failed_and_lists_what_then_passes_as_flaky() {
+    let arguments = ["--retry", "--target", "arm", "--test", "plain"];
     let Some((success, calls, result)) = run(&arguments, &[FIRST, TWO, THREE, FIVE]) else {
         return;
     };
-    assert!(!success, "one has failed twice");
+    assert!(!success, "one test failed twice");
     let again = "test --locked --no-fail-fast --target arm";
     let expected = [
         "test --locked --no-fail-fast --target arm --test plain -- --show-output --exact"
@@ -109,17 +109,17 @@ fn only_what_failed_is_run_once_more_and_what_passes_then_is_called_flaky() {
     ];
     assert_eq!(calls, expected);
     let expected = [
-        "left out: four: nc is not installed",
-        "flaky: src/lib.rs two: failed first, and passed then",
-        "flaky: tests/simulation/main.rs (no result): failed first, and passed then",
+        "skipped: four: nc is not installed",
+        "flaky: src/lib.rs two: failed, then passed",
+        "flaky: tests/simulation/main.rs (no result): failed, then passed",
         "failed twice: tests/plain.rs three",
         "4 passed, 1 failed, 1 skipped",
     ];
     assert_eq!(lines(&result), expected);
 
-    let all_well = THREE.replace("FAILED", "ok").replace("0 passed; 1", "1 passed; 0");
-    let outputs = [FIRST, TWO, &all_well, FIVE];
-    let (success, _, result) = run(&["--once-more"], &outputs).unwrap();
+    let passed = THREE.replace("FAILED", "ok").replace("0 passed; 1", "1 passed; 0");
+    let outputs = [FIRST, TWO, &passed, FIVE];
+    let (success, _, result) = run(&["--retry"], &outputs).unwrap();
     assert!(success);
     assert_eq!(lines(&result).iter().filter(|line| line.starts_with("flaky: ")).count(), 3);
     assert!(result.ends_with("\n5 passed, 0 failed, 1 skipped\n"), "{result}");
@@ -128,10 +128,10 @@ fn only_what_failed_is_run_once_more_and_what_passes_then_is_called_flaky() {
 #[test]
 fn a_build_that_fails_is_a_failure() {
     let broken = "error: could not compile `echo-alex`: FAILED\n";
-    let Some((success, calls, result)) = run(&["--once-more"], &[broken]) else { return };
+    let Some((success, calls, result)) = run(&["--retry"], &[broken]) else { return };
     assert!(!success && calls.len() == 1, "{calls:?}");
     assert_eq!(
         lines(&result),
-        ["failed: cargo test itself, with 1", "0 passed, 1 failed, 0 skipped"]
+        ["failed: cargo test, with exit code 1", "0 passed, 1 failed, 0 skipped"]
     );
 }

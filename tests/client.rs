@@ -628,7 +628,7 @@ fn each_address_of_a_name_is_tried_in_turn() {
         !stderr(&output).contains("cannot resolve") && !stderr(&output).contains("has no IPv")
     };
     if !resolved("-4") || !resolved("-6") {
-        eprintln!("left out: localhost is not both an IPv4 and an IPv6 address here");
+        eprintln!("skipped: localhost is not both an IPv4 and an IPv6 address here");
         return;
     }
     for (listen, there, not_there) in [("127.0.0.1:0", "-4", "-6"), ("[::1]:0", "-6", "-4")] {
@@ -648,7 +648,7 @@ fn each_address_of_a_name_is_tried_in_turn() {
 #[test]
 fn ipv6_goes_with_and_without_brackets_and_families_can_be_chosen() {
     let Ok(probe) = TcpListener::bind("[::1]:0") else {
-        eprintln!("left out: this machine has no IPv6");
+        eprintln!("skipped: this machine has no IPv6");
         return;
     };
     drop(probe);

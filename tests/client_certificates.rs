@@ -453,7 +453,7 @@ fn a_valid_certificate_is_printed_with_its_issuer_and_last_day() {
 #[test]
 fn an_ipv6_address_is_matched_with_and_without_brackets() {
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("left out: this machine has no IPv6");
+        eprintln!("skipped: this machine has no IPv6");
         return;
     }
     let daemon =

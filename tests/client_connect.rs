@@ -51,7 +51,7 @@ fn ctrl_c_ends_a_client_that_connects() {
 #[test]
 fn ctrl_c_ends_a_client_that_looks_for_the_name() {
     if util::emulated() {
-        eprintln!("left out: the compiler makes nothing for the emulator");
+        eprintln!("skipped: the compiler makes nothing for the emulator");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -189,7 +189,7 @@ fn a_file_through_nc_comes_back_the_same() {
     let help = help.arg("-h").stdin(Stdio::null()).output().unwrap();
     if !String::from_utf8_lossy(&help.stderr).contains("OpenBSD") {
         assert!(std::env::var_os("ECHO_ALEX_REQUIRE_TOOLS").is_none(), "nc is not OpenBSD's");
-        eprintln!("left out: this nc is not OpenBSD's and may have no -N");
+        eprintln!("skipped: this nc is not OpenBSD's and may have no -N");
         return;
     }
     let daemon = Daemon::start(PLAIN);

@@ -135,7 +135,7 @@ fn a_socket_without_a_fitting_name_is_matched_by_its_port() {
 #[test]
 fn an_ipv6_socket_is_served_too() {
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("left out: this machine has no IPv6");
+        eprintln!("skipped: this machine has no IPv6");
         return;
     }
     let (v6, v6_address) = bound("[::1]:0");

@@ -80,7 +80,7 @@ fn with_faults(
     strace.current_dir(folder).arg(PROGRAM).args(arguments).stdin(Stdio::null());
     let output = strace.output().unwrap();
     if String::from_utf8_lossy(&output.stderr).contains("not permitted") {
-        eprintln!("left out: strace may not trace here");
+        eprintln!("skipped: strace may not trace here");
         return None;
     }
     let trace = fs::read_to_string(trace).unwrap();
@@ -366,7 +366,7 @@ fn the_daemon_says_how_to_complete_an_interrupted_pair() {
 #[test]
 fn a_user_without_permission_to_complete_a_set_can_still_verify() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("left out: only root can change the user");
+        eprintln!("skipped: only root can change the user");
         return;
     }
     let before = a_set();

@@ -227,7 +227,7 @@ fn namespaces() -> bool {
     let tried = unshare.args(["--user", "--map-root-user", "--mount", "true"]).status();
     let can = tried.is_ok_and(|status| status.success());
     if !can {
-        eprintln!("left out: no program can be put into a namespace of mounts here");
+        eprintln!("skipped: no program can be put into a namespace of mounts here");
     }
     can
 }
@@ -395,7 +395,7 @@ fn the_time_of_a_reload_is_right_on_a_machine_that_has_been_up_for_weeks() {
     let uptime = String::from_utf8(uptime.stdout).unwrap();
     let seconds = uptime.split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
     if seconds.is_none_or(|seconds| seconds < WEEKS) {
-        eprintln!("left out: no program can be put into a time namespace here");
+        eprintln!("skipped: no program can be put into a time namespace here");
         return;
     }
     let clock = || {

@@ -184,7 +184,7 @@ fn without_the_key_in_both_the_second_daemon_ends_with_69_and_a_hint() {
 #[test]
 fn another_users_port_is_not_shared() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("left out: only root can be two users");
+        return eprintln!("skipped: only root can be two users");
     }
     if tool("setpriv").is_none() {
         return;

@@ -42,7 +42,7 @@ impl Trace {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         stderr.read_line(&mut words).unwrap();
         if words.contains("not permitted") {
-            eprintln!("left out: strace may not trace here");
+            eprintln!("skipped: strace may not trace here");
             util::wait(&mut child);
             return None;
         }

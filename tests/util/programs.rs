@@ -43,7 +43,7 @@ pub fn tool(name: &str) -> Option<Command> {
     let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(|p| p.is_file());
     if found.is_none() {
         assert!(std::env::var_os("ECHO_ALEX_REQUIRE_TOOLS").is_none(), "{name} is not installed");
-        eprintln!("left out: {name} is not installed");
+        eprintln!("skipped: {name} is not installed");
     }
     found.map(Command::new)
 }
