@@ -68,7 +68,9 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
 fn linked(page: &str) -> Vec<PathBuf> {
     let folder = path(page).parent().unwrap().to_owned();
     let files = links(&read(page)).into_iter().filter(|link| !link.starts_with("https://"));
-    files.filter_map(|link| folder.join(link.split('#').next().unwrap()).canonicalize().ok()).collect()
+    files
+        .filter_map(|link| folder.join(link.split('#').next().unwrap()).canonicalize().ok())
+        .collect()
 }
 
 #[test]
