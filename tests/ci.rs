@@ -1,10 +1,13 @@
 //! `.ci/tests` names what failed and what was flaky, and its last line has the sums.
+//! The workflows call scripts and steps that exist, and leave no step out.
 
 mod util;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use util::documents::{Words, path, read, sources, words};
 use util::tool;
 
 /// Runs the script with a function in place of cargo, which records its arguments and prints the file for
@@ -134,4 +137,101 @@ fn a_build_that_fails_is_a_failure() {
         lines(&result),
         ["failed: cargo test, with exit code 1", "0 passed, 1 failed, 0 skipped"]
     );
+}
+
+/// The steps of `.ci/run`, in its order.
+fn steps() -> Vec<String> {
+    let script = read(".ci/run");
+    let (_, list) = script.split_once("\nsteps=(").unwrap();
+    list.split(')').next().unwrap().split_whitespace().map(Into::into).collect()
+}
+
+/// The steps that a workflow runs: behind `.ci/run`, or in a line of its matrix.
+fn steps_of_workflow(text: &str) -> Words {
+    let lines = text.lines().map(str::trim);
+    let lists = lines.filter_map(|line| {
+        let list = line.strip_prefix("run: .ci/run ").or(line.strip_prefix("steps: "))?;
+        (!list.starts_with("${{")).then_some(list)
+    });
+    words(lists.flat_map(str::split_whitespace))
+}
+
+#[test]
+fn the_usage_of_the_run_describes_each_step() {
+    let script = read(".ci/run");
+    let described: Vec<&str> = script
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   ")?.split_whitespace().next())
+        .collect();
+    assert_eq!(described, steps());
+    for step in steps() {
+        assert!(script.contains(&format!("\n{step}() {{")), "{step} is no function");
+    }
+}
+
+#[test]
+fn an_unknown_step_is_refused_before_any_step_runs() {
+    let Some(mut bash) = tool("bash") else { return };
+    let output = bash.arg(path(".ci/run")).args(["commits", "no-such-step"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(output.stdout.is_empty());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("there is no step no-such-step; the steps are: tools commits"));
+}
+
+#[test]
+fn the_workflows_call_scripts_and_steps_that_exist() {
+    let mut called = 0;
+    for workflow in sources(".github/workflows") {
+        let text = read(&workflow);
+        let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for word in code.flat_map(str::split_whitespace) {
+            if [".ci/", "packaging/", "tests/", "benches/"].iter().any(|it| word.starts_with(it)) {
+                let file = path(word);
+                let mode = fs::metadata(&file).map(|it| it.permissions().mode());
+                assert!(mode.is_ok_and(|mode| mode & 0o100 != 0), "{workflow}: {word}");
+                called += 1;
+            }
+        }
+        for step in steps_of_workflow(&text) {
+            assert!(steps().contains(&step), "{workflow}: {step}");
+        }
+    }
+    assert!(called > 8, "{called}");
+}
+
+#[test]
+fn the_workflow_of_each_change_runs_every_step() {
+    let mut run = steps_of_workflow(&read(".github/workflows/ci.yml"));
+    // Each step installs what it needs.
+    run.insert("tools".into());
+    assert_eq!(run, steps().into_iter().collect::<Words>());
+}
+
+#[test]
+fn the_notes_of_a_release_are_its_section_of_the_changelog() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fs::create_dir(folder.path().join("packaging")).unwrap();
+    let script = folder.path().join("packaging/release-notes");
+    fs::copy(path("packaging/release-notes"), &script).unwrap();
+    write("Cargo.toml", "[package]\nversion = \"1.2.0\"\n[dependencies]\nversion = \"9\"\n");
+    write(
+        "CHANGELOG.md",
+        "# Changelog\n\n## [Unreleased]\n\nnext\n\n## [1.2.0] - 2026-12-01\n\n### Added\n\n- This.\n\n\
+         ## [1.1.0] - 2026-11-01\n\n- That.\n",
+    );
+    let notes = |tag: &str| {
+        let mut bash = tool("bash")?;
+        let output = bash.arg(&script).arg(tag).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        Some((output.status.success(), printed, String::from_utf8(output.stderr).unwrap()))
+    };
+    let Some(printed) = notes("v1.2.0") else { return };
+    assert_eq!(printed, (true, "### Added\n\n- This.\n".into(), String::new()));
+    let (success, printed, error) = notes("v1.3.0").unwrap();
+    assert!(!success && printed.is_empty() && error.contains("has to be v1.2.0"), "{error}");
+    write("CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\nnext\n");
+    let (success, _, error) = notes("v1.2.0").unwrap();
+    assert!(!success && error.contains("CHANGELOG.md has no section [1.2.0]"), "{error}");
 }

@@ -101,7 +101,7 @@ fn the_examples_show_what_the_programs_print() {
     let user = if rustix::process::geteuid().is_root() { &[][..] } else { &["--map-root-user"] };
     let namespaces = ["--net", "--pid", "--fork", "--mount-proc", "true"];
     if !unshare.args(user).args(namespaces).output().unwrap().status.success() {
-        eprintln!("left out: the kernel gives no network and process namespaces");
+        eprintln!("skipped: the kernel gives no network and process namespaces");
         return;
     }
     let programs = Path::new(env!("CARGO_BIN_EXE_echo-alex")).parent().unwrap();
