@@ -131,7 +131,7 @@ fn a_message_and_an_idle_session_cost_the_same_in_all_documents() {
     let instructions = measured("plain: user instructions a message");
     for (document, sentence) in [
         ("README.md", "two system calls and about N instructions"),
-        ("docs/design.md", "two system calls are about N instructions"),
+        ("docs/design.md", "its two system calls, it executes about N instructions"),
     ] {
         assert_says(document, &sentence.replace('N', &instructions.to_string()));
     }
@@ -165,15 +165,15 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
         (
             "docs/design.md",
             format!(
-                "A session makes {reads} steps a turn, at most as many reads of {kib} KiB; a socket \
-                 accepts {accepts} connections"
+                "A session takes at most {reads} steps in a turn, with at most as many reads of {kib} \
+                 KiB; a listening socket accepts at most {accepts} connections"
             ),
         ),
-        ("docs/design.md", format!("does it echo up to {mebibytes} MiB of what had come")),
-        ("docs/design.md", format!("Sessions have {lines} lines in {seconds} s for each listener")),
-        ("docs/design.md", format!("or for {milliseconds} ms, and then goes on")),
+        ("docs/design.md", format!("it echoes up to {mebibytes} MiB of what had arrived")),
+        ("docs/design.md", format!("Each listener logs at most {lines} sessions in {seconds} s")),
+        ("docs/design.md", format!("or for {milliseconds} ms, and then resumes")),
         ("docs/design.md", format!("| {held} KiB held back |")),
-        ("docs/design.md", format!("| plain, stuck | {kib} KiB |")),
+        ("docs/design.md", format!("| plain, stalled | {kib} KiB |")),
         ("SECURITY.md", format!("{reads} reads of {kib} KiB a turn")),
         ("SECURITY.md", format!("{held} KiB held in all")),
         ("SECURITY.md", format!("a try every {milliseconds} ms")),
@@ -243,11 +243,11 @@ fn the_manual_says_what_the_unit_does() {
     assert_says(page, &format!("It may have {} descriptors", value("LimitNOFILE")));
     assert_eq!(value("RestartSec"), "2s");
     assert_says(page, "is restarted every two seconds until it can bind the address");
-    assert_says("docs/design.md", "would be tried again every two seconds for ever");
+    assert_says("docs/design.md", "would be restarted every two seconds forever");
     let highest = constant_of_script("packaging/check-deb", "highest_exposure");
     let rated = format!("{}.{}", highest / 10, highest % 10);
     assert_says("SECURITY.md", &format!("security` rates that {rated}"));
-    assert_says("docs/design.md", &format!("`systemd-analyze security` says {rated}"));
+    assert_says("docs/design.md", &format!("`systemd-analyze security` rates {rated}"));
 }
 
 /// A number that a script sets on a line of its own.
