@@ -1,7 +1,7 @@
 //! The client: dial, and then talk, pipe, ping or measure, over the same link and transport as the
 //! daemon's sessions.
 
-pub mod arguments;
+pub mod cli;
 pub mod target;
 pub mod stop;
 pub mod wait;
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::wire::buffers::Buffers;
-use arguments::{Options, Task};
+use cli::{Mode, Options};
 use dial::{Connection, Dialler};
 use printer::Printer;
 use stop::Stop;
@@ -38,7 +38,7 @@ pub struct Client {
 
 /// Does what `options` ask for.
 pub fn run(options: Options) -> Result<Exit, Failure> {
-    if let Task::Bench(bench) = &options.task {
+    if let Mode::Bench(bench) = &options.mode {
         mode::bench::prepare(bench)?;
     }
     let dialler = Dialler::new(&options)?;
@@ -56,10 +56,11 @@ impl Client {
             self.printer.note(self.dialler.whereabouts());
         }
         let connection = self.dial_and_introduce()?;
-        match self.options.task.clone() {
-            Task::Relay { verify } => mode::relay::run(self, connection, verify),
-            Task::Ping(ping) => mode::ping::run(self, connection, &ping),
-            Task::Bench(bench) => mode::bench::run(self, connection, &bench),
+        match self.options.mode.clone() {
+            Mode::Talk(talk) => mode::relay::run(self, connection, talk.verify),
+            Mode::Ping(ping) => mode::ping::run(self, connection, &ping),
+            Mode::Bench(bench) => mode::bench::run(self, connection, &bench),
+            Mode::Handshakes(handshakes) => mode::bench::handshakes(self, connection, &handshakes),
         }
     }
 

@@ -14,9 +14,10 @@ mod util;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use echo_alex::client::arguments::{Options, Request};
+use echo_alex::client::cli::{self, Options, Request};
 use echo_alex::config::{Config, Limits, Source, Tls};
 use echo_alex::wire::close::CloseReason;
+use util::command_line::{self, assert_generated, assert_generated_part};
 use util::documents::{
     Words, between, documents, first_column, manual, read, section, sources, words,
 };
@@ -301,7 +302,7 @@ fn the_ports_of_the_documents_are_those_of_the_built_in_configuration_and_of_the
     assert_eq!(request(&["--tls", "localhost"]).port, tls);
     for (text, words) in [
         (help("echo-alex"), "plain echo on port {} and TLS on {}"),
-        (help("echo-alex-client"), "({}, --tls: {})"),
+        (help("echo-alex-client"), "[default: {}, --tls: {}]"),
         (read("SECURITY.md"), "plain on {} and TLS on {}"),
         (manual("echo-alex.8"), "plain echo is served on port {} and TLS on port {}"),
         (manual("echo-alex-client.1"), "at port {}, or {} with"),
@@ -454,9 +455,8 @@ fn the_unit_and_the_manual_agree_on_what_no_restart_cures() {
 // Options.
 
 /// A program, the page of the manual, and the source of its command line.
-const COMMAND_LINES: [(&str, &str, &str); 3] = [
+const COMMAND_LINES: [(&str, &str, &str); 2] = [
     ("echo-alex", "echo-alex.8", "src/bin/echo-alex.rs"),
-    ("echo-alex-client", "echo-alex-client.1", "src/client/arguments.rs"),
     ("echo-alex-certs", "echo-alex-certs.1", "src/bin/echo-alex-certs.rs"),
 ];
 
@@ -550,6 +550,20 @@ fn the_synopsis_of_each_command_has_the_options_that_it_takes() {
 }
 
 #[test]
+fn the_clients_options_in_the_manual_are_generated_from_its_command_line() {
+    let (page, command) = ("docs/man/echo-alex-client.1", cli::command());
+    assert_generated_part(page, "synopsis", &command_line::synopsis(&command));
+    assert_generated_part(page, "options", &command_line::options(&command));
+}
+
+#[test]
+fn the_clients_completions_are_generated_from_its_command_line() {
+    for (file, text) in command_line::completions(&cli::command()) {
+        assert_generated(&file, &text);
+    }
+}
+
+#[test]
 fn the_reference_shows_the_help_of_the_daemon() {
     assert!(read("docs/reference.md").contains(&format!("echo-alex -h\n{}```", help("echo-alex"))));
 }
@@ -605,35 +619,6 @@ fn descriptions(program: &str, option: &str) -> Vec<String> {
     }
     assert!(found.len() > 1, "{program} {option}: {found:?}");
     found
-}
-
-#[test]
-fn the_defaults_of_the_clients_options_are_those_of_the_code() {
-    let all = defaults_of_manual("echo-alex-client.1");
-    assert!(all.len() > 5, "{all:?}");
-    for (names, defaults, subsection) in all {
-        let [default] = defaults.as_slice() else { panic!("{names:?}: {defaults:?}") };
-        let task = match subsection.as_str() {
-            "Ping" => &["--ping"][..],
-            "Measure" => &["--bench"],
-            _ => &[],
-        };
-        if names == ["--timeout"] {
-            let help = help("echo-alex-client");
-            assert!(help.contains(&format!("[default: {default}]")), "{help}");
-        }
-        for name in &names {
-            let with = |value: &str| {
-                format!("{:?}", request(&[task, &[name.as_str(), value, "localhost"]].concat()))
-            };
-            let without = format!("{:?}", request(&[task, &["localhost"]].concat()));
-            assert_eq!(with(default), without, "{name} {default}");
-            assert_ne!(with("7"), without, "{name}");
-            for description in descriptions("echo-alex-client", name) {
-                assert!(description.ends_with(&format!("({default})")), "{name}: {description}");
-            }
-        }
-    }
 }
 
 #[test]
@@ -745,7 +730,7 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
 fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let manual = manual("echo-alex-client.1");
     let json = section(&manual, ".Sh JSON", ".Sh").join("\n");
-    let (_, times) = json.split_once("Times are objects with\n").unwrap();
+    let (_, times) = json.split_once("Latencies are objects with\n").unwrap();
     let times = commands_of(&times.lines().collect::<Vec<_>>());
     let described = |task: &str, rest: &[&str]| {
         let item = section(&json, &format!(".It {task}"), ".It");

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use echo_alex::client;
-use echo_alex::client::arguments::{HELP, Request};
+use echo_alex::client::cli::Request;
 use echo_alex::exit::{Exit, Failure};
 use echo_alex::os::output;
 
@@ -15,7 +15,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Exit, Failure> {
     match Request::parse(std::env::args_os().skip(1))? {
-        Request::Help => drop(output::print(HELP)?),
+        Request::Help(text) => {
+            output::print(text)?;
+        }
         Request::Version => {
             output::print(format_args!("echo-alex-client {}\n", env!("CARGO_PKG_VERSION")))?;
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::arguments::Family;
+use super::cli::Family;
 use super::stop::{Failed, Stop};
 use super::wait::Waiter;
 use crate::exit::{Exit, Failure};

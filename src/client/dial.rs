@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::arguments::{Options, Tls};
+use super::cli::{Options, Tls};
 use super::connect;
 use super::stop::{Failed, Stop};
 use super::wait::Waiter;

@@ -1,25 +1,64 @@
-//! The server as people write it: `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`, and ports by name.
+//! The server as users write it: `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`, and ports by name.
 
+use std::error::Error;
+use std::fmt;
 use std::path::Path;
 
 use crate::os::files;
 
-/// The file of port names (services(5)).
+/// The names of ports (services(5)).
 const SERVICES: &str = "/etc/services";
 
-/// The most that is read of it, in bytes.
+/// How much of it is read, in bytes.
 const SERVICES_MAX: u64 = 4 << 20;
 
-/// A host, and its port where one is named. The host has no brackets.
-pub fn parse(text: &str) -> Result<(String, Option<u16>), String> {
+/// A host, and its port if one is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: Option<u16>,
+}
+
+/// Why a text is not a [`Target`] or a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidTarget {
+    /// `[::1`.
+    NoClosingBracket,
+    /// `[::1]5000`.
+    NoColonAfterBracket,
+    /// `:5000`.
+    NoHost,
+    /// Neither a number nor a name.
+    UnknownPort(String),
+}
+
+impl fmt::Display for InvalidTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoClosingBracket => f.write_str("the closing ] of the address is missing"),
+            Self::NoColonAfterBracket => f.write_str("only a colon and the port may follow ]"),
+            Self::NoHost => f.write_str("the host is missing"),
+            Self::UnknownPort(port) => write!(
+                f,
+                "{port:?} is neither a port number from 1 to 65535 nor a name in {SERVICES}"
+            ),
+        }
+    }
+}
+
+impl Error for InvalidTarget {}
+
+/// Parses a host with or without a port.
+pub fn parse(text: &str) -> Result<Target, InvalidTarget> {
     let (host, port_text) = match text.strip_prefix('[') {
         Some(rest) => {
-            let (host, behind) =
-                rest.split_once(']').ok_or("the closing ] of the address is missing")?;
+            let (host, behind) = rest.split_once(']').ok_or(InvalidTarget::NoClosingBracket)?;
             match behind.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if behind.is_empty() => (host, None),
-                None => return Err("only a colon and the port may follow ]".into()),
+                None => return Err(InvalidTarget::NoColonAfterBracket),
             }
         }
         // Two colons or more are an IPv6 address.
@@ -29,23 +68,21 @@ pub fn parse(text: &str) -> Result<(String, Option<u16>), String> {
         },
     };
     if host.is_empty() {
-        return Err("the host is missing".into());
+        return Err(InvalidTarget::NoHost);
     }
-    Ok((host.to_owned(), port_text.map(port).transpose()?))
+    Ok(Target { host: host.to_owned(), port: port_text.map(port).transpose()? })
 }
 
-/// A TCP port, by its number or its name.
-pub fn port(text: &str) -> Result<u16, String> {
+/// Parses the number or the name of a TCP port.
+pub fn port(text: &str) -> Result<u16, InvalidTarget> {
     let number = text.parse().ok().filter(|port| *port > 0);
-    number.or_else(|| service(text)).ok_or_else(|| {
-        format!("{text:?} is neither a port from 1 to 65535 nor the name of one in {SERVICES}")
-    })
+    number.or_else(|| service(text)).ok_or_else(|| InvalidTarget::UnknownPort(text.to_owned()))
 }
 
 fn service(name: &str) -> Option<u16> {
     let file = files::read(Path::new(SERVICES), SERVICES_MAX).unwrap_or_default();
     find_service(name, &String::from_utf8_lossy(&file))
-        // A minimal Debian has no such file (package netbase).
+        // A minimal Debian does not have the file (package netbase).
         .or((name == "echo").then_some(7))
 }
 
@@ -63,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_may_stand_behind_the_host() {
+    fn a_port_may_follow_the_host() {
         for (text, host, port) in [
             ("alex.local", "alex.local", None),
             ("alex.local:5001", "alex.local", Some(5001)),
@@ -74,7 +111,7 @@ mod tests {
             ("[::1]:5000", "::1", Some(5000)),
             ("[fe80::1%eth0]:echo", "fe80::1%eth0", Some(7)),
         ] {
-            assert_eq!(parse(text), Ok((host.to_owned(), port)), "{text}");
+            assert_eq!(parse(text), Ok(Target { host: host.into(), port }), "{text}");
         }
         for text in ["", ":5000", "[]:5000", "[::1", "[::1]5000", "alex:", "alex:0", "alex:65536"] {
             assert!(parse(text).is_err(), "{text}");

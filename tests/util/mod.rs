@@ -10,6 +10,7 @@
 //! | `tls` | TLS sessions of the test |
 //! | `authority` | certificates that are made for one test |
 //! | `documents`, `options` | what documents and programs say, for the tests that compare them |
+//! | `command_line` | files that are generated from the definition of a command line |
 //!
 //! Tests wait for events, not for time: the daemon is ready when it sends READY=1, and a log line has
 //! been written when it is read. Every wait ends after [`PATIENCE`], so a fault fails a test and does
@@ -18,6 +19,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod command_line;
 pub mod daemon;
 pub mod documents;
 pub mod options;

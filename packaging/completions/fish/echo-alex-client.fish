@@ -1,34 +1,114 @@
-# fish completion for echo-alex-client(1)
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_echo_alex_client_global_optspecs
+    string join \n verify 4 6 timeout= q/quiet tls ca= name= cert= key= fingerprint= insecure show-certificate h/help V/version
+end
 
-complete -c echo-alex-client -fa '(__fish_print_hostnames)'
-complete -c echo-alex-client -s 4 -d 'Use IPv4 alone'
-complete -c echo-alex-client -s 6 -d 'Use IPv6 alone'
-complete -c echo-alex-client -l timeout -d 'To connect, to shake hands, for an echo (10s)' -x
-complete -c echo-alex-client -s q -l quiet -d 'Say nothing but errors'
-complete -c echo-alex-client -l tls -d 'TLS: the certificate and its name are verified'
-complete -c echo-alex-client -l ca -d 'Trust this CA, not those of the system' \
-    -xka '(__fish_complete_suffix .pem)'
-complete -c echo-alex-client -l name -d 'The name in the certificate, if it is not HOST' \
-    -xa '(__fish_print_hostnames)'
-complete -c echo-alex-client -l cert -d 'Show this certificate if the server asks for one' \
-    -xka '(__fish_complete_suffix .crt)'
-complete -c echo-alex-client -l key -d 'The key of that certificate' \
-    -xka '(__fish_complete_suffix .key)'
-complete -c echo-alex-client -l fingerprint -d 'Trust this one certificate, whoever signed it' -x
-complete -c echo-alex-client -l insecure -d 'TRUST ANYBODY: who answers is printed, not verified'
-complete -c echo-alex-client -l show-certificate -d 'Print the certificates of the server'
-complete -c echo-alex-client -l verify -d 'Compare what comes back with what was sent'
-complete -c echo-alex-client -l ping -d 'Time the echo'
-complete -c echo-alex-client -s c -l count -d 'ping: how many' -x
-complete -c echo-alex-client -s i -l interval -d 'ping: time from one to the next (1s)' -x
-complete -c echo-alex-client -s s -d 'ping: bytes of each (64)' -x
-complete -c echo-alex-client -l reconnect -d 'ping: a new connection for each'
-complete -c echo-alex-client -l bench -d 'Measure messages'
-complete -c echo-alex-client -l connections -d 'bench: sessions at once (1)' -x
-complete -c echo-alex-client -l size -d 'bench: bytes of a message (64)' -x
-complete -c echo-alex-client -l depth -d 'bench: messages on their way in a session (1)' -x
-complete -c echo-alex-client -l duration -d 'bench: how long to measure (10s)' -x
-complete -c echo-alex-client -l handshakes -d 'Measure TLS handshakes'
-complete -c echo-alex-client -l json -d 'Figures of a ping or bench as JSON'
-complete -c echo-alex-client -s h -l help -d 'Show the options'
-complete -c echo-alex-client -s V -l version -d 'Show the version'
+function __fish_echo_alex_client_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_echo_alex_client_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_echo_alex_client_using_subcommand
+    set -l cmd (__fish_echo_alex_client_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l verify -d 'Compare what comes back with what was sent'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "talk" -d 'Send standard input and print what comes back (the default)'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "ping" -d 'Time one echo after the other'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "bench" -d 'Measure throughput and latency under load'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "handshakes" -d 'Measure TLS handshakes'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l verify -d 'Compare what comes back with what was sent'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s c -l count -d 'Stop after this many messages' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s i -l interval -d 'Time from one message to the next' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s s -d 'Length of a message' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l reconnect -d 'Open a new connection for each message'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l connections -d 'Number of sessions at the same time' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l size -d 'Length of a message' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l depth -d 'Messages in flight in each session' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l duration -d 'How long to measure' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l duration -d 'How long to measure' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s V -l version -d 'Print version'

@@ -8,7 +8,7 @@ use mio::Token;
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::client::arguments::Bench;
+use crate::client::cli::{Bench, Handshakes as HandshakeOptions};
 use crate::client::dial::{Came, Connection};
 use crate::client::expect::{Difference, Expected};
 use crate::client::latency::{Latencies, Summary};
@@ -121,11 +121,7 @@ pub fn prepare(bench: &Bench) -> Result<(), Failure> {
 }
 
 /// Measures for the time that was asked for; `first` is the first of the connections.
-pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<(), Stop> {
-    if bench.handshakes {
-        first.goodbye(&mut client.buffers);
-        return handshakes(client, bench);
-    }
+pub fn run(client: &mut Client, first: Connection, bench: &Bench) -> Result<(), Stop> {
     let pattern = Pattern::new();
     let address = first.address;
     let mut loads = vec![Load::new(first, 0, client)?];
@@ -387,8 +383,13 @@ fn report(
 }
 
 /// Half of the time for full handshakes, half for resumed ones, one after the other.
-fn handshakes(client: &mut Client, bench: &Bench) -> Result<(), Stop> {
-    let half = bench.duration / 2;
+pub fn handshakes(
+    client: &mut Client,
+    mut first: Connection,
+    handshakes: &HandshakeOptions,
+) -> Result<(), Stop> {
+    first.goodbye(&mut client.buffers);
+    let half = handshakes.duration / 2;
     let (full, mut outcome) = count_handshakes(client, half, false)?;
     let mut resumed = Handshakes::over(&Latencies::default(), half);
     if outcome.is_ok() {

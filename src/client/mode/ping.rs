@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::client::arguments::Ping;
+use crate::client::cli::Ping;
 use crate::client::dial::{Came, Connection};
 use crate::client::expect::Expected;
 use crate::client::latency::{Latencies, Summary};

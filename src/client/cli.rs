@@ -1,0 +1,239 @@
+//! The client's command line. One definition gives the parser, the help, the completions of the
+//! shells and the options of the manual page.
+
+mod definition;
+mod values;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+
+use crate::client::target::Target;
+use crate::config::Identity;
+use crate::exit::Failure;
+use crate::tls::client::Trust;
+pub use definition::{Bench, Handshakes, Ping, Talk};
+use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
+use values::most;
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Print the help.
+    Help(String),
+    /// Print the version.
+    Version,
+    /// Do something with a server.
+    Run(Box<Options>),
+}
+
+/// How to reach the server, and what to do there.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Only IPv4 or only IPv6.
+    pub family: Option<Family>,
+    /// For each of these: the name look-up, connecting, the handshake, and an echo that is due.
+    pub timeout: Duration,
+    /// Print nothing but errors and results.
+    pub quiet: bool,
+    /// TLS; without it, plain TCP.
+    pub tls: Option<Tls>,
+    /// What to do.
+    pub mode: Mode,
+    /// Print results as JSON.
+    pub json: bool,
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// How to speak TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Which server is trusted.
+    pub trust: Trust,
+    /// The name that the server's certificate must have.
+    pub name: String,
+    /// The client certificate.
+    pub identity: Option<Identity>,
+    /// Print the server's certificates.
+    pub show: bool,
+}
+
+/// What to do with the connection.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// `talk`.
+    Talk(Talk),
+    /// `ping`.
+    Ping(Ping),
+    /// `bench`.
+    Bench(Bench),
+    /// `handshakes`.
+    Handshakes(Handshakes),
+}
+
+/// The definition of the command line.
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+impl Request {
+    /// Parses `arguments`, which do not contain the program's name.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let arguments = with_command(arguments.into_iter().collect());
+        match CommandLine::try_parse_from([PROGRAM.into()].into_iter().chain(arguments)) {
+            Ok(command_line) => Ok(Self::Run(Box::new(command_line.try_into()?))),
+            Err(error) => match error.kind() {
+                ErrorKind::DisplayHelp => Ok(Self::Help(error.to_string())),
+                ErrorKind::DisplayVersion => Ok(Self::Version),
+                _ => Err(usage(one_line(&error))),
+            },
+        }
+    }
+}
+
+/// Replaces the options that commands had before they were commands: `--ping` and `--bench`, and
+/// `--handshakes`, which implied `--bench`.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    for command in ["handshakes", "ping", "bench"] {
+        let option = format!("--{command}");
+        if let Some(place) = arguments.iter().position(|argument| *argument == *option) {
+            arguments.remove(place);
+            if command == "handshakes" {
+                arguments.retain(|argument| argument != "--bench");
+            }
+            arguments.insert(0, command.into());
+            break;
+        }
+    }
+    arguments
+}
+
+/// The error as one line, with the hints that fit this program.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.map(|line| line.trim().trim_start_matches("error: "));
+    // A hint for values that begin with a dash: HOST and PORT do not.
+    let lines = lines.filter(|line| !line.starts_with("tip: to pass "));
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    let line = words.join(" ").replace(" tip: ", "; ");
+    match owner(error) {
+        Some(command) => format!("{line}; it is an option of {command}"),
+        None => line,
+    }
+}
+
+/// The command that has the option which the error calls unexpected.
+fn owner(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let is_it = |argument: &clap::Arg| {
+        argument.get_short().is_some_and(|short| *option == format!("-{short}"))
+            || argument.get_long().is_some_and(|long| *option == format!("--{long}"))
+    };
+    let program = command();
+    let mut commands = program.get_subcommands();
+    commands.find(|it| it.get_arguments().any(is_it)).map(|it| it.get_name().to_owned())
+}
+
+fn usage(message: impl fmt::Display) -> Failure {
+    Failure::usage(format!("{message}; see {PROGRAM} --help"))
+}
+
+impl TryFrom<CommandLine> for Options {
+    type Error = Failure;
+
+    fn try_from(line: CommandLine) -> Result<Self, Failure> {
+        let command = match (line.command, line.server) {
+            (None, Some(server)) => Command::Talk { talk: line.talk, server },
+            (Some(command), None) if !line.talk.verify => command,
+            (Some(_), _) => return Err(usage("the command comes before HOST and its own options")),
+            (None, None) => return Err(usage("which HOST?")),
+        };
+        let (mode, json, server) = match command {
+            Command::Talk { talk, server } => (Mode::Talk(talk), false, server),
+            Command::Ping { ping, report, server } => (Mode::Ping(ping), report.json, server),
+            Command::Bench { bench, report, server } => {
+                if bench.connections.saturating_mul(bench.depth) as u64 > most::DEPTH {
+                    return Err(usage(format_args!(
+                        "--connections times --depth is at most {}: the messages in flight",
+                        most::DEPTH
+                    )));
+                }
+                (Mode::Bench(bench), report.json, server)
+            }
+            Command::Handshakes { handshakes, report, server } => {
+                if !line.tls.tls {
+                    return Err(usage("handshakes needs --tls"));
+                }
+                (Mode::Handshakes(handshakes), report.json, server)
+            }
+        };
+        let Target { host, port } = server.host;
+        if let (Some(first), Some(second)) = (port, server.port) {
+            return Err(usage(format_args!("two ports: {first} and {second}")));
+        }
+        let tls = tls(line.tls, &host)?;
+        let default = if tls.is_some() { 5001 } else { 5000 };
+        let CommonOptions { ipv4, ipv6, timeout, quiet } = line.common;
+        Ok(Options {
+            host,
+            port: port.or(server.port).unwrap_or(default),
+            family: ipv4.then_some(Family::V4).or(ipv6.then_some(Family::V6)),
+            timeout,
+            quiet,
+            tls,
+            mode,
+            json,
+        })
+    }
+}
+
+/// The options of TLS, checked against each other.
+fn tls(options: TlsOptions, host: &str) -> Result<Option<Tls>, Failure> {
+    let is_plain = options.ca.is_empty()
+        && options.name.is_none()
+        && options.cert.is_none()
+        && options.key.is_none()
+        && options.fingerprint.is_none()
+        && !options.insecure
+        && !options.show_certificate;
+    if !options.tls {
+        // A user who names a CA expects TLS, and must not get plain TCP by mistake.
+        return if is_plain { Ok(None) } else { Err(usage("these options need --tls")) };
+    }
+    let identity = match (options.cert, options.key) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (None, None) => None,
+        _ => return Err(usage("--cert and --key go together")),
+    };
+    let trust = match (options.fingerprint, options.insecure, options.ca.is_empty()) {
+        (None, false, true) => Trust::System,
+        (None, false, false) => Trust::Authorities(options.ca),
+        (Some(fingerprint), false, true) => Trust::Fingerprint(fingerprint),
+        (None, true, true) => Trust::Anything,
+        _ => return Err(usage("--ca, --fingerprint and --insecure exclude each other")),
+    };
+    // A zone has no meaning outside of this machine, so no certificate has it (RFC 6874 §1).
+    let own_name = || host.split('%').next().unwrap_or(host).to_owned();
+    let name = options.name.unwrap_or_else(own_name);
+    Ok(Some(Tls { trust, name, identity, show: options.show_certificate }))
+}
+
+#[cfg(test)]
+mod tests;

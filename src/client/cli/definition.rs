@@ -1,0 +1,279 @@
+//! The definition of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use super::values::{fingerprint, most, number, time};
+use crate::client::target::{self, Target};
+
+/// The name of the program.
+pub(super) const PROGRAM: &str = "echo-alex-client";
+
+/// Talk to an echo server, or to any other, and check what comes back
+///
+/// Without a command, HOST is a server to talk to.
+#[derive(Parser)]
+#[command(
+    name = PROGRAM,
+    version,
+    propagate_version = true,
+    term_width = 80,
+    args_override_self = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    override_usage = "echo-alex-client [OPTIONS] <HOST> [PORT]\n       \
+                      echo-alex-client <COMMAND> [OPTIONS] <HOST> [PORT]",
+    after_help = "Exit codes: 0 success, 1 the echo differed or was cut short, 2 cannot connect,\n\
+                  3 certificate refused, 4 timed out, 64 usage, 66 file not found,\n\
+                  77 file not readable, 78 file not valid, 130 interrupted"
+)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// For `talk`, where no command is named.
+    #[command(flatten)]
+    pub(super) talk: Talk,
+    #[command(flatten)]
+    pub(super) server: Option<Server>,
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
+    #[command(flatten)]
+    pub(super) tls: TlsOptions,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Send standard input and print what comes back (the default)
+    ///
+    /// With this command, HOST may also have the name of a command.
+    Talk {
+        #[command(flatten)]
+        talk: Talk,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Time one echo after the other
+    ///
+    /// Sends a message, waits until all of it has come back, compares the bytes, and prints the time
+    /// that this took. A summary follows the last message.
+    Ping {
+        #[command(flatten)]
+        ping: Ping,
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Measure throughput and latency under load
+    ///
+    /// Keeps many sessions full of messages, compares every byte that comes back, and prints throughput
+    /// and latencies.
+    Bench {
+        #[command(flatten)]
+        bench: Bench,
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Measure TLS handshakes
+    ///
+    /// Makes one handshake after the other: full handshakes for the first half of the time, resumed
+    /// ones for the second half. Needs --tls.
+    Handshakes {
+        #[command(flatten)]
+        handshakes: Handshakes,
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// The options of `talk`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Talk {
+    /// Compare what comes back with what was sent
+    ///
+    /// The first difference is an error that names its offset and both values. An echo that ends early
+    /// is an error too.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// The options of `ping`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Ping {
+    /// Stop after this many messages
+    ///
+    /// At most 1000000000. Without it, ping goes on until it is interrupted.
+    #[arg(short, long, value_parser = number::<u64>(most::COUNT), value_hint = ValueHint::Other)]
+    pub count: Option<u64>,
+    /// Time from one message to the next
+    #[arg(
+        short, long, value_name = "TIME", default_value = "1s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub interval: Duration,
+    /// Length of a message
+    ///
+    /// At most 67108864 (64 MiB).
+    #[arg(
+        short, value_name = "BYTES", default_value = "64",
+        value_parser = number::<usize>(most::SIZE), value_hint = ValueHint::Other
+    )]
+    pub size: usize,
+    /// Open a new connection for each message
+    ///
+    /// Connecting, the handshake and the echo are timed separately.
+    #[arg(long)]
+    pub reconnect: bool,
+}
+
+/// The options of `bench`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Bench {
+    /// Number of sessions at the same time
+    ///
+    /// At most 65535. Each needs a descriptor. The client raises its soft limit as needed, and does not
+    /// start if the hard limit is too low.
+    #[arg(
+        long, value_name = "N", default_value = "1",
+        value_parser = number::<usize>(most::CONNECTIONS), value_hint = ValueHint::Other
+    )]
+    pub connections: usize,
+    /// Length of a message
+    ///
+    /// At most 67108864 (64 MiB).
+    #[arg(
+        long, value_name = "BYTES", default_value = "64",
+        value_parser = number::<usize>(most::SIZE), value_hint = ValueHint::Other
+    )]
+    pub size: usize,
+    /// Messages in flight in each session
+    ///
+    /// At most 4000000 in all sessions together.
+    #[arg(
+        long, value_name = "N", default_value = "1",
+        value_parser = number::<usize>(most::DEPTH), value_hint = ValueHint::Other
+    )]
+    pub depth: usize,
+    /// How long to measure
+    #[arg(
+        long, value_name = "TIME", default_value = "10s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub duration: Duration,
+}
+
+/// The options of `handshakes`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Handshakes {
+    /// How long to measure
+    #[arg(
+        long, value_name = "TIME", default_value = "10s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub duration: Duration,
+}
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct ReportOptions {
+    /// Print the results as JSON
+    ///
+    /// One object is printed at the end.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Server {
+    /// Name or address; HOST:PORT also works
+    #[arg(value_parser = target::parse, value_hint = ValueHint::Hostname)]
+    pub(super) host: Target,
+    /// Number or name [default: 5000, --tls: 5001]
+    #[arg(value_parser = target::port, value_hint = ValueHint::Other)]
+    pub(super) port: Option<u16>,
+}
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct CommonOptions {
+    /// Use only IPv4
+    #[arg(short = '4', global = true, overrides_with = "ipv6")]
+    pub(super) ipv4: bool,
+    /// Use only IPv6
+    #[arg(short = '6', global = true, overrides_with = "ipv4")]
+    pub(super) ipv6: bool,
+    /// How long to wait for the server
+    ///
+    /// This is the limit for each of these: looking up the addresses of HOST, connecting to one of
+    /// them, the handshake, and an echo.
+    #[arg(
+        long, global = true, value_name = "TIME", default_value = "10s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub(super) timeout: Duration,
+    /// Print nothing but errors and results
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "TLS")]
+#[group(skip)]
+pub(super) struct TlsOptions {
+    /// Speak TLS, and verify the server's certificate
+    ///
+    /// Its chain, its dates and its name must be valid. An expired CA is not accepted, even if it is
+    /// named with --ca.
+    #[arg(long, global = true)]
+    pub(super) tls: bool,
+    /// Trust the CAs in FILE, not those of the system
+    ///
+    /// FILE is in PEM format. The option may be repeated.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) ca: Vec<PathBuf>,
+    /// The name in the certificate, if it is not HOST
+    ///
+    /// The certificate must have this name or IP address.
+    #[arg(long, global = true, value_hint = ValueHint::Hostname)]
+    pub(super) name: Option<String>,
+    /// Client certificate, if the server asks for one
+    ///
+    /// FILE is in PEM format. Needs --key.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) cert: Option<PathBuf>,
+    /// Key of the client certificate
+    ///
+    /// FILE is in PEM format. Needs --cert.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) key: Option<PathBuf>,
+    /// Trust only the certificate with this fingerprint
+    ///
+    /// SHA256 has 64 hexadecimal digits, with or without colons, as in the daemon's log and in the
+    /// output of openssl(1). The issuer and the name of the certificate do not matter.
+    #[arg(
+        long, global = true, value_name = "SHA256",
+        value_parser = fingerprint, value_hint = ValueHint::Other
+    )]
+    pub(super) fingerprint: Option<String>,
+    /// TRUST ANY SERVER: the certificate is not verified
+    ///
+    /// The certificate is printed and not verified, so anyone on the path can read and change
+    /// everything.
+    #[arg(long, global = true)]
+    pub(super) insecure: bool,
+    /// Print the server's certificates
+    ///
+    /// Each certificate that the server sent is printed, even if it is refused, and even with -q.
+    #[arg(long, global = true)]
+    pub(super) show_certificate: bool,
+}
