@@ -269,14 +269,14 @@ fn measured(workload: &str) -> String {
 fn what_was_reached_is_what_was_measured() {
     for (figure, workloads) in [
         (
-            "plain: processor time beside epoll",
+            "plain: processor time relative to epoll",
             &["plain/100x64", "plain/1000x64", "plain/10000x64"][..],
         ),
-        ("plain: streams beside epoll", &["plain/stream-1", "plain/stream-10"]),
-        ("TLS: messages beside epoll + OpenSSL", &["tls/100x64"]),
-        ("TLS: streams beside epoll + OpenSSL", &["tls/stream-1", "tls/stream-10"]),
-        ("TLS: full handshakes beside", &["tls/full-ecdsa"]),
-        ("TLS: resumed handshakes beside", &["tls/resumed-ecdsa"]),
+        ("plain: streams relative to epoll", &["plain/stream-1", "plain/stream-10"]),
+        ("TLS: messages relative to epoll + OpenSSL", &["tls/100x64"]),
+        ("TLS: streams relative to epoll + OpenSSL", &["tls/stream-1", "tls/stream-10"]),
+        ("TLS: full handshakes relative to", &["tls/full-ecdsa"]),
+        ("TLS: resumed handshakes relative to", &["tls/resumed-ecdsa"]),
     ] {
         let (_, reached) = reached(figure);
         let measured: Vec<String> = workloads.iter().map(|workload| measured(workload)).collect();

@@ -109,7 +109,7 @@ pub fn certificates(soak: &Soak) -> Result<Row, String> {
     }
     let totals = load.stop();
     totals.assert_well();
-    let row = Row::of(&totals, format!("{swaps} bad ones, {swaps} good ones"));
+    let row = Row::of(&totals, format!("{swaps} invalid, {swaps} valid"));
     let (sessions, ours) = (row.sessions, 2 * swaps as u64);
     // Each reload has a line of its own, and each look was a session.
     let row = watch.end(&daemon, Row { sessions: sessions + 2 * ours, ..row });
@@ -265,10 +265,10 @@ pub fn log_daemon(soak: &Soak) -> Result<Row, String> {
     let told = lines.load(Ordering::Relaxed);
     // The two echoes in the end among them.
     let lines = 2 * (row.sessions + 2);
-    assert_eq!(told + lost, lines, "{told} lines came, {lost} were lost");
+    assert_eq!(told + lost, lines, "{told} lines arrived, {lost} were lost");
     assert!(lost > 0, "the log took everything");
     assert_eq!(daemon.stop().code(), Some(0));
-    let faults = format!("{rounds} times each; {told} lines came, {lost} were lost and counted");
+    let faults = format!("{rounds} times each; {told} lines arrived, {lost} were lost and counted");
     Ok(Row { faults, ..row })
 }
 
@@ -443,7 +443,7 @@ pub fn term(soak: &Soak) -> Result<Row, String> {
         longest = longest.max(took);
     }
     let faults = format!(
-        "{daemons} daemons, TERM after 0 to 60 ms; the longest took {} ms to end with 0",
+        "{daemons} daemons, TERM after 0 to 60 ms; the slowest exited with 0 after {} ms",
         longest.as_millis()
     );
     Ok(Row::of(&totals, faults))

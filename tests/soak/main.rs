@@ -163,22 +163,22 @@ pub fn targets(daemon: &Daemon) -> [Target; 2] {
 type Part = (&'static str, fn(&Soak) -> Result<Row, String>);
 
 const PARTS: [Part; 17] = [
-    ("a line that loses and doubles", network::loses),
-    ("a line that reorders", network::reorders),
-    ("a line that corrupts", network::corrupts),
+    ("a network that loses and duplicates", network::loses),
+    ("a network that reorders", network::reorders),
+    ("a network that corrupts", network::corrupts),
     ("resets in mid-transfer", rounds::resets),
     ("connect and close", rounds::connect_and_close),
     ("slow handshakes", rounds::slow_handshakes),
     ("senders that never read", rounds::never_read),
     ("readers that stop and resume", rounds::stop_and_resume),
-    ("KeyUpdate storms", rounds::key_updates),
+    ("KeyUpdate floods", rounds::key_updates),
     ("resumed sessions", rounds::resumed),
     ("no descriptor left", rounds::descriptors),
-    ("the log daemon stopped, restarted, stuck", faults::log_daemon),
-    ("the disk full", faults::disk_full),
+    ("the log daemon stopped, restarted, stalled", faults::log_daemon),
+    ("a full disk", faults::disk_full),
     ("the clock set back and forth", faults::clock),
     ("reload after reload", faults::reloads),
-    ("certificates swapped for bad ones and back", faults::certificates),
+    ("certificates replaced by invalid ones and back", faults::certificates),
     ("TERM at every moment", faults::term),
 ];
 

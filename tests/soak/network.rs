@@ -29,7 +29,7 @@ struct Weather {
 pub fn loses(soak: &Soak) -> Result<Row, String> {
     let weather = Weather { delay: 5000, extra: 0, reorder: 0, lose: 300, double: 300, corrupt: 0 };
     let (row, line) = under(soak, &weather)?;
-    assert!(count(&line, "lost") > 0 && count(&line, "doubled") > 0, "{line}");
+    assert!(count(&line, "lost") > 0 && count(&line, "duplicated") > 0, "{line}");
     Ok(row)
 }
 
@@ -37,7 +37,7 @@ pub fn reorders(soak: &Soak) -> Result<Row, String> {
     let weather =
         Weather { delay: 2000, extra: 10_000, reorder: 3000, lose: 50, double: 50, corrupt: 0 };
     let (row, line) = under(soak, &weather)?;
-    assert!(count(&line, "overtaken") > 0, "{line}");
+    assert!(count(&line, "reordered") > 0, "{line}");
     Ok(row)
 }
 
@@ -107,8 +107,8 @@ fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     assert!(dropped >= corrupted * 9 / 10, "{dropped} of {corrupted} corrupted packets dropped");
     let mut faults = format!("{} sessions whole; {} packets", done.len(), count(&line, "packets"));
     let counts =
-        ["lost", "doubled", "overtaken", "corrupted"].map(|what| (what, count(&line, what)));
-    let kernel = [("dropped by the kernel as damaged", dropped), ("sent again", again)];
+        ["lost", "duplicated", "reordered", "corrupted"].map(|what| (what, count(&line, what)));
+    let kernel = [("dropped by the kernel as damaged", dropped), ("retransmitted", again)];
     for (what, many) in counts.into_iter().chain(kernel).filter(|(_, many)| *many > 0) {
         write!(faults, ", {many} {what}").unwrap();
     }

@@ -102,7 +102,7 @@ pub fn resets(soak: &Soak) -> Result<Row, String> {
     let daemon = daemon();
     let targets = targets(&daemon);
     let count = soak.count(1000);
-    Ok(rounds(soak, &daemon, &format!("{count} resets a round"), |seed| {
+    Ok(rounds(soak, &daemon, &format!("{count} resets each"), |seed| {
         let totals = crowd(&targets, count, 8, seed, |dice| {
             let plan = Plan::whole(1 << 20, dice.next());
             Plan { end: End::Reset(1 + dice.below(plan.length)), ..plan }
@@ -115,7 +115,7 @@ pub fn connect_and_close(soak: &Soak) -> Result<Row, String> {
     let daemon = daemon();
     let addresses = targets(&daemon).map(|target| target.address);
     let count = soak.count(10_000);
-    Ok(rounds(soak, &daemon, &format!("{count} a round"), |_| {
+    Ok(rounds(soak, &daemon, &format!("{count} each"), |_| {
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -173,8 +173,9 @@ pub fn never_read(soak: &Soak) -> Result<Row, String> {
         figures(&totals)
     });
     assert_ended(&daemon, "write-timeout", soak.rounds() * count);
-    row.faults =
-        format!("{count} at once, full both ways until write-timeout; {growth} KiB for all");
+    row.faults = format!(
+        "{count} at once, stalled in both directions until write-timeout; {growth} KiB for all"
+    );
     Ok(row)
 }
 
@@ -199,7 +200,7 @@ pub fn key_updates(soak: &Soak) -> Result<Row, String> {
     let targets = targets(&daemon);
     let (storms, talks, updates) = (soak.count(100), soak.count(20), soak.count(5000));
     let faults = format!(
-        "{talks} sessions with {updates} updates each, {storms} storms of 1,000 without a word"
+        "{talks} sessions with {updates} updates each, {storms} floods of 1,000 without data"
     );
     Ok(rounds(soak, &daemon, &faults, |seed| {
         let totals = crowd(&targets[1..], talks, 4, seed, |dice| Plan {
@@ -241,7 +242,7 @@ pub fn resumed(soak: &Soak) -> Result<Row, String> {
         figures(&totals)
     });
     assert!(resumed * 10 >= all * 9, "{resumed} of {all} were resumed");
-    row.faults = format!("{count} a round, {resumed} resumed in all");
+    row.faults = format!("{count} each, {resumed} resumed in all");
     Ok(row)
 }
 

@@ -41,7 +41,7 @@ static struct packet *heap[ROOM]; /* heap[..waiting] by due, the rest are free *
 static int waiting;
 static int device[2];
 static uint64_t state, number, delivered[2];
-static struct { unsigned long long packets, lost, overflow, doubled, corrupted, overtaken; } count;
+static struct { unsigned long long packets, lost, overflow, duplicated, corrupted, reordered; } count;
 
 static uint64_t dice(void) {
     state ^= state >> 12;
@@ -112,7 +112,7 @@ static void deliver(struct packet *packet) {
     }
     count.corrupted += packet->corrupt;
     if (packet->number < delivered[packet->to])
-        count.overtaken++;
+        count.reordered++;
     else
         delivered[packet->to] = packet->number;
 }
@@ -149,7 +149,7 @@ int main(int argc, char **argv) {
                     count.lost++;
                     copies = 0;
                 } else if (happens(twice)) {
-                    count.doubled++;
+                    count.duplicated++;
                     copies = 2;
                 }
                 while (copies--) {
@@ -162,7 +162,7 @@ int main(int argc, char **argv) {
         }
         while (waiting && heap[0]->due <= now_us()) deliver(pop());
     }
-    printf("packets=%llu lost=%llu overflow=%llu doubled=%llu overtaken=%llu corrupted=%llu\n",
-           count.packets, count.lost, count.overflow, count.doubled, count.overtaken, count.corrupted);
+    printf("packets=%llu lost=%llu overflow=%llu duplicated=%llu reordered=%llu corrupted=%llu\n",
+           count.packets, count.lost, count.overflow, count.duplicated, count.reordered, count.corrupted);
     return 0;
 }
