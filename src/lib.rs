@@ -1,6 +1,30 @@
-//! echo-alex: an echo server (RFC 862) for plain TCP and TLS.
+//! echo-alex: an echo server (RFC 862) for plain TCP and TLS, its client, and a certificate tool.
 //!
-//! The way of a byte:
+//! # Architecture
+//!
+//! The three programs in `src/bin` parse their command line, call this library and return an exit code.
+//! Each of [`daemon`], [`client`] and [`certs`] is one program; the other modules are shared. Dependencies
+//! point downwards, and `tests/architecture.rs` holds them there:
+//!
+//! ```text
+//!  bin/          echo-alex          echo-alex-client          echo-alex-certs
+//!                    |                      |                        |
+//!                daemon/                client/                   certs/
+//!                    |                      |                        |
+//!                    +------- wire/ --------+                        |
+//!                    |          |           |                        |
+//!                    +----------+-- tls/ ---+------------------------+
+//!                    |                |     |
+//!                    +------ config/ -+-----+
+//!                               |
+//!                              os/
+//!                               |
+//!                            exit.rs
+//! ```
+//!
+//! # The path of a byte
+//!
+//! The daemon is one thread with one event loop. It never blocks except in the poll.
 //!
 //! ```text
 //! accept -> Session -> read(2) into the loop's scratch buffer
@@ -17,7 +41,16 @@
 //!    peer done and outbox empty --> finish (close_notify) --> flush --> shutdown(Write) --> linger --> close
 //! ```
 //!
-//! `docs/design.md` has the folders, what each may use, the states and the invariants.
+//! # Where to start reading
+//!
+//! 1. [`daemon::session`]: the life of one connection, and the path above.
+//! 2. [`wire::transport`]: plain and TLS, without I/O.
+//! 3. [`daemon::event_loop`]: which session gets a turn, and when.
+//! 4. [`config`]: what can be configured, and how it is checked.
+//! 5. [`client`]: connect, then one of the modes.
+//!
+//! `tests/simulation` runs sessions without a network. `docs/design.md` has the states, the invariants,
+//! the bounds and the decisions.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -27,7 +27,7 @@ pub struct Config {
 pub enum Source {
     /// This file.
     File(PathBuf),
-    /// The built-in default, because the file at [`DEFAULT_PATH`] does not exist.
+    /// The built-in default, because the file at [`DEFAULT_PATH`](super::load::DEFAULT_PATH) does not exist.
     BuiltIn,
 }
 
