@@ -1,3 +1,10 @@
-//! The certificate tool: a CA of your own, and what it signs.
+//! The certificate tool: a CA of your own, and the certificates that it signs.
 
+pub mod cli;
+pub mod commands;
 pub mod authority;
+mod der;
+mod files;
+mod key;
+mod names;
+mod verify;

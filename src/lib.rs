@@ -55,6 +55,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod exit;
+pub mod command_line;
 pub mod os;
 pub mod config;
 pub mod tls;

@@ -1,5 +1,5 @@
-//! A certificate that is really checked: what is wrong with it is a sentence with a cure, and the
-//! exit code is 3.
+//! The client verifies the server's certificate: each fault is a sentence with a cure, and the exit code
+//! is 3.
 
 mod util;
 
@@ -35,12 +35,12 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The CA that the daemon's certificates come from here.
+/// The CA of these tests.
 fn ca() -> CertifiedIssuer<'static, KeyPair> {
     ca_with(&KeyPair::generate().unwrap(), |_| {})
 }
 
-/// The same with this key, and changed.
+/// The CA with this key, changed.
 fn ca_with(
     key: &KeyPair,
     change: impl FnOnce(&mut CertificateParams),
@@ -53,31 +53,31 @@ fn ca_with(
     CertifiedIssuer::self_signed(params, copy(key)).unwrap()
 }
 
-/// What makes a certificate another than the good one.
+/// A change to a valid certificate.
 type Change = fn(&mut CertificateParams);
 
 fn copy(key: &KeyPair) -> KeyPair {
     KeyPair::from_pem(&key.serialize_pem()).unwrap()
 }
 
-/// Its dates are over.
+/// It has expired.
 fn expired(params: &mut CertificateParams) {
     params.not_before = (SystemTime::now() - 30 * DAY).into();
     params.not_after = (SystemTime::now() - 2 * DAY).into();
 }
 
-/// Its dates are still to come.
+/// It is not yet valid.
 fn early(params: &mut CertificateParams) {
     params.not_before = (SystemTime::now() + 2 * DAY).into();
     params.not_after = (SystemTime::now() + 30 * DAY).into();
 }
 
-/// The day that a certificate is refused for, as the messages write it.
+/// A day in the notation of the messages.
 fn day(time: SystemTime) -> String {
     humantime::format_rfc3339(time).to_string()[..10].to_string()
 }
 
-/// A server's certificate in the making, good in all respects.
+/// The parameters of a valid server certificate.
 fn server(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -87,7 +87,7 @@ fn server(name: &str) -> CertificateParams {
     params
 }
 
-/// A daemon that shows this certificate; signing.pem is the CA.
+/// A daemon with this certificate; signing.pem is the CA.
 fn daemon(ca: &CertifiedIssuer<'static, KeyPair>, params: &CertificateParams) -> Daemon {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, ca).unwrap().pem();
@@ -176,7 +176,7 @@ fn each_fault_of_a_certificate_is_a_sentence_and_exit_code_3() {
         }
         assert!(output.stdout.is_empty());
     }
-    // None of that is wrong with the good one.
+    // The certificate without a change is accepted.
     assert_eq!(client(&good, &right).status.code(), Some(0));
 }
 
@@ -199,7 +199,7 @@ fn a_certificate_of_an_expired_or_early_ca_is_refused_and_the_ca_is_named() {
         };
         refused(&["-q", "--ca", "signing.pem", "localhost"], &words);
         refused(&["-q", "--ca", "another.pem", "--ca", "signing.pem", "localhost"], &words);
-        // What is wrong with the chain is said before what is wrong with the name.
+        // A fault of the chain is reported before a fault of the name.
         refused(&["-q", "--ca", "signing.pem", "--name", "alex", "localhost"], &words);
     }
 }
@@ -242,7 +242,7 @@ fn an_expired_ca_of_the_system_is_not_trusted() {
 fn a_renewed_ca_is_trusted_beside_its_predecessor_for_what_each_signed() {
     let (key, other_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let old = ca_with(&key, expired);
-    // A CA may be renewed with its key, or with a new one; either has the old name.
+    // A CA may be renewed with its key or with a new key, under the old name.
     let renewed = ca_with(&key, |_| {});
     let replaced = ca_with(&other_key, |_| {});
     let by_old_key = daemon(&renewed, &server("by the old key"));
@@ -287,7 +287,7 @@ fn the_expired_certificate_of_a_chain_is_named() {
     assert!(said.contains("CN=in between expired on "), "{said}");
 }
 
-/// A daemon with this chain, the CAs in signing.pem, and another CA in another.pem.
+/// A daemon with this chain; the CAs are in signing.pem, and another CA is in another.pem.
 fn daemon_with_chain(chain: &[&str], key: &str, authorities: &str) -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     write_identity(folder.path(), "alex", &chain.concat(), key);
@@ -296,8 +296,8 @@ fn daemon_with_chain(chain: &[&str], key: &str, authorities: &str) -> Daemon {
     Daemon::start_in(folder, TLS, |_| {})
 }
 
-/// The client refuses the server's certificate with one line that has these words, and nothing of
-/// how the programs below it write their errors.
+/// Asserts that the client refuses the server's certificate with one line that has these words, and no
+/// text of rustls or webpki.
 fn assert_refused(daemon: &Daemon, arguments: &[&str], words: &[&str]) -> String {
     let output = client(daemon, &[&["-q"], arguments, &["localhost"]].concat());
     let said = stderr(&output);
@@ -441,7 +441,7 @@ fn a_valid_certificate_is_printed_with_its_issuer_and_last_day() {
     assert!(line.contains("CN=good, signed by CN=table CA, until 20"), "{line}");
     assert!(said.lines().any(|line| line.starts_with("localhost is ")), "{said}");
 
-    // Dialled by its address, known by its name, and the other way round.
+    // Connected by its address and verified by its name, and the other way around.
     for (host, name) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1")] {
         let output = client(&daemon, &["--ca", "signing.pem", "--name", name, host]);
         assert!(output.status.success(), "{}", stderr(&output));
@@ -592,7 +592,7 @@ fn a_server_that_asks_for_a_certificate_gets_it_or_refuses() {
     assert_ne!(field(&line, "peer"), "");
 }
 
-/// A server from outside, once it listens at its port.
+/// Another program's server, once it listens on its port.
 fn foreign_server(command: Command, port: u16) -> Running {
     let server = Running::start(command);
     let (ending, listens) = (format!(":{port:04X}"), "0A");
@@ -717,7 +717,7 @@ fn a_plain_echo_server_is_reported_as_not_tls() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut buffer = [0; 2000];
         let count = stream.read(&mut buffer).unwrap();
-        // A plain echo: what came goes back.
+        // A plain echo server.
         let _ = stream.write_all(&buffer[..count]);
         let _ = stream.read(&mut buffer);
     });

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use util::options::{PROGRAMS, commands, help, options, taken_by};
+use echo_alex::certs;
+use util::options::{PROGRAMS, help, options};
 use util::{Running, outcome, tool};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,12 +105,18 @@ impl Shell {
     }
 }
 
-/// Calls the function that completes the program, as bash does.
+/// Calls the function that completes the program, as bash does, and adds directories or file names
+/// where bash would.
 const BASH: &str = r#"
 source "$1"; shift
-COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-function=$(complete -p "$1"); function=${function##*-F }
-"${function%% *}" "$1" "${@: -1}" "${@: -2:1}"
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) word=${@: -1}
+specification=$(complete -p "$1"); function=${specification##*-F }
+compopt() { [[ $2 != plusdirs ]] || plusdirs=yes; }
+"${function%% *}" "$1" "$word" "${@: -2:1}"
+[[ -z $plusdirs ]] || mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- "$word")
+if [[ ${#COMPREPLY[@]} == 0 && $specification == *'-o default'* ]]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
+fi
 printf '%s\n' "${COMPREPLY[@]}"
 "#;
 
@@ -148,14 +155,12 @@ fn set<'a>(words: &[&'a str]) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_option_of_the_help_and_no_other_is_in_each_file() {
-    for name in ["echo-alex", "echo-alex-certs"] {
-        let shown = options(&help(name));
-        assert!(shown.contains("-h") && shown.len() > 5, "{shown:?}");
-        for shell in SHELLS {
-            let text = fs::read_to_string(shell.file(name)).unwrap();
-            assert_eq!(shell.options(&text), shown, "{name} in {shell:?}");
-        }
+fn every_option_of_the_daemons_help_and_no_other_is_in_each_file() {
+    let shown = options(&help("echo-alex"));
+    assert!(shown.contains("-h") && shown.len() > 5, "{shown:?}");
+    for shell in SHELLS {
+        let text = fs::read_to_string(shell.file("echo-alex")).unwrap();
+        assert_eq!(shell.options(&text), shown, "{shell:?}");
     }
 }
 
@@ -197,7 +202,7 @@ fn commands_options_and_files_that_fit_are_offered() {
         ("echo-alex-certs server --ren", &["--renew"]),
         ("echo-alex-certs ca --key-type ", &["ecdsa", "ed25519"]),
         ("echo-alex-certs init --dir ", &["certs"]),
-        ("echo-alex-certs show al", &["alex.crt"]),
+        ("echo-alex-certs show alex.c", &["alex.crt"]),
     ] {
         for shell in SHELLS {
             let Some(offers) = shell.offers(folder.path(), line) else { continue };
@@ -214,15 +219,16 @@ fn commands_options_and_files_that_fit_are_offered() {
 #[test]
 fn each_command_is_offered_the_options_that_it_takes() {
     let folder = tempfile::tempdir().unwrap();
-    let all = options(&help("echo-alex-certs")).len();
-    for command in commands() {
-        let taken = taken_by(&command);
-        assert!(taken.len() < all, "{command} takes everything");
+    let mut program = certs::cli::command();
+    program.build();
+    for command in program.get_subcommands() {
+        let options = command.get_arguments().filter_map(clap::Arg::get_long);
+        let taken: BTreeSet<String> = options.map(|option| format!("--{option}")).collect();
         for shell in SHELLS {
-            let line = format!("echo-alex-certs {command} --");
+            let line = format!("echo-alex-certs {} --", command.get_name());
             let Some(offers) = shell.offers(folder.path(), &line) else { continue };
             let offers: BTreeSet<String> = offers.into_iter().collect();
-            assert_eq!(offers, taken, "{command} in {shell:?}");
+            assert_eq!(offers, taken, "{} in {shell:?}", command.get_name());
         }
     }
 }

@@ -31,7 +31,7 @@ fn good(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {output:?}");
 }
 
-/// Mode and bytes of each file in `certs`, hidden ones too. A folder has no bytes.
+/// Mode and contents of each file in `certs`, also of hidden ones. A folder has no contents.
 fn contents(folder: &Path) -> Contents {
     let entries = fs::read_dir(folder.join("certs")).unwrap().map(|entry| entry.unwrap());
     entries
@@ -43,7 +43,7 @@ fn contents(folder: &Path) -> Contents {
         .collect()
 }
 
-/// A folder in which `certs` holds this.
+/// A folder with these files in `certs`.
 fn folder_with(files: &Contents) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("certs")).unwrap();
@@ -85,7 +85,7 @@ fn with_faults(
     }
     let trace = fs::read_to_string(trace).unwrap();
     let name = |line: &str| {
-        // The process stands before the call.
+        // The process id is before the call.
         let (name, _) = line.trim_start_matches(char::is_numeric).trim().split_once('(')?;
         Some(name.to_owned())
     };

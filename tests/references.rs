@@ -14,6 +14,7 @@ mod util;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use echo_alex::certs;
 use echo_alex::client::cli::{self, Options, Request};
 use echo_alex::config::{Config, Limits, Source, Tls};
 use echo_alex::wire::close::CloseReason;
@@ -21,7 +22,7 @@ use util::command_line::{self, assert_generated, assert_generated_part};
 use util::documents::{
     Words, between, documents, first_column, manual, read, section, sources, words,
 };
-use util::options::{commands, help, options, program, taken_by};
+use util::options::{help, options, program};
 use util::outcome;
 
 // Keys.
@@ -454,12 +455,6 @@ fn the_unit_and_the_manual_agree_on_what_no_restart_cures() {
 
 // Options.
 
-/// A program, the page of the manual, and the source of its command line.
-const COMMAND_LINES: [(&str, &str, &str); 2] = [
-    ("echo-alex", "echo-alex.8", "src/bin/echo-alex.rs"),
-    ("echo-alex-certs", "echo-alex-certs.1", "src/bin/echo-alex-certs.rs"),
-];
-
 /// The options in the patterns of a parser: the words in `Long("a" | "b")` and the letters in
 /// `Short('a' | 'b')`.
 fn options_of_source(file: &str) -> Words {
@@ -501,65 +496,55 @@ fn options_of_manual(page: &str) -> Words {
 }
 
 #[test]
-fn parser_help_and_manual_have_the_same_options() {
-    for (name, page, source) in COMMAND_LINES {
-        let parsed = options_of_source(source);
-        assert!(parsed.contains("--help") && parsed.len() > 5, "{name}: {parsed:?}");
-        assert_eq!(options(&help(name)), parsed, "{name} -h");
-        assert_eq!(options_of_manual(page), parsed, "{page}");
-        // It does not list -h where another option would have to go with it.
-        let manual = manual(page);
-        let synopsis = section(&manual, ".Sh SYNOPSIS", ".Sh");
-        let synopsis: Words = synopsis.into_iter().flat_map(flags).collect();
-        assert!(!synopsis.is_empty() && synopsis.is_subset(&parsed), "{page}: {synopsis:?}");
-    }
+fn parser_help_and_manual_of_the_daemon_have_the_same_options() {
+    let parsed = options_of_source("src/bin/echo-alex.rs");
+    assert!(parsed.contains("--help") && parsed.len() > 5, "{parsed:?}");
+    assert_eq!(options(&help("echo-alex")), parsed, "echo-alex -h");
+    assert_eq!(options_of_manual("echo-alex.8"), parsed, "echo-alex.8");
+    let manual = manual("echo-alex.8");
+    let synopsis = section(&manual, ".Sh SYNOPSIS", ".Sh");
+    let synopsis: Words = synopsis.into_iter().flat_map(flags).collect();
+    assert!(!synopsis.is_empty() && synopsis.is_subset(&parsed), "{synopsis:?}");
 }
 
 #[test]
-fn the_programs_take_the_options_that_they_show() {
+fn the_daemon_accepts_the_options_of_its_help() {
     let folder = tempfile::tempdir().unwrap();
-    let words_on = |name: &str, option: &str| {
-        // What takes a value takes --help for it, and nothing is done either way.
-        let output = program(name).current_dir(folder.path()).args([option, "--help"]).output();
+    let message = |option: &str| {
+        // An option with a value takes --help for it, and nothing is done either way.
+        let mut daemon = program("echo-alex");
+        let output = daemon.current_dir(folder.path()).args([option, "--help"]).output();
         String::from_utf8(output.unwrap().stderr).unwrap()
     };
-    for (name, _, _) in COMMAND_LINES {
-        assert!(words_on(name, "--no-such").contains("invalid option"), "{name}");
-        for option in options(&help(name)) {
-            let words = words_on(name, &option);
-            assert!(!words.contains("invalid option"), "{name}: {words}");
+    assert!(message("--no-such").contains("invalid option"));
+    for option in options(&help("echo-alex")) {
+        let message = message(&option);
+        assert!(!message.contains("invalid option"), "{message}");
+    }
+}
+
+/// The programs whose command line is defined once: the page of the manual, and the definition.
+fn definitions() -> [(&'static str, clap::Command); 2] {
+    [
+        ("docs/man/echo-alex-client.1", cli::command()),
+        ("docs/man/echo-alex-certs.1", certs::cli::command()),
+    ]
+}
+
+#[test]
+fn the_options_in_the_manual_are_generated_from_the_command_line() {
+    for (page, command) in definitions() {
+        assert_generated_part(page, "synopsis", &command_line::synopsis(&command));
+        assert_generated_part(page, "options", &command_line::options(&command));
+    }
+}
+
+#[test]
+fn the_completions_are_generated_from_the_command_line() {
+    for (_, command) in definitions() {
+        for (file, text) in command_line::completions(&command) {
+            assert_generated(&file, &text);
         }
-    }
-}
-
-#[test]
-fn the_synopsis_of_each_command_has_the_options_that_it_takes() {
-    let manual = manual("echo-alex-certs.1");
-    let synopsis = section(&manual, ".Sh SYNOPSIS", ".Sh").join("\n");
-    let mut described = Vec::new();
-    for usage in synopsis.split(".Nm\n").filter_map(|usage| usage.strip_prefix(".Cm ")) {
-        let command = usage.lines().next().unwrap();
-        let shown: Words = usage.lines().flat_map(flags).collect();
-        assert_eq!(shown, taken_by(command), "{command}");
-        described.push(command);
-    }
-    assert_eq!(described, commands(), "in the synopsis");
-    let listed: Vec<&str> =
-        manual.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
-    assert_eq!(listed, commands(), "in the description");
-}
-
-#[test]
-fn the_clients_options_in_the_manual_are_generated_from_its_command_line() {
-    let (page, command) = ("docs/man/echo-alex-client.1", cli::command());
-    assert_generated_part(page, "synopsis", &command_line::synopsis(&command));
-    assert_generated_part(page, "options", &command_line::options(&command));
-}
-
-#[test]
-fn the_clients_completions_are_generated_from_its_command_line() {
-    for (file, text) in command_line::completions(&cli::command()) {
-        assert_generated(&file, &text);
     }
 }
 
@@ -573,112 +558,6 @@ fn request(arguments: &[&str]) -> Options {
         Ok(Request::Run(options)) => *options,
         other => panic!("{arguments:?}: {other:?}"),
     }
-}
-
-/// The options of a manual page with what stands in bold in the text of each, its defaults, and the
-/// subsection.
-fn defaults_of_manual(page: &str) -> Vec<(Vec<String>, Vec<String>, String)> {
-    let manual = manual(page);
-    let mut subsection = String::new();
-    let mut all: Vec<(Vec<String>, Vec<String>, String)> = Vec::new();
-    for line in manual.lines() {
-        if let Some(title) = line.strip_prefix(".Ss ") {
-            subsection = title.into();
-        } else if line.starts_with(".Sh ") && !all.is_empty() {
-            break;
-        } else if line.starts_with(".It Fl ") {
-            all.push((flags(line), Vec::new(), subsection.clone()));
-        } else if let (Some((_, bold)), Some(last)) = (line.split_once("Sy "), all.last_mut()) {
-            last.1.push(bold.split(' ').next().unwrap().into());
-        }
-    }
-    all.retain(|(_, defaults, _)| !defaults.is_empty());
-    all
-}
-
-/// The descriptions of an option in the completions for fish and zsh.
-fn descriptions(program: &str, option: &str) -> Vec<String> {
-    let fish = read(&format!("packaging/completions/fish/{program}.fish")).replace("\\\n", "");
-    let word = option.trim_start_matches('-');
-    let named =
-        if option.starts_with("--") { format!(" -l {word} ") } else { format!(" -s {word} ") };
-    let mut found: Vec<String> = fish
-        .lines()
-        .filter(|line| line.contains(&named))
-        .map(|line| line.split("-d '").nth(1).unwrap().split('\'').next().unwrap().into())
-        .collect();
-    let zsh = read(&format!("packaging/completions/zsh/_{program}"));
-    for line in zsh.lines() {
-        let Some((options, description)) = line.split_once('[') else { continue };
-        let is_it = options
-            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-            .any(|word| word == option);
-        if is_it && description.contains(']') {
-            found.push(description.split(']').next().unwrap().into());
-        }
-    }
-    assert!(found.len() > 1, "{program} {option}: {found:?}");
-    found
-}
-
-#[test]
-fn the_defaults_of_the_options_for_certificates_are_those_of_the_code() {
-    let folder = tempfile::tempdir().unwrap();
-    let certs = |arguments: &[&str]| {
-        let mut certs = program("echo-alex-certs");
-        outcome(certs.current_dir(folder.path()).args(arguments))
-    };
-    let all = defaults_of_manual("echo-alex-certs.1");
-    let of = |option: &str| {
-        let found = all.iter().find(|(names, ..)| names[0] == option);
-        let defaults = &found.unwrap_or_else(|| panic!("{option}: {all:?}")).1;
-        for description in descriptions("echo-alex-certs", option) {
-            let in_brackets = description.rsplit_once('(').map(|(_, words)| words.to_owned());
-            let said = words(in_brackets.as_deref().unwrap_or("").split([' ', ';', ')']));
-            for default in defaults {
-                assert!(said.contains(default), "{option} {default}: {description}");
-            }
-        }
-        defaults
-    };
-    let ([dir], [days, ca_days], [key_type]) =
-        (of("--dir").as_slice(), of("--days").as_slice(), of("--key-type").as_slice())
-    else {
-        panic!("{all:?}");
-    };
-    let help = help("echo-alex-certs");
-    assert!(help.contains(&format!("Where the files are ({dir})")), "{help}");
-    assert!(help.contains(&format!("({days}; a CA {ca_days})")), "{help}");
-    assert!(help.contains(&format!("{key_type} (P-256, the default)")), "{help}");
-
-    // The days until each ends, by a certificate that was asked for by its days: a day may pass
-    // between the two.
-    let until = |line: &str| line.rsplit_once("until ").unwrap().1.trim().to_owned();
-    let asked = |days: &str| {
-        let made =
-            certs(&["ca", "--dir", "asked", "--days", days, "--key-type", key_type, "--force"]);
-        until(&made)
-    };
-    loop {
-        let before = (asked(ca_days), asked(days));
-        certs(&["init", "--name", "localhost", "--force"]);
-        let made: Vec<String> = ["signing.pem", "alex.crt", "laptop.crt"]
-            .map(|file| certs(&["show", &format!("{dir}/{file}")]))
-            .to_vec();
-        if before != (asked(ca_days), asked(days)) {
-            continue;
-        }
-        let expected = [&before.0, &before.1, &before.1];
-        for (certificate, until) in made.iter().zip(expected) {
-            let valid = certificate.lines().find(|line| line.starts_with("valid ")).unwrap();
-            let last = valid.rsplit_once(" to ").unwrap().1;
-            assert!(last.starts_with(until.as_str()), "{valid}, not until {until}");
-        }
-        break;
-    }
-    let made = certs(&["show", "asked/signing.pem"]);
-    let kind = |text: &str| text.lines().find(|line| line.starts_with("key ")).unwrap().to_owned();
-    assert_eq!(kind(&made), kind(&certs(&["show", &format!("{dir}/signing.pem")])));
 }
 
 // What is printed.

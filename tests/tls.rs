@@ -1,5 +1,5 @@
-//! TLS round the echo: versions, keys, certificates, resumption, who is let in, and what others
-//! speak.
+//! The echo over TLS: versions, keys, certificates, resumption, client certificates, and other TLS
+//! implementations.
 
 mod util;
 
@@ -27,34 +27,34 @@ use util::{
 
 const VERSIONS: [(&SupportedProtocolVersion, &str); 2] = [(&TLS12, "1.2"), (&TLS13, "1.3")];
 
-/// A client that speaks this version alone.
+/// A client with only this version.
 fn only(version: &'static SupportedProtocolVersion) -> TlsClient {
     TlsClient { only: Some(version), ..TlsClient::default() }
 }
 
-/// A daemon with the TLS listener and these lines more in its table.
+/// A daemon with the TLS listener and more lines in its table.
 fn tls_with(more: &str) -> Daemon {
     Daemon::start_in(folder_with_certificates(), &format!("{TLS}{more}"), |_| {})
 }
 
-/// Ends the session, and gives the log's line for it.
+/// Ends the session; returns its log line.
 fn end(daemon: &Daemon, mut stream: TlsStream) -> String {
     end_tls(&mut stream);
     stream.sock.shutdown(Shutdown::Write).unwrap();
     daemon.session_line(stream.sock.local_addr().unwrap())
 }
 
-/// One session with an echo: the log's line for it.
+/// Does a session with one echo; returns its log line.
 fn one_session(daemon: &Daemon, config: &Arc<ClientConfig>) -> String {
     let mut stream = connect_tls(config, daemon.address("tls"));
     assert_echo(&mut stream, b"anybody there?");
     end(daemon, stream)
 }
 
-/// A session that the daemon refuses: the alert that it sends, and the log's line.
+/// Does a session that the daemon refuses; returns the alert that it sends, and the log line.
 fn refused(daemon: &Daemon, config: &Arc<ClientConfig>) -> (AlertDescription, String) {
     let mut stream = connect_tls(config, daemon.address("tls"));
-    // In TLS 1.3 the client's side of the handshake is over before it is refused.
+    // In TLS 1.3 the client completes the handshake before it is refused.
     let error = match stream.conn.complete_io(&mut stream.sock) {
         Ok(_) => stream.read(&mut [0; 1]).unwrap_err(),
         Err(error) => error,
@@ -68,7 +68,7 @@ fn refused(daemon: &Daemon, config: &Arc<ClientConfig>) -> (AlertDescription, St
     (alert, daemon.session_line(stream.sock.local_addr().unwrap()))
 }
 
-/// What the client has to say now, as it goes on the wire.
+/// The records that the client sends next.
 fn flight(conn: &mut ClientConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while conn.wants_write() {
@@ -81,13 +81,13 @@ fn new_connection(config: &Arc<ClientConfig>) -> ClientConnection {
     ClientConnection::new(config.clone(), ServerName::try_from("localhost").unwrap()).unwrap()
 }
 
-/// Reads once, and takes it.
+/// Reads once, and processes the records.
 fn take(conn: &mut ClientConnection, sock: &mut TcpStream) {
     assert_ne!(conn.read_tls(sock).unwrap(), 0, "the daemon has closed");
     conn.process_new_packets().unwrap();
 }
 
-/// A handshake up to the client's last flight, which is sent together with `data` in one write.
+/// Does a handshake, with the client's last flight and `data` in one write.
 fn handshake_with_data(config: &Arc<ClientConfig>, address: SocketAddr, data: &[u8]) -> TlsStream {
     let mut conn = new_connection(config);
     let mut sock = util::connect(address);
@@ -133,7 +133,7 @@ fn data_right_after_the_handshake_is_echoed() {
     assert_echo(&mut stream, b"and later");
     end(&daemon, stream);
 
-    // In TLS 1.2 the client's Finished is the last one only where a session is resumed.
+    // In TLS 1.2 the client's Finished is the last one only when a session is resumed.
     let config = only(&TLS12).config(daemon.folder.path());
     one_session(&daemon, &config);
     let mut stream = handshake_with_data(&config, daemon.address("tls"), b"early bird");
@@ -155,7 +155,7 @@ fn a_session_that_arrives_one_byte_at_a_time_is_echoed() {
         };
         while conn.is_handshaking() {
             dribble(&mut conn, &mut sock);
-            // There may be nothing left to wait for once the last flight is written.
+            // Once the last flight is written, there may be nothing left to wait for.
             if conn.is_handshaking() {
                 take(&mut conn, &mut sock);
             }
@@ -196,7 +196,7 @@ fn a_minimum_of_1_3_refuses_1_2() {
     assert_eq!(field(&line, "tls"), "1.3", "{line}");
 }
 
-/// Serves with this certificate and key, and expects an echo in both versions.
+/// Asserts that a daemon with this certificate and key echoes in both versions.
 fn assert_serves(authority: &Authority, certificate: &str, key: &str) {
     let folder = tempfile::tempdir().unwrap();
     authority.write(folder.path(), "signing.pem");
@@ -218,7 +218,7 @@ fn keys_of_ecdsa_and_ed25519_serve() {
     }
 }
 
-/// What openssl writes when it is given `input`.
+/// The output of openssl for `input`.
 fn openssl(arguments: &[&str], input: &str) -> String {
     let mut command = tool("openssl").unwrap();
     command.args(arguments);
@@ -278,8 +278,8 @@ fn a_client_that_does_not_trust_the_certificate_is_named_in_the_log() {
     assert!(line.contains("the peer does not know the CA of our certificate"), "{line}");
 }
 
-/// The folder of `folder_with_certificates`, with an identity that another CA has signed, and one
-/// that another CA of the same name has.
+/// The folder of `folder_with_certificates`, with an identity that another CA signed, and one that
+/// another CA of the same name signed.
 fn folder_with_strangers() -> tempfile::TempDir {
     let folder = folder_with_certificates();
     for (name, ca) in [("stranger", "another CA"), ("impostor", "test CA")] {
@@ -293,7 +293,7 @@ fn mutual_tls(auth: &str) -> String {
     format!("{TLS}client-ca = \"signing.pem\"\nclient-auth = \"{auth}\"\n")
 }
 
-/// Clients that show a certificate that was not signed by the CA are refused.
+/// Asserts that clients with a certificate of another CA are refused.
 fn assert_strangers_are_refused(daemon: &Daemon) {
     for (version, _) in VERSIONS {
         for (name, why) in [
@@ -421,7 +421,7 @@ fn an_error_of_the_daemon_is_logged_in_a_flood_and_causes_none() {
     expired.write_client(folder.path(), "laptop");
     let daemon = Daemon::start_in(folder, &format!("{TLS}client-ca = \"clients.pem\"\n"), |_| {});
     let address = daemon.address("tls");
-    // As many as have a line in ten seconds, and one more.
+    // One more than the log has lines for in ten seconds.
     for _ in 0..=1000 {
         let mut stream = util::connect(address);
         stream.shutdown(Shutdown::Write).unwrap();
@@ -436,7 +436,7 @@ fn an_error_of_the_daemon_is_logged_in_a_flood_and_causes_none() {
         stream.sock.read_to_end(&mut Vec::new()).unwrap();
     }
     let in_time = start.elapsed() < Duration::from_secs(9);
-    // The counters come after all of these.
+    // The counters are logged after all of these.
     daemon.statistics();
     let seen = daemon.seen();
     let said = seen.iter().filter(|line| line.contains(" reason=tls-local ")).count();
@@ -454,7 +454,7 @@ fn a_session_without_a_certificate_is_not_resumed_where_one_is_required_now() {
         let daemon = Daemon::start_in(folder, &mutual_tls("optional"), |_| {});
         let config = only(version).config(daemon.folder.path());
         one_session(&daemon, &config);
-        // The client can resume, and tries to.
+        // The client offers resumption.
         let line = one_session(&daemon, &config);
         assert_eq!(field(&line, "resumed"), "yes", "{line}");
 
@@ -484,11 +484,11 @@ fn plain_bytes_on_the_tls_port_get_an_alert_and_a_line_in_the_log() {
     }
 }
 
-/// Accepts any certificate: the tests that use it look at it themselves.
+/// Accepts any certificate; the tests check it themselves.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,
-    /// The signatures that it takes.
+    /// The signature schemes that it accepts.
     schemes: Vec<SignatureScheme>,
 }
 
@@ -529,7 +529,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// A client that takes any certificate, but no signature other than `only`.
+/// A client that accepts any certificate, but only the signature scheme `only`.
 fn accepting(
     only: Option<SignatureScheme>,
     versions: &[&'static SupportedProtocolVersion],
@@ -546,7 +546,7 @@ fn accepting(
     Arc::new(config)
 }
 
-/// The certificate that is served, as the client's side of a new session sees it.
+/// The certificate that the client gets in a new session.
 fn served_certificate(daemon: &Daemon) -> CertificateDer<'static> {
     let mut stream = connect_tls(&accepting(None, rustls::ALL_VERSIONS), daemon.address("tls"));
     assert_echo(&mut stream, b"who are you?");
@@ -607,7 +607,7 @@ fn gnutls_echoes_a_line_in_both_versions() {
         command.arg("--port").arg(address.port().to_string());
         command.arg("--priority").arg(format!("NORMAL:-VERS-ALL:+VERS-TLS{name}"));
         files(&mut command, &daemon, ["--x509cafile", "--x509certfile", "--x509keyfile"]);
-        // What it has to say of the handshake goes there; the echo alone to its output.
+        // It prints the handshake there, and the echo to standard output.
         command.arg("--logfile").arg(daemon.path("gnutls.log"));
         command.arg(address.ip().to_string());
         let mut gnutls = Running::start(command);
@@ -621,7 +621,7 @@ fn gnutls_echoes_a_line_in_both_versions() {
     }
 }
 
-/// Gives a program the CA, and the laptop's certificate and key.
+/// Adds the CA, and the laptop's certificate and key, to the arguments of a program.
 fn files(command: &mut Command, daemon: &Daemon, options: [&str; 3]) {
     for (option, file) in options.iter().zip(["signing.pem", "laptop.crt", "laptop.key"]) {
         command.arg(option).arg(daemon.path(file));
@@ -632,7 +632,7 @@ fn files(command: &mut Command, daemon: &Daemon, options: [&str; 3]) {
 fn a_client_that_accepts_no_signature_scheme_of_our_key_is_the_fault_of_the_peer() {
     let daemon = plain_and_tls();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        // The key that is served is one for P-256.
+        // The daemon's key is on P-256.
         let config = accepting(Some(SignatureScheme::ECDSA_NISTP384_SHA384), &[version]);
         let mut stream = connect_tls(&config, daemon.address("tls"));
         stream.write_all(b"hello").unwrap_err();
@@ -648,7 +648,7 @@ fn a_client_that_accepts_no_signature_scheme_of_our_key_is_the_fault_of_the_peer
 #[test]
 fn without_a_cipher_suite_in_common_the_log_has_both_offers() {
     let daemon = plain_and_tls();
-    // The key that is served is no RSA key.
+    // The daemon's key is not an RSA key.
     let suite = Some(rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
     let config = TlsClient { suite, ..only(&TLS12) }.config(daemon.folder.path());
     let (alert, line) = refused(&daemon, &config);
@@ -674,7 +674,7 @@ fn without_a_group_in_common_the_log_has_both_offers() {
         let line = daemon.wait_for_nth_line(before, |line| line.contains(" reason=tls-peer "));
         assert!(line.contains(words) && line.contains("X25519"), "{line}");
     }
-    // A peer without such a key exchange names no groups: only its cipher suites show that.
+    // A peer with only RSA key exchange offers no groups.
     let line = line_for(&daemon, &hello(0x0303, &[0x002f], &EXTENSIONS[..8]));
     let words =
         "no key exchange group, only the cipher suites RSA_WITH_AES_128_CBC_SHA; we accept ";
@@ -700,7 +700,7 @@ fn hello(version: u16, suites: &[u16], extensions: &[u8]) -> Vec<u8> {
 /// `signature_algorithms` with ECDSA on P-256, `supported_groups` with P-256.
 const EXTENSIONS: [u8; 16] = [0, 13, 0, 4, 0, 2, 4, 3, 0, 10, 0, 4, 0, 2, 0, 23];
 
-/// Sends these bytes, reads to the end, and gives the log's line for it.
+/// Sends these bytes and reads to the end; returns the log line.
 fn line_for(daemon: &Daemon, bytes: &[u8]) -> String {
     let mut stream = daemon.connect("tls");
     stream.write_all(bytes).unwrap();
@@ -719,7 +719,7 @@ fn an_offer_of_unknown_code_points_is_logged_as_a_few_numbers() {
     assert!(line.contains("the peer offers 0x8A00, 0x8A01, "), "{line}");
     assert!(line.contains(", 0x8A07 and 4992 more; we accept "), "{line}");
     assert!(!line.contains("0x8A08"), "{line}");
-    // The log daemon takes 1024 bytes (RFC 3164 §4.1).
+    // syslog accepts 1024 bytes (RFC 3164 §4.1).
     assert!(line.len() < 1000, "{} bytes: {line}", line.len());
 }
 
@@ -747,7 +747,7 @@ fn violations_of_the_protocol_are_logged_in_words() {
     let line = daemon.session_line(stream.local_addr().unwrap());
     assert!(line.contains("detail=\"the peer sent the alert illegal_parameter\""), "{line}");
 
-    // A ServerHello where a ClientHello is due, and a hello that ends too early.
+    // A message that is not expected, and a ClientHello that is too short.
     for (sent, words) in [
         ([22, 3, 1, 0, 4, 14, 0, 0, 0], "ServerHelloDone instead of ClientHello"),
         ([22, 3, 1, 0, 4, 1, 0, 0, 0], "a malformed message: "),

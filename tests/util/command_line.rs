@@ -205,8 +205,11 @@ impl Writer {
             let hides = option.is_hide_possible_values_set() || !takes_value(option);
             let possible = if hides { Vec::new() } else { option.get_possible_values() };
             if !possible.is_empty() {
-                let names: Vec<&str> =
-                    possible.iter().map(clap::builder::PossibleValue::get_name).collect();
+                let names: Vec<&str> = possible
+                    .iter()
+                    .filter(|it| !it.is_hide_set())
+                    .map(clap::builder::PossibleValue::get_name)
+                    .collect();
                 text += &format!("Possible values:\n.Cm {} .\n", names.join(" , "));
             }
             let defaults = option.get_default_values();

@@ -32,32 +32,3 @@ pub fn options(text: &str) -> BTreeSet<String> {
     };
     words.filter(is_option).map(Into::into).collect()
 }
-
-/// The commands of echo-alex-certs, as it lists them where it meets another one.
-pub fn commands() -> Vec<String> {
-    let output = Command::new(CERTS).arg("no-such-command").output().unwrap();
-    let words = String::from_utf8(output.stderr).unwrap();
-    let (_, list) = words.split_once(", but ").unwrap_or_else(|| panic!("{words}"));
-    list.trim().split(", ").map(Into::into).collect()
-}
-
-/// The options, of those in the help, that a command of echo-alex-certs takes.
-pub fn taken_by(command: &str) -> BTreeSet<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let is_taken = |option: &String| {
-        let value = match option.as_str() {
-            // These are for the program.
-            "--help" | "--version" => return false,
-            "--renew" | "--force" => "",
-            "--days" => "=1",
-            "--ip" => "=127.0.0.1",
-            "--key-type" => "=ecdsa",
-            _ => "=x",
-        };
-        let mut run = Command::new(CERTS);
-        run.current_dir(folder.path()).args([command, &format!("{option}{value}")]);
-        let words = String::from_utf8(run.output().unwrap().stderr).unwrap();
-        option.starts_with("--") && !words.contains(&format!("{command} takes no {option}"))
-    };
-    options(&help("echo-alex-certs")).into_iter().filter(is_taken).collect()
-}

@@ -1,35 +1,78 @@
-# fish completion for echo-alex-certs(1)
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_echo_alex_certs_global_optspecs
+    string join \n h/help V/version
+end
 
-set -l commands init ca server client show verify
-set -l start "not __fish_seen_subcommand_from $commands"
-set -l make '__fish_seen_subcommand_from init ca server client'
-set -l sign '__fish_seen_subcommand_from server client'
-set -l read '__fish_seen_subcommand_from show verify'
+function __fish_echo_alex_certs_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_echo_alex_certs_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
 
-complete -c echo-alex-certs -f
-complete -c echo-alex-certs -n $start -a init -d 'Make a CA, a server (alex) and a client (laptop) in one go'
-complete -c echo-alex-certs -n $start -a ca -d 'Make a CA: signing.pem and signing.key'
-complete -c echo-alex-certs -n $start -a server -d 'Make and sign alex.crt and alex.key for a server'
-complete -c echo-alex-certs -n $start -a client -d 'Make and sign laptop.crt and laptop.key for a client'
-complete -c echo-alex-certs -n $start -a show -d 'Print what certificates say'
-complete -c echo-alex-certs -n $start -a verify -d 'Check chain, name and dates, and that the key fits'
-complete -c echo-alex-certs -n $start -s h -l help -d 'Show the options'
-complete -c echo-alex-certs -n $start -s V -l version -d 'Show the version'
+function __fish_echo_alex_certs_using_subcommand
+    set -l cmd (__fish_echo_alex_certs_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
 
-complete -c echo-alex-certs -n "$make; or __fish_seen_subcommand_from verify" -l dir \
-    -d 'Where the files are (certs)' -xa '(__fish_complete_directories)'
-complete -c echo-alex-certs -n "$sign; or __fish_seen_subcommand_from verify" -l ca \
-    -d 'The CA (DIR/signing.pem)' -xka '(__fish_complete_suffix .pem)'
-complete -c echo-alex-certs -n '__fish_seen_subcommand_from init' -l name \
-    -d 'A name or address of the server' -xa '(__fish_print_hostnames)'
-complete -c echo-alex-certs -n '__fish_seen_subcommand_from verify' -l name \
-    -d 'The name that clients use' -xa '(__fish_print_hostnames)'
-complete -c echo-alex-certs -n '__fish_seen_subcommand_from server' -l ip -d 'An address of the server' -x
-complete -c echo-alex-certs -n $sign -l file -d 'Call the files NAME.crt and NAME.key' -x
-complete -c echo-alex-certs -n $sign -l renew -d 'Keep the key, sign anew'
-complete -c echo-alex-certs -n $make -l days -d 'How long it is valid (365; a CA 3650)' -x
-complete -c echo-alex-certs -n $make -l key-type -d 'Kind of key (ecdsa)' -xa 'ecdsa ed25519'
-complete -c echo-alex-certs -n '__fish_seen_subcommand_from verify' -l key \
-    -d 'The key (the .key beside the certificate)' -xka '(__fish_complete_suffix .key)'
-complete -c echo-alex-certs -n $make -l force -d 'Replace files that are there'
-complete -c echo-alex-certs -n $read -ka '(__fish_complete_suffix .crt)'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -s h -l help -d 'Print help'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "init" -d 'Make a CA, a server (alex) and a client (laptop)'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "ca" -d 'Make a CA: signing.pem and signing.key'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "server" -d 'Make a key and sign a certificate for a server'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "client" -d 'Make a key and sign a certificate for a client'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "show" -d 'Print what certificates say'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "verify" -d 'Verify chain, dates, name, use and key'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l name -d 'Name or address of the server; may be repeated' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l days -d 'How many days the certificates are valid' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l key-type -d 'Type of the key; ecdsa is on P-256' -r -f -a "ecdsa\t''
+ed25519\t''"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l dir -d 'Folder of the files' -r -f -a "(__fish_complete_directories)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l force -d 'Replace existing files'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand ca" -l days -d 'How many days the CA is valid' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand ca" -l key-type -d 'Type of the key; ecdsa is on P-256' -r -f -a "ecdsa\t''
+ed25519\t''"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand ca" -l dir -d 'Folder of the files' -r -f -a "(__fish_complete_directories)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand ca" -l force -d 'Replace existing files'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand ca" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand ca" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l ip -d 'Address of the server; may be repeated' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l file -d 'Call the files NAME.crt and NAME.key' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l days -d 'How many days the certificate is valid' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l key-type -d 'Type of the key; ecdsa is on P-256' -r -f -a "ecdsa\t''
+ed25519\t''"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l ca -d 'Certificate of the CA (DIR/signing.pem)' -r -F
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l dir -d 'Folder of the files' -r -f -a "(__fish_complete_directories)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l renew -d 'Keep the key, and sign a new certificate for it'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -l force -d 'Replace existing files'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand server" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l file -d 'Call the files NAME.crt and NAME.key' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l days -d 'How many days the certificate is valid' -r -f
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l key-type -d 'Type of the key; ecdsa is on P-256' -r -f -a "ecdsa\t''
+ed25519\t''"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l ca -d 'Certificate of the CA (DIR/signing.pem)' -r -F
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l dir -d 'Folder of the files' -r -f -a "(__fish_complete_directories)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l renew -d 'Keep the key, and sign a new certificate for it'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -l force -d 'Replace existing files'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand client" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand show" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -l name -d 'Name that clients use' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -l key -d 'Key to compare with the certificate' -r -F
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -l ca -d 'Certificate of the CA (DIR/signing.pem)' -r -F
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -l dir -d 'Folder of the files' -r -f -a "(__fish_complete_directories)"
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -s V -l version -d 'Print version'
