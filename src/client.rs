@@ -1,126 +1,83 @@
-//! The client: dial, and then talk, pipe, ping or measure, over the same link and transport as the
-//! daemon's sessions.
+//! The client: opens a connection, and then talks, pings or measures, over the same link and transport
+//! as the daemon's sessions.
 
 pub mod cli;
 pub mod target;
-pub mod stop;
+pub mod error;
 pub mod wait;
 pub mod printer;
 pub mod connect;
+pub mod connection;
 pub mod dial;
+pub mod context;
 pub mod expect;
+pub mod echo;
 pub mod latency;
+pub mod progress;
 pub mod mode;
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use crate::exit::{Exit, Failure};
-use crate::wire::buffers::Buffers;
 use cli::{Mode, Options};
-use dial::{Connection, Dialler};
-use printer::Printer;
-use stop::Stop;
-use wait::Waiter;
+use connection::Connection;
+use context::Client;
+use error::Error;
 
-/// How long to wait for standard output after Ctrl-C: its reader may never take it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// What every task needs.
-pub struct Client {
-    options: Options,
-    dialler: Dialler,
-    buffers: Buffers,
-    printer: Printer,
-    waiter: Waiter,
-}
+/// How long to wait for standard output after Ctrl-C, whose reader may never take it.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// Does what `options` ask for.
 pub fn run(options: Options) -> Result<Exit, Failure> {
     if let Mode::Bench(bench) = &options.mode {
         mode::bench::prepare(bench)?;
     }
-    let dialler = Dialler::new(&options)?;
-    let waiter = Waiter::new()?;
-    let printer = Printer::new(&waiter)?;
-    let mut client = Client { options, dialler, buffers: Buffers::new(), printer, waiter };
-    let outcome = client.work();
-    client.end(outcome)
+    let mut client = Client::new(options)?;
+    let outcome = work(&mut client);
+    end(client, outcome)
 }
 
-impl Client {
-    fn work(&mut self) -> Result<(), Stop> {
-        self.dialler.resolve(&self.options, &mut self.waiter)?;
-        if !self.options.quiet {
-            self.printer.note(self.dialler.whereabouts());
-        }
-        let connection = self.dial_and_introduce()?;
-        match self.options.mode.clone() {
-            Mode::Talk(talk) => mode::relay::run(self, connection, talk.verify),
-            Mode::Ping(ping) => mode::ping::run(self, connection, &ping),
-            Mode::Bench(bench) => mode::bench::run(self, connection, &bench),
-            Mode::Handshakes(handshakes) => mode::bench::handshakes(self, connection, &handshakes),
-        }
+fn work(client: &mut Client) -> Result<(), Error> {
+    client.dialler.resolve(&client.options, &mut client.waiter)?;
+    if !client.options.quiet {
+        client.printer.note(client.dialler.resolution());
     }
-
-    /// The first connection, and who is at its other end.
-    fn dial_and_introduce(&mut self) -> Result<Connection, Stop> {
-        let dialled = self.dial();
-        if let (Ok(connection), false) = (&dialled, self.options.quiet) {
-            self.printer.note(format_args!("connected to {}", connection.address));
-            for line in self.dialler.introduction() {
-                self.printer.note(line);
-            }
-        }
-        // Where they are refused, they are wanted most.
-        for certificate in self.dialler.shown_certificates() {
-            self.printer.note(certificate);
-        }
-        dialled
-    }
-
-    fn dial(&mut self) -> Result<Connection, Stop> {
-        self.dialler.dial(&mut self.waiter, &mut self.buffers)
-    }
-
-    /// Prints a line.
-    fn print(&mut self, line: &str) {
-        self.printer.print(format!("{line}\n").into_bytes());
-    }
-
-    /// Prints a report as one JSON object.
-    fn print_json(&mut self, report: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(report)
-            .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
-        self.print(&text);
-        Ok(())
-    }
-
-    /// Waits until all that was printed is written.
-    fn flush(&mut self) -> Result<(), Stop> {
-        self.printer.flush(&mut self.waiter, None)
-    }
-
-    /// Writes the rest of the output, and turns the outcome into an exit code.
-    fn end(mut self, outcome: Result<(), Stop>) -> Result<Exit, Failure> {
-        let was_interrupted = matches!(outcome, Err(Stop::Interrupted));
-        let until = was_interrupted.then(|| Instant::now() + LAST_WORDS);
-        let flushed = self.printer.flush(&mut self.waiter, until);
-        let outcome = match flushed {
-            Err(Stop::Interrupted) => flushed,
-            flushed => outcome.and(flushed),
-        };
-        match outcome {
-            Err(Stop::Interrupted) => Ok(Exit::Interrupted),
-            Err(Stop::Failed(failed)) => Err(self.dialler.explain(failed)),
-            // `client | head -1` is no failure.
-            Ok(()) | Err(Stop::ReaderGone) => Ok(Exit::Ok),
-        }
+    let connection = dial_and_introduce(client)?;
+    match client.options.mode.clone() {
+        Mode::Talk(talk) => mode::talk::run(client, connection, &talk),
+        Mode::Ping(ping) => mode::ping::run(client, connection, &ping),
+        Mode::Bench(bench) => mode::bench::run(client, connection, &bench),
+        Mode::Handshakes(handshakes) => mode::handshakes::run(client, connection, &handshakes),
     }
 }
 
-/// The server did not answer as it should.
-fn failed(message: impl Into<String>) -> Stop {
-    Failure::new(Exit::Failure, message).into()
+/// Opens the first connection, and prints who is at its other end.
+fn dial_and_introduce(client: &mut Client) -> Result<Connection, Error> {
+    let dialled = client.dial();
+    if let (Ok(connection), false) = (&dialled, client.options.quiet) {
+        client.printer.note(format_args!("connected to {}", connection.address));
+        for line in client.dialler.introduction() {
+            client.printer.note(line);
+        }
+    }
+    // They are needed most if they are refused.
+    for certificate in client.dialler.shown_certificates() {
+        client.printer.note(certificate);
+    }
+    dialled
+}
+
+/// Writes the rest of the output, and turns the outcome into an exit code.
+fn end(mut client: Client, outcome: Result<(), Error>) -> Result<Exit, Failure> {
+    let was_interrupted = matches!(outcome, Err(Error::Interrupted));
+    let until = was_interrupted.then(|| Instant::now() + LAST_OUTPUT);
+    let outcome = match client.printer.flush(&mut client.waiter, until) {
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        flushed => outcome.and(flushed),
+    };
+    match outcome {
+        Err(error) if error.is_requested() => Ok(error.exit()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(Exit::Ok),
+    }
 }

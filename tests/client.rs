@@ -174,8 +174,7 @@ fn a_server_that_ends_before_the_input_has_not_cut_the_echo_short() {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"abc").unwrap();
     let output = child.wait_with_output().unwrap();
-    let said =
-        "echo-alex-client: the server ended before the input did: sent 3 bytes, received 3\n";
+    let said = "echo-alex-client: the server closed the connection before the input ended: sent 3 bytes, received 3\n";
     assert_eq!(end(&output), (1, said.into()));
     drop(stdin);
 }
@@ -187,13 +186,13 @@ fn a_verified_echo_needs_no_close_notify() {
     let output = run(&arguments, b"all of it");
     let (code, said) = end(&output);
     assert_eq!((code, &output.stdout[..]), (0, &b"all of it"[..]), "{said}");
-    assert!(said.contains("ended without close_notify, after everything had come back"), "{said}");
+    assert!(said.contains("without close_notify, after everything had come back"), "{said}");
     assert!(said.contains("9 bytes came back as they were sent"), "{said}");
     assert_eq!(end(&run(&[&["-q"], &arguments[..]].concat(), b"all of it")), (0, String::new()));
     // Without --verify, the client cannot tell.
     let (code, said) = end(&run(&arguments[1..], b"all of it"));
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("without close_notify: its answer may be cut short"), "{said}");
+    assert!(said.contains("without close_notify: its answer may be truncated"), "{said}");
 }
 
 #[test]
@@ -209,7 +208,7 @@ fn what_comes_with_the_end_of_the_handshake_counts_in_each_mode() {
     ] {
         let (code, said) = end(&run(&[mode, &tls].concat(), b"hello"));
         assert_eq!(code, 1, "{mode:?}: {said}");
-        assert!(said.contains("byte 0: came 0x45 where nothing was sent"), "{mode:?}: {said}");
+        assert!(said.contains("byte 0: received 0x45 where nothing was sent"), "{mode:?}: {said}");
     }
     let output = run(&tls, b"hello");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"EXTRAhello"[..]));
@@ -237,7 +236,7 @@ fn what_comes_before_it_was_sent_is_no_echo() {
     });
     foretold.recv_timeout(PATIENCE).unwrap();
     let reading = std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
-    pings.wait_for("the echo differs at byte 0: came 0x65 where nothing was sent");
+    pings.wait_for("the echo differs at byte 0: received 0x65 where nothing was sent");
     assert_eq!(pings.end(), 1);
     reading.join().unwrap().unwrap();
 }
@@ -273,7 +272,7 @@ fn a_changed_byte_is_reported_with_its_offset_and_both_values() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
-        "echo-alex-client: the echo differs at byte 6: sent 0x77, came 0x57\n"
+        "echo-alex-client: the echo differs at byte 6: sent 0x77, received 0x57\n"
     );
 }
 
@@ -297,7 +296,7 @@ fn an_echo_that_ends_early_or_says_too_much_is_reported() {
     });
     let output = run(&["-q", "--verify", "127.0.0.1", &port], b"hello");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("byte 5: came 0x00 where nothing was sent"), "{output:?}");
+    assert!(stderr(&output).contains("byte 5: received 0x00 where nothing was sent"), "{output:?}");
 }
 
 #[test]
@@ -598,7 +597,7 @@ fn a_classs_first_server_is_found_out_by_its_extra_nul() {
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hello\n\0"[..]));
     let output = run(&["-q", "--verify", "127.0.0.1", port.trim()], b"hello\n");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("byte 6: came 0x00 where nothing was sent"), "{output:?}");
+    assert!(stderr(&output).contains("byte 6: received 0x00 where nothing was sent"), "{output:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::exit::Failure;
 use crate::tls::client::Trust;
 pub use definition::{Bench, Handshakes, Ping, Talk};
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-use values::most;
+use values::DEPTH_MAX;
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -57,6 +57,12 @@ pub struct Options {
 pub enum Family {
     V4,
     V6,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::V4 { "IPv4" } else { "IPv6" })
+    }
 }
 
 /// How to speak TLS.
@@ -169,10 +175,9 @@ impl TryFrom<CommandLine> for Options {
             Command::Talk { talk, server } => (Mode::Talk(talk), false, server),
             Command::Ping { ping, report, server } => (Mode::Ping(ping), report.json, server),
             Command::Bench { bench, report, server } => {
-                if bench.connections.saturating_mul(bench.depth) as u64 > most::DEPTH {
+                if bench.connections.saturating_mul(bench.depth) as u64 > DEPTH_MAX {
                     return Err(usage(format_args!(
-                        "--connections times --depth is at most {}: the messages in flight",
-                        most::DEPTH
+                        "--connections times --depth is at most {DEPTH_MAX}: the messages in flight"
                     )));
                 }
                 (Mode::Bench(bench), report.json, server)

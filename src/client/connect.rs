@@ -10,14 +10,13 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::cli::Family;
-use super::stop::{Failed, Stop};
+use super::error::{Awaited, Error};
 use super::wait::Waiter;
-use crate::exit::{Exit, Failure};
 
 /// How long to wait for one address before the next is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The token of a socket until [`Connection::set_token`](super::dial::Connection::set_token).
+/// The token of a socket until its owner registers it again.
 const SOCKET: Token = Token(0);
 
 /// Resolves `host` to its addresses, in the order to try them.
@@ -27,7 +26,7 @@ pub fn resolve(
     family: Option<Family>,
     timeout: Duration,
     waiter: &mut Waiter,
-) -> Result<Vec<SocketAddr>, Stop> {
+) -> Result<Vec<SocketAddr>, Error> {
     let until = Instant::now() + timeout;
     let (sender, answer) = channel();
     let name = host.to_owned();
@@ -40,7 +39,7 @@ pub fn resolve(
         match answer.try_recv() {
             Ok(found) => break found,
             Err(_) if Instant::now() >= until => {
-                return Err(Failed::TimedOut("address from the resolver").into());
+                return Err(Error::TimedOut { what: Awaited::Address, timeout });
             }
             Err(_) => waiter.wait(Some(until))?,
         }
@@ -48,17 +47,13 @@ pub fn resolve(
     let mut addresses: Vec<SocketAddr> = found.map_err(|error| {
         let text = error.to_string();
         let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-        Failure::new(Exit::Unreachable, format!("cannot resolve {host}: {reason}"))
+        Error::Unresolved { host: host.to_owned(), reason: reason.to_owned() }
     })?;
-    addresses.retain(|address| match family {
-        None => true,
-        Some(Family::V4) => address.is_ipv4(),
-        Some(Family::V6) => address.is_ipv6(),
-    });
-    if addresses.is_empty() {
-        let family = if family == Some(Family::V4) { "IPv4" } else { "IPv6" };
-        let text = format!("{host} has no {family} address");
-        return Err(Failure::new(Exit::Unreachable, text).into());
+    if let Some(family) = family {
+        addresses.retain(|address| address.is_ipv4() == (family == Family::V4));
+        if addresses.is_empty() {
+            return Err(Error::NoAddress { host: host.to_owned(), family });
+        }
     }
     Ok(in_order(&addresses))
 }
@@ -90,10 +85,11 @@ struct Attempt {
 /// Connects to the first of `addresses` that answers, and returns the index of that address. Fails
 /// after `timeout`, or once every address has failed.
 pub fn connect(
+    host: &str,
     addresses: &[SocketAddr],
     timeout: Duration,
     waiter: &mut Waiter,
-) -> Result<(TcpStream, usize), Stop> {
+) -> Result<(TcpStream, usize), Error> {
     let start = Instant::now();
     let end = start + timeout;
     // With a short timeout, the last address is tried too.
@@ -102,6 +98,7 @@ pub fn connect(
     let mut untried = addresses.iter().enumerate();
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
+    let unreachable = |attempts| Err(Error::Unreachable { host: host.to_owned(), attempts });
     let mut next_try = start;
     loop {
         let mut number = 0;
@@ -123,7 +120,7 @@ pub fn connect(
             let pending = attempts.iter().map(|attempt| attempt.number);
             let late = pending.chain(untried.map(|(number, _)| number));
             failures.extend(late.map(|n| (addresses[n], io::ErrorKind::TimedOut.into())));
-            return Err(Failed::Unreachable(failures).into());
+            return unreachable(failures);
         }
         if now >= next_try
             && let Some((number, address)) = untried.next()
@@ -138,7 +135,7 @@ pub fn connect(
             continue;
         }
         if attempts.is_empty() && untried.len() == 0 {
-            return Err(Failed::Unreachable(failures).into());
+            return unreachable(failures);
         }
         let until = if untried.len() == 0 { end } else { end.min(next_try) };
         waiter.wait(Some(until))?;
@@ -202,8 +199,8 @@ mod tests {
         bound()
     }
 
-    /// A port where a connection is neither accepted nor refused: its queue is full, and the
-    /// kernel drops what more comes (listen(2)).
+    /// A port where a connection is neither accepted nor refused: its backlog is full, and the kernel
+    /// drops further connections (listen(2)).
     fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
         let (socket, address) = bound();
         socket.listen(0).unwrap();
@@ -227,20 +224,20 @@ mod tests {
         (listener, address)
     }
 
-    fn failures(outcome: Result<(TcpStream, usize), Stop>) -> Vec<(SocketAddr, io::ErrorKind)> {
+    fn failures(outcome: Result<(TcpStream, usize), Error>) -> Vec<(SocketAddr, io::ErrorKind)> {
         match outcome {
-            Err(Stop::Failed(Failed::Unreachable(failures))) => {
-                failures.into_iter().map(|(address, error)| (address, error.kind())).collect()
+            Err(Error::Unreachable { attempts, .. }) => {
+                attempts.into_iter().map(|(address, error)| (address, error.kind())).collect()
             }
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn the_next_address_is_tried_at_once_where_one_refuses() {
+    fn the_next_address_is_tried_at_once_if_one_refuses() {
         let ((_held, refusing), (_listener, there)) = (refusing(), there());
         let mut waiter = Waiter::new().unwrap();
-        let (_, number) = connect(&[refusing, there], PATIENCE, &mut waiter).unwrap();
+        let (_, number) = connect("alex", &[refusing, there], PATIENCE, &mut waiter).unwrap();
         assert_eq!(number, 1);
     }
 
@@ -250,18 +247,18 @@ mod tests {
         let mut waiter = Waiter::new().unwrap();
         let start = Instant::now();
         let timeout = Duration::from_secs(600);
-        let (_, number) = connect(&[silent, silent, there], timeout, &mut waiter).unwrap();
+        let (_, number) = connect("alex", &[silent, silent, there], timeout, &mut waiter).unwrap();
         assert_eq!(number, 2);
         assert!(start.elapsed() < PATIENCE);
     }
 
     #[test]
-    fn each_address_has_its_reason_where_none_answers() {
+    fn each_address_has_its_reason_if_none_answers() {
         let ((_held, refusing), (_socket, _queue, silent)) = (refusing(), silent());
         let mut waiter = Waiter::new().unwrap();
         // Shorter than the attempt delay, and yet all are tried.
         let timeout = Duration::from_millis(100);
-        let outcome = connect(&[silent, silent, refusing], timeout, &mut waiter);
+        let outcome = connect("alex", &[silent, silent, refusing], timeout, &mut waiter);
         let (refused, late) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);
         assert_eq!(failures(outcome), [(refusing, refused), (silent, late), (silent, late)]);
     }

@@ -1,5 +1,6 @@
-//! What the client can do with a connection.
+//! What the client can do with a connection: a file for each command.
 
-pub mod relay;
+pub mod talk;
 pub mod ping;
 pub mod bench;
+pub mod handshakes;

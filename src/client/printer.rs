@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
-use super::stop::Stop;
+use super::error::Error;
 use super::wait::Waiter;
 use crate::exit::Failure;
 use crate::os::output::{self, Printed};
@@ -98,20 +98,20 @@ impl Printer {
     }
 
     /// Takes the thread's reports. Fails once standard output cannot be written any more.
-    pub fn check(&mut self) -> Result<(), Stop> {
+    pub fn check(&mut self) -> Result<(), Error> {
         for Report { length, output } in self.reports.try_iter() {
             self.unwritten -= length;
             self.output = output;
         }
         match &self.output {
             Ok(Printed::Whole) => Ok(()),
-            Ok(Printed::ReaderGone) => Err(Stop::ReaderGone),
+            Ok(Printed::ReaderGone) => Err(Error::OutputClosed),
             Err(failure) => Err(failure.clone().into()),
         }
     }
 
     /// Waits until everything is written, but no longer than `until`.
-    pub fn flush(&mut self, waiter: &mut Waiter, until: Option<Instant>) -> Result<(), Stop> {
+    pub fn flush(&mut self, waiter: &mut Waiter, until: Option<Instant>) -> Result<(), Error> {
         loop {
             let outcome = self.check();
             if self.is_idle() || until.is_some_and(|until| Instant::now() >= until) {

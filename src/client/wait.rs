@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::stop::Stop;
+use super::error::Error;
 use crate::exit::{Failure, plain};
 use crate::os::output;
 
@@ -71,7 +71,7 @@ impl Waiter {
     }
 
     /// Waits for an event, but no longer than `until`. It may return early.
-    pub fn wait(&mut self, until: Option<Instant>) -> Result<(), Stop> {
+    pub fn wait(&mut self, until: Option<Instant>) -> Result<(), Error> {
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
         match self.poll.poll(&mut self.events, time) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -79,7 +79,7 @@ impl Waiter {
             Ok(()) => {}
         }
         match self.signals.pending().next() {
-            Some(_) => Err(Stop::Interrupted),
+            Some(_) => Err(Error::Interrupted),
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::values::{fingerprint, most, number, time};
+use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, SIZE_MAX, fingerprint, number, time};
 use crate::client::target::{self, Target};
 
 /// The name of the program.
@@ -111,7 +111,7 @@ pub struct Ping {
     /// Stop after this many messages
     ///
     /// At most 1000000000. Without it, ping goes on until it is interrupted.
-    #[arg(short, long, value_parser = number::<u64>(most::COUNT), value_hint = ValueHint::Other)]
+    #[arg(short, long, value_parser = number::<u64>(COUNT_MAX), value_hint = ValueHint::Other)]
     pub count: Option<u64>,
     /// Time from one message to the next
     #[arg(
@@ -124,7 +124,7 @@ pub struct Ping {
     /// At most 67108864 (64 MiB).
     #[arg(
         short, value_name = "BYTES", default_value = "64",
-        value_parser = number::<usize>(most::SIZE), value_hint = ValueHint::Other
+        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
     )]
     pub size: usize,
     /// Open a new connection for each message
@@ -144,7 +144,7 @@ pub struct Bench {
     /// start if the hard limit is too low.
     #[arg(
         long, value_name = "N", default_value = "1",
-        value_parser = number::<usize>(most::CONNECTIONS), value_hint = ValueHint::Other
+        value_parser = number::<usize>(CONNECTIONS_MAX), value_hint = ValueHint::Other
     )]
     pub connections: usize,
     /// Length of a message
@@ -152,7 +152,7 @@ pub struct Bench {
     /// At most 67108864 (64 MiB).
     #[arg(
         long, value_name = "BYTES", default_value = "64",
-        value_parser = number::<usize>(most::SIZE), value_hint = ValueHint::Other
+        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
     )]
     pub size: usize,
     /// Messages in flight in each session
@@ -160,7 +160,7 @@ pub struct Bench {
     /// At most 4000000 in all sessions together.
     #[arg(
         long, value_name = "N", default_value = "1",
-        value_parser = number::<usize>(most::DEPTH), value_hint = ValueHint::Other
+        value_parser = number::<usize>(DEPTH_MAX), value_hint = ValueHint::Other
     )]
     pub depth: usize,
     /// How long to measure

@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use crate::os::units;
 
-/// Upper bounds of values, so that none overflows the clock or the memory of a small machine.
-pub(super) mod most {
-    use std::time::Duration;
+// Upper bounds, so that no value overflows the clock or the memory of a small machine.
 
-    pub(in crate::client::cli) const TIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-    pub(in crate::client::cli) const COUNT: u64 = 1_000_000_000;
-    /// Bytes of a message. A ping keeps two copies of its message in memory.
-    pub(in crate::client::cli) const SIZE: u64 = 64 * 1024 * 1024;
-    /// Each session has a port of its own.
-    pub(in crate::client::cli) const CONNECTIONS: u64 = 65_535;
-    /// Messages in flight, in one session and in all together. Each takes 16 bytes of memory.
-    pub(in crate::client::cli) const DEPTH: u64 = 4_000_000;
-}
+/// The longest time.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Pings.
+pub(super) const COUNT_MAX: u64 = 1_000_000_000;
+/// Bytes of a message. A ping keeps two copies of its message in memory.
+pub(super) const SIZE_MAX: u64 = 64 * 1024 * 1024;
+/// Sessions at the same time. Each has a port of its own.
+pub(super) const CONNECTIONS_MAX: u64 = 65_535;
+/// Messages in flight, in one session and in all together. Each takes 16 bytes of memory.
+pub(super) const DEPTH_MAX: u64 = 4_000_000;
 
 /// The parser of a whole number from 1 to `most`.
 pub(super) fn number<T: TryFrom<u64>>(
@@ -45,7 +44,7 @@ impl fmt::Display for InvalidValue {
             Self::Time => write!(
                 f,
                 "expected a time above 0 and up to {} days: seconds, such as 10 or 0.2, or {}",
-                most::TIME.as_secs() / (24 * 60 * 60),
+                TIME_MAX.as_secs() / (24 * 60 * 60),
                 units::DURATION_EXAMPLES
             ),
             Self::Fingerprint => f.write_str("expected sha256: and 64 hexadecimal digits"),
@@ -59,7 +58,7 @@ impl Error for InvalidValue {}
 pub(super) fn time(text: &str) -> Result<Duration, InvalidValue> {
     let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
     let time = if has_unit { units::duration(text) } else { units::duration(&format!("{text}s")) };
-    time.filter(|time| !time.is_zero() && *time <= most::TIME).ok_or(InvalidValue::Time)
+    time.filter(|time| !time.is_zero() && *time <= TIME_MAX).ok_or(InvalidValue::Time)
 }
 
 /// Pairs of hexadecimal digits, with or without colons and "sha256:", as the daemon's log and

@@ -1,17 +1,17 @@
-//! Ping: one echo after the other, timed.
+//! `ping`: one echo after the other, timed.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::client::Client;
 use crate::client::cli::Ping;
-use crate::client::dial::{Came, Connection};
-use crate::client::expect::Expected;
+use crate::client::connection::Connection;
+use crate::client::context::Client;
+use crate::client::echo::echo;
+use crate::client::error::Error;
 use crate::client::latency::{Latencies, Summary};
-use crate::client::stop::{Failed, Stop};
 
-/// `--ping --json`.
+/// What `ping --json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
     mode: &'static str,
@@ -29,13 +29,8 @@ struct Report<'a> {
     handshake: Option<Summary>,
 }
 
-/// How much of a message is sent at once, in bytes. A message may be longer than the socket buffers of
-/// both sides.
-const PIECE: usize = 64 * 1024;
-
-/// Pings until the count is reached, or Ctrl-C; then comes the summary, also where the last one
-/// failed.
-pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<(), Stop> {
+/// Pings until the count is reached, or until Ctrl-C. The summary follows, even if the last ping failed.
+pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<(), Error> {
     let start = Instant::now();
     let address = connection.address;
     let mut times = Times::default();
@@ -62,7 +57,7 @@ pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<(
     outcome
 }
 
-/// What pings have found.
+/// The results so far.
 #[derive(Default)]
 struct Times {
     sent: u64,
@@ -77,7 +72,7 @@ impl Times {
         client: &mut Client,
         mut connection: Connection,
         ping: &Ping,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Error> {
         while ping.count.is_none_or(|count| self.sent < count) {
             let due = Instant::now() + ping.interval;
             if ping.reconnect && self.sent > 0 {
@@ -114,12 +109,12 @@ impl Times {
         Ok(())
     }
 
-    #[allow(clippy::cast_precision_loss)] // Nobody pings 2^53 times.
+    #[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
     fn loss(&self) -> f64 {
         100.0 * (self.sent - self.round_trips.count()) as f64 / self.sent.max(1) as f64
     }
 
-    /// As ping(8) has it.
+    /// The statistics in the format of ping(8).
     fn summary(&self, host: &str, time: Duration) -> String {
         let Summary { min_ms, avg_ms, max_ms, p99_ms, jitter_ms, .. } = self.round_trips.summary();
         let received = self.round_trips.count();
@@ -142,7 +137,7 @@ impl Times {
     }
 }
 
-/// How long connecting took, and the handshake.
+/// How long it took to connect, and the handshake.
 fn phases(connection: &Connection) -> String {
     let connect = milliseconds(connection.connect_time);
     match connection.handshake_time {
@@ -154,80 +149,4 @@ fn phases(connection: &Connection) -> String {
 /// "0.412 ms".
 fn milliseconds(time: Duration) -> String {
     format!("{:.3} ms", time.as_secs_f64() * 1e3)
-}
-
-/// Sends one message and waits for all of it; says how long that took.
-pub(super) fn echo(
-    client: &mut Client,
-    connection: &mut Connection,
-    seq: u64,
-    size: usize,
-) -> Result<Duration, Stop> {
-    let message = message(seq, size);
-    let mut expected = Expected::default();
-    // What has arrived already is not an echo of this message.
-    take(client, connection, &mut expected, size)?;
-    let start = Instant::now();
-    let end = start + client.options.timeout;
-    let mut rest = message.as_slice();
-    loop {
-        connection.flush()?;
-        if connection.is_flushed() && !rest.is_empty() {
-            let (piece, behind) = rest.split_at(rest.len().min(PIECE));
-            connection.send(piece, &mut client.buffers)?;
-            expected.sent(piece);
-            rest = behind;
-        }
-        if let Some(moment) = take(client, connection, &mut expected, size)?
-            && rest.is_empty()
-        {
-            return Ok(moment - start);
-        }
-        if !connection.is_flushed() || rest.is_empty() {
-            if Instant::now() >= end {
-                return Err(Failed::TimedOut("echo").into());
-            }
-            client.waiter.wait(Some(end))?;
-        }
-    }
-}
-
-/// Reads and checks what has arrived; returns when the last missing byte came.
-fn take(
-    client: &mut Client,
-    connection: &mut Connection,
-    expected: &mut Expected,
-    size: usize,
-) -> Result<Option<Instant>, Stop> {
-    let mut complete = None;
-    loop {
-        match connection.read(&mut client.buffers)? {
-            Came::Bytes(bytes) => {
-                expected.came(bytes)?;
-                if expected.missing() == 0 && !bytes.is_empty() {
-                    complete = Some(Instant::now());
-                }
-            }
-            // The echo is whole; the next message finds the end.
-            Came::End(_) if complete.is_some() => return Ok(complete),
-            Came::End(_) => {
-                return Err(crate::client::failed(format!(
-                    "the server closed the connection: of {size} bytes, {} came back",
-                    expected.returned()
-                )));
-            }
-            Came::Nothing => return Ok(complete),
-        }
-    }
-}
-
-/// What a ping says: each another thing, so that a late echo of the last one is no echo of this;
-/// and a line of text, because some servers echo nothing else.
-fn message(seq: u64, size: usize) -> Vec<u8> {
-    let text = format!("echo-alex ping {seq} ");
-    let mut message: Vec<u8> = text.bytes().cycle().take(size).collect();
-    if let Some(last) = message.last_mut() {
-        *last = b'\n';
-    }
-    message
 }

@@ -1,39 +1,40 @@
-//! Talk and pipe: standard input to the server, its answer to standard output, both at once.
+//! `talk`: standard input to the server and its answer to standard output, both at the same time.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Read};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
-use crate::client::dial::{Came, Connection, End};
+use crate::client::cli::Talk;
+use crate::client::connection::{Connection, End, Received};
+use crate::client::context::Client;
+use crate::client::error::{Awaited, Error};
 use crate::client::expect::Expected;
-use crate::client::stop::{Failed, Stop};
 use crate::client::wait::Waiter;
 use crate::exit::Failure;
 use crate::os::units;
 use crate::wire::close::CloseReason;
 
-/// What one read of standard input may bring, in bytes.
+/// How much one read of standard input returns at most, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// How many bytes may be on their way when they are to be compared: more than the kernels of both
-/// sides hold, so that only a server that does not echo ever gets there.
+/// How many bytes may be in flight if they are compared. This is more than the kernels of both sides
+/// hold, so only a server that does not echo reaches it.
 const EXPECTED_MAX: usize = 64 * 1024 * 1024;
 
-/// How long to wait for standard input after the server's end: input that was written before that end
-/// may still be on its way through the thread.
+/// How long to wait for standard input after the server has ended its side. Input that was written
+/// before may still be on its way through the thread.
 const LAST_INPUT: Duration = Duration::from_millis(100);
 
-/// A conversation, and how far it is.
-struct Relay<'a> {
+/// A conversation and its state.
+struct Conversation<'a> {
     client: &'a mut Client,
     connection: Connection,
     input: Receiver<Input>,
-    /// Standard input is a terminal.
+    /// Whether standard input is a terminal.
     at_terminal: bool,
     expected: Option<Expected>,
-    /// When bytes last moved. The timeout of an echo runs from here.
+    /// When bytes last moved. The timeout of an echo starts here.
     last_moved: Instant,
     sent: u64,
     received: u64,
@@ -42,30 +43,30 @@ struct Relay<'a> {
     half_closed: bool,
 }
 
-/// What one step of a conversation came to.
+/// The result of one step of a conversation.
 enum Step {
-    /// Bytes moved; there may be more.
+    /// Bytes moved, and there may be more.
     Moved,
     /// Nothing can move now.
     Idle,
-    /// The server has ended.
+    /// The server has ended its side.
     Ended(End),
 }
 
-/// What standard input brings.
+/// What a read of standard input returned.
 enum Input {
     Bytes(Vec<u8>),
     End,
-    Broken(io::Error),
+    Failed(io::Error),
 }
 
-/// Relays until the server ends, and fails if it ended too early.
-pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<(), Stop> {
+/// Talks until the server ends its side, and fails if it ended too early.
+pub fn run(client: &mut Client, connection: Connection, talk: &Talk) -> Result<(), Error> {
     let start = Instant::now();
-    let mut relay = Relay {
+    let mut conversation = Conversation {
         input: read_input(&client.waiter)?,
         at_terminal: io::stdin().is_terminal(),
-        expected: verify.then(Expected::default),
+        expected: talk.verify.then(Expected::default),
         client,
         connection,
         last_moved: start,
@@ -74,42 +75,30 @@ pub fn run(client: &mut Client, connection: Connection, verify: bool) -> Result<
         input_ended: false,
         half_closed: false,
     };
-    let end = relay.converse();
-    if !relay.input_ended {
-        relay.connection.goodbye(&mut relay.client.buffers);
+    let end = conversation.run();
+    if !conversation.input_ended {
+        conversation.connection.goodbye(&mut conversation.client.buffers);
     }
-    let how = match end {
-        Ok(End::Whole) => Some("closed by the server"),
-        Err(Stop::Interrupted) => Some("interrupted"),
-        Err(Stop::ReaderGone) => Some("standard output was closed"),
-        Ok(End::WithoutCloseNotify) | Err(Stop::Failed(_)) => None,
-    };
-    if let Some(how) = how.filter(|_| relay.talks()) {
-        let (sent, received) = (units::bytes(relay.sent), units::bytes(relay.received));
-        let seconds = start.elapsed().as_secs_f64();
-        relay
-            .client
-            .printer
-            .note(format_args!("{how}: sent {sent}, received {received} in {seconds:.1} s"));
+    match &end {
+        Ok(End::Clean) => conversation.note_totals("closed by the server", start),
+        Err(error) if error.is_requested() => conversation.note_totals(error, start),
+        Ok(End::Truncated) | Err(_) => {}
     }
     match end {
-        Ok(end) => relay.judge(end),
-        Err(Stop::Failed(Failed::Lost(
-            reason @ (CloseReason::PeerReset | CloseReason::PeerLost(_)),
-        ))) => {
-            let failure = relay.client.dialler.explain(reason.into());
-            Err(relay.failed(failure))
+        Ok(end) => conversation.judge(end),
+        Err(Error::Connection(reason @ (CloseReason::PeerReset | CloseReason::PeerLost(_)))) => {
+            Err(conversation.cut_short(Error::from(reason)))
         }
-        Err(stop) => Err(stop),
+        Err(error) => Err(error),
     }
 }
 
-impl Relay<'_> {
-    fn converse(&mut self) -> Result<End, Stop> {
+impl Conversation<'_> {
+    fn run(&mut self) -> Result<End, Error> {
         loop {
             let until = match self.step()? {
                 Step::Ended(end) => return Ok(end),
-                // A server that never pauses must not keep Ctrl-C from being seen.
+                // Ctrl-C must be seen even if the server never pauses.
                 Step::Moved => Some(Instant::now()),
                 Step::Idle => self.deadline()?,
             };
@@ -118,46 +107,46 @@ impl Relay<'_> {
     }
 
     /// Moves one read in each direction.
-    fn step(&mut self) -> Result<Step, Stop> {
+    fn step(&mut self) -> Result<Step, Error> {
         let answer = self.take_answer()?;
         if let Step::Ended(_) = answer {
             return Ok(answer);
         }
-        let sent = self.connection.flush().map_err(Stop::from);
+        let sent = self.connection.flush().map_err(Error::from);
         match sent.and_then(|()| self.take_input()) {
             Ok(true) => Ok(Step::Moved),
             Ok(false) => Ok(answer),
             // A failure to send must not hide an answer that has arrived.
-            Err(stop) => loop {
+            Err(error) => loop {
                 match self.take_answer()? {
                     Step::Moved => {}
-                    Step::Idle => return Err(stop),
+                    Step::Idle => return Err(error),
                     ended @ Step::Ended(_) => return Ok(ended),
                 }
             },
         }
     }
 
-    /// Reads once and prints what came, unless the printer is full.
-    fn take_answer(&mut self) -> Result<Step, Stop> {
+    /// Reads once and prints what arrived, unless the printer is full.
+    fn take_answer(&mut self) -> Result<Step, Error> {
         self.client.printer.check()?;
         if self.client.printer.is_full() {
-            // The delay is ours, not the server's.
+            // This delay is ours, not the server's.
             self.last_moved = Instant::now();
             return Ok(Step::Idle);
         }
         let bytes = match self.connection.read(&mut self.client.buffers)? {
-            Came::Nothing => return Ok(Step::Idle),
-            Came::End(end) => return Ok(Step::Ended(end)),
-            Came::Bytes([]) => return Ok(Step::Moved),
-            Came::Bytes(bytes) => bytes.to_vec(),
+            Received::Nothing => return Ok(Step::Idle),
+            Received::End(end) => return Ok(Step::Ended(end)),
+            Received::Bytes([]) => return Ok(Step::Moved),
+            Received::Bytes(bytes) => bytes.to_vec(),
         };
         let count = bytes.len();
         self.received += count as u64;
         self.last_moved = Instant::now();
-        let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.came(&bytes));
+        let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.received(&bytes));
         self.client.printer.print(bytes);
-        if self.talks() {
+        if self.is_verbose() {
             self.client.printer.note(format_args!("received {count} bytes"));
         }
         checked?;
@@ -165,10 +154,10 @@ impl Relay<'_> {
     }
 
     /// Sends one chunk of standard input, unless earlier bytes are still unsent. Returns whether there
-    /// was anything.
-    fn take_input(&mut self) -> Result<bool, Stop> {
+    /// was any input.
+    fn take_input(&mut self) -> Result<bool, Error> {
         let full = self.expected.as_ref().is_some_and(|sent| sent.missing() >= EXPECTED_MAX)
-            || self.talks() && self.client.printer.is_full();
+            || self.is_verbose() && self.client.printer.is_full();
         if !self.connection.is_flushed() || full {
             return Ok(false);
         }
@@ -176,7 +165,7 @@ impl Relay<'_> {
             if !self.half_closed {
                 self.half_closed = true;
                 self.last_moved = Instant::now();
-                // A server that has reset the connection says so to the next read.
+                // If the server has reset the connection, the next read returns that error.
                 let _ = self.connection.end_writing();
             }
             return Ok(false);
@@ -189,7 +178,7 @@ impl Relay<'_> {
                     expected.sent(&bytes);
                 }
                 self.connection.send(&bytes, &mut self.client.buffers)?;
-                if self.talks() {
+                if self.is_verbose() {
                     self.client.printer.note(format_args!("sent {} bytes", bytes.len()));
                 }
                 Ok(true)
@@ -199,49 +188,62 @@ impl Relay<'_> {
                 self.connection.finish(&mut self.client.buffers)?;
                 Ok(true)
             }
-            Ok(Input::Broken(error)) => Err(broken(&error)),
+            Ok(Input::Failed(error)) => Err(input_failed(&error)),
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(false),
         }
     }
 
-    /// Whether to report what moves.
-    fn talks(&self) -> bool {
+    /// Whether to print how many bytes move.
+    fn is_verbose(&self) -> bool {
         self.at_terminal && !self.client.options.quiet
     }
 
-    /// When the timeout of an echo ends; `None` while no echo is due. Fails after that time.
-    fn deadline(&self) -> Result<Option<Instant>, Stop> {
+    /// Prints how the conversation ended, and how many bytes moved.
+    fn note_totals(&mut self, how: impl Display, start: Instant) {
+        if self.is_verbose() {
+            let (sent, received) = (units::bytes(self.sent), units::bytes(self.received));
+            let seconds = start.elapsed().as_secs_f64();
+            let line = format!("{how}: sent {sent}, received {received} in {seconds:.1} s");
+            self.client.printer.note(line);
+        }
+    }
+
+    /// When the timeout of an echo ends, or `None` while no echo is due. Fails after that time.
+    fn deadline(&self) -> Result<Option<Instant>, Error> {
         let Some(expected) = &self.expected else { return Ok(None) };
         if expected.missing() == 0 && !self.half_closed || self.client.printer.is_full() {
             return Ok(None);
         }
-        let deadline = self.last_moved + self.client.options.timeout;
+        let timeout = self.client.options.timeout;
+        let deadline = self.last_moved + timeout;
         if Instant::now() < deadline {
             return Ok(Some(deadline));
         }
-        let what = if expected.missing() > 0 { "echo" } else { "end of the echo" };
-        Err(Failed::TimedOut(what).into())
+        let what = if expected.missing() > 0 { Awaited::Echo } else { Awaited::EndOfEcho };
+        Err(Error::TimedOut { what, timeout })
     }
 
-    /// Fails unless the server may end at this point.
-    fn judge(&mut self, end: End) -> Result<(), Stop> {
+    /// Fails unless the server may end its side at this point.
+    fn judge(&mut self, end: End) -> Result<(), Error> {
         let input_remains = self.input_remains()?;
-        let not_taken = "the server ended before it had taken all of the input";
+        let not_taken = "the server closed the connection before it had taken all of the input";
         if let Some(expected) = &self.expected {
             if expected.missing() > 0 {
-                return Err(self.failed("the echo was cut short"));
+                return Err(self.cut_short("the echo was cut short"));
             }
             if input_remains {
-                return Err(self.failed(not_taken));
+                return Err(self.cut_short(not_taken));
             }
             if !self.input_ended {
-                return Err(self.failed("the server ended before the input did"));
+                return Err(
+                    self.cut_short("the server closed the connection before the input ended")
+                );
             }
             if !self.client.options.quiet {
-                if end == End::WithoutCloseNotify {
+                if end == End::Truncated {
                     self.client.printer.note(
-                        "echo-alex-client: the server ended without close_notify, after \
-                         everything had come back",
+                        "echo-alex-client: the server closed the connection without close_notify, \
+                         after everything had come back",
                     );
                 }
                 self.client.printer.note(format_args!(
@@ -251,31 +253,31 @@ impl Relay<'_> {
             }
             return Ok(());
         }
-        if end == End::WithoutCloseNotify {
-            let text = "the server ended without close_notify: its answer may be cut short";
-            return Err(self.failed(text));
+        if end == End::Truncated {
+            let text = "the server closed the connection without close_notify: its answer may be truncated";
+            return Err(self.cut_short(text));
         }
         if self.at_terminal {
             return Ok(());
         }
         if input_remains {
-            return Err(self.failed(not_taken));
+            return Err(self.cut_short(not_taken));
         }
         if self.received < self.sent {
-            return Err(self.failed("the server answered less than was sent"));
+            return Err(self.cut_short("the server answered less than was sent"));
         }
         if !self.input_ended && self.sent > 0 && !self.client.options.quiet {
             let (sent, received) = (self.sent, self.received);
             self.client.printer.note(format_args!(
-                "echo-alex-client: the server ended before the input did: sent {sent} bytes, \
-                 received {received}"
+                "echo-alex-client: the server closed the connection before the input ended: sent \
+                 {sent} bytes, received {received}"
             ));
         }
         Ok(())
     }
 
-    /// Whether there is input that the server has not taken.
-    fn input_remains(&mut self) -> Result<bool, Stop> {
+    /// Whether there is input that was not sent.
+    fn input_remains(&mut self) -> Result<bool, Error> {
         if !self.connection.is_flushed() {
             return Ok(true);
         }
@@ -287,26 +289,26 @@ impl Relay<'_> {
                 Err(TryRecvError::Empty) if Instant::now() < until => {
                     self.client.waiter.wait(Some(until))?;
                 }
-                Ok(Input::Broken(error)) => return Err(broken(&error)),
+                Ok(Input::Failed(error)) => return Err(input_failed(&error)),
                 Err(_) => break,
             }
         }
         Ok(false)
     }
 
-    /// A failure with the number of bytes in each direction.
-    fn failed(&self, what: impl Display) -> Stop {
-        let Self { sent, received, .. } = self;
-        crate::client::failed(format!("{what}: sent {sent} bytes, received {received}"))
+    /// An error with the number of bytes in each direction.
+    fn cut_short(&self, how: impl Display) -> Error {
+        let Self { sent, received, .. } = *self;
+        Error::CutShort { how: how.to_string(), sent, received }
     }
 }
 
-fn broken(error: &io::Error) -> Stop {
+fn input_failed(error: &io::Error) -> Error {
     Failure::system("cannot read standard input", error).into()
 }
 
-/// Reads standard input in a thread: a file cannot be polled, and a terminal that is made non-blocking
-/// is non-blocking for the shell as well. No more than two chunks wait.
+/// Reads standard input in a thread, because a file cannot be polled, and a terminal that is made
+/// non-blocking becomes non-blocking for the shell too. At most two chunks wait.
 fn read_input(waiter: &Waiter) -> Result<Receiver<Input>, Failure> {
     let (sender, receiver) = sync_channel(2);
     waiter.spawn(move |wake| {
@@ -320,7 +322,7 @@ fn read_input(waiter: &Waiter) -> Result<Receiver<Input>, Failure> {
                     Input::Bytes(chunk)
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Input::Broken(error),
+                Err(error) => Input::Failed(error),
             };
             let last = !matches!(input, Input::Bytes(_));
             if sender.send(input).is_err() {

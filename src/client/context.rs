@@ -1,0 +1,54 @@
+//! What every mode works with: the options, the way to the server, the output, and the poll.
+
+use serde::Serialize;
+
+use super::cli::Options;
+use super::connection::Connection;
+use super::dial::Dialler;
+use super::error::Error;
+use super::printer::Printer;
+use super::wait::Waiter;
+use crate::exit::{Exit, Failure};
+use crate::wire::buffers::Buffers;
+
+/// The client at work.
+pub struct Client {
+    pub(super) options: Options,
+    pub(super) dialler: Dialler,
+    pub(super) buffers: Buffers,
+    pub(super) printer: Printer,
+    pub(super) waiter: Waiter,
+}
+
+impl Client {
+    /// Loads what `options` name, and starts the output.
+    pub fn new(options: Options) -> Result<Self, Failure> {
+        let dialler = Dialler::new(&options)?;
+        let waiter = Waiter::new()?;
+        let printer = Printer::new(&waiter)?;
+        Ok(Self { options, dialler, buffers: Buffers::new(), printer, waiter })
+    }
+
+    /// Opens a connection.
+    pub fn dial(&mut self) -> Result<Connection, Error> {
+        self.dialler.dial(&mut self.waiter, &mut self.buffers)
+    }
+
+    /// Prints a line.
+    pub fn print(&mut self, line: &str) {
+        self.printer.print(format!("{line}\n").into_bytes());
+    }
+
+    /// Prints a report as one JSON object.
+    pub fn print_json(&mut self, report: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(report)
+            .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
+        self.print(&text);
+        Ok(())
+    }
+
+    /// Waits until everything that was printed is written.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.printer.flush(&mut self.waiter, None)
+    }
+}

@@ -1,0 +1,207 @@
+//! Why the client ends before its task is done: one type for all of it, which knows its exit code and
+//! its text.
+
+use std::error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::cli::Family;
+use super::expect::Difference;
+use crate::exit::{Exit, Failure, plain};
+use crate::wire::close::CloseReason;
+
+/// Why the client ends before its task is done.
+#[derive(Debug)]
+#[allow(missing_docs)] // The names of the fields say what they are.
+pub enum Error {
+    /// SIGINT or SIGTERM.
+    Interrupted,
+    /// The reader of standard output has closed it, as `head -1` does.
+    OutputClosed,
+    /// The name has no address, for this reason.
+    Unresolved { host: String, reason: String },
+    /// The name has addresses, but none of this family.
+    NoAddress { host: String, family: Family },
+    /// No address accepted the connection, each for this reason.
+    Unreachable { host: String, attempts: Vec<(SocketAddr, io::Error)> },
+    /// This did not happen within the timeout.
+    TimedOut { what: Awaited, timeout: Duration },
+    /// We refuse the server's certificate. The text says why, and what to do.
+    CertificateRefused(String),
+    /// The connection failed.
+    Connection(CloseReason),
+    /// The server answered plain bytes with a TLS alert.
+    SpeaksTls,
+    /// The server resumes no TLS session.
+    NoResumption,
+    /// The echo is not what was sent.
+    Difference(Difference),
+    /// The server closed the connection before all of a message was back.
+    ClosedEarly { size: u64, returned: u64 },
+    /// A conversation ended too early, after this many bytes in each direction.
+    CutShort { how: String, sent: u64, received: u64 },
+    /// It happened in one of several sessions.
+    InSession { number: usize, error: Box<Error> },
+    /// Something on this machine failed.
+    Local(Failure),
+}
+
+/// What the client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The resolver's answer.
+    Address,
+    /// The end of the TLS handshake.
+    Handshake,
+    /// The rest of an echo.
+    Echo,
+    /// The server's FIN, after everything has come back.
+    EndOfEcho,
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "address from the resolver",
+            Self::Handshake => "end of the TLS handshake",
+            Self::Echo => "echo",
+            Self::EndOfEcho => "end of the echo",
+        })
+    }
+}
+
+impl Error {
+    /// Whether the user ended the client, and nothing failed.
+    pub fn is_requested(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::OutputClosed)
+    }
+
+    /// The same error, in the session with this number.
+    #[must_use]
+    pub fn in_session(self, number: usize) -> Self {
+        Self::InSession { number, error: Box::new(self) }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Interrupted => Exit::Interrupted,
+            Self::OutputClosed => Exit::Ok,
+            Self::TimedOut { .. } => Exit::TimedOut,
+            Self::Unreachable { attempts, .. } => {
+                let is_silent =
+                    |(_, error): &(_, io::Error)| error.kind() == io::ErrorKind::TimedOut;
+                if attempts.iter().all(is_silent) { Exit::TimedOut } else { Exit::Unreachable }
+            }
+            Self::Unresolved { .. } | Self::NoAddress { .. } | Self::SpeaksTls => Exit::Unreachable,
+            Self::CertificateRefused(_) => Exit::Certificate,
+            Self::Connection(reason) => match reason {
+                CloseReason::CertificateRefused(_) => Exit::Certificate,
+                CloseReason::NotTls | CloseReason::HandshakeAbandoned => Exit::Unreachable,
+                _ => Exit::Failure,
+            },
+            Self::NoResumption
+            | Self::Difference(_)
+            | Self::ClosedEarly { .. }
+            | Self::CutShort { .. } => Exit::Failure,
+            Self::InSession { error, .. } => error.exit(),
+            Self::Local(failure) => failure.exit,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::OutputClosed => f.write_str("standard output was closed"),
+            Self::Unresolved { host, reason } => write!(f, "cannot resolve {host}: {reason}"),
+            Self::NoAddress { host, family } => write!(f, "{host} has no {family} address"),
+            Self::Unreachable { host, attempts } => {
+                let reasons: Vec<String> = attempts
+                    .iter()
+                    .map(|(address, error)| format!("{address}: {}", plain(error)))
+                    .collect();
+                write!(f, "cannot connect to {host}: {}", reasons.join("; "))
+            }
+            Self::TimedOut { what, timeout } => {
+                write!(f, "no {what} within {} s", timeout.as_secs_f64())
+            }
+            Self::CertificateRefused(text) => f.write_str(text),
+            Self::Connection(reason) => explain(reason, f),
+            Self::SpeaksTls => {
+                f.write_str("the server speaks TLS on this port: try with --tls, or another port")
+            }
+            Self::NoResumption => f.write_str(
+                "the server does not resume sessions; only full handshakes can be measured",
+            ),
+            Self::Difference(difference) => difference.fmt(f),
+            Self::ClosedEarly { size, returned } => {
+                write!(f, "the server closed the connection: of {size} bytes, {returned} came back")
+            }
+            Self::CutShort { how, sent, received } => {
+                write!(f, "{how}: sent {sent} bytes, received {received}")
+            }
+            Self::InSession { number, error } => write!(f, "session {number}: {error}"),
+            Self::Local(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// What the end of a connection means for a client, and what to do about it.
+fn explain(reason: &CloseReason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match reason {
+        CloseReason::CertificateRefused(text) => write!(
+            f,
+            "the server refuses us: {text}; show it one that its CA signed, with --cert FILE --key \
+             FILE"
+        ),
+        CloseReason::NotTls => f.write_str(
+            "the server does not speak TLS on this port: try without --tls, or another port",
+        ),
+        CloseReason::HandshakeAbandoned => f.write_str(
+            "the server closed the connection during the TLS handshake: does it speak TLS on this \
+             port?",
+        ),
+        CloseReason::PeerReset => f.write_str("the server reset the connection"),
+        reason => f.write_str(&reason.detail().unwrap_or_else(|| reason.name().to_owned())),
+    }
+}
+
+impl error::Error for Error {}
+
+impl From<CloseReason> for Error {
+    fn from(reason: CloseReason) -> Self {
+        Self::Connection(reason)
+    }
+}
+
+impl From<io::Error> for Error {
+    /// An error of the connection.
+    fn from(error: io::Error) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
+impl From<Difference> for Error {
+    fn from(difference: Difference) -> Self {
+        Self::Difference(difference)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Local(failure)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Local(failure) => failure,
+            error => Failure::new(error.exit(), error.to_string()),
+        }
+    }
+}
