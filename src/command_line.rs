@@ -34,11 +34,14 @@ pub fn parse<T: Parser>(
 }
 
 /// The error with its hints, without the usage that clap prints below.
-fn one_line(error: &clap::Error) -> String {
+pub(crate) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let text = text.split("\n\nFor more information").next().unwrap_or(text);
-    let words: Vec<&str> = text.split_whitespace().skip_while(|word| *word == "error:").collect();
+    let ends = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
+    let lines = text.lines().take_while(|line| !ends(line));
+    let lines = lines.map(|line| line.trim().trim_start_matches("error: "));
+    // A hint for values that begin with a dash.
+    let lines = lines.filter(|line| !line.starts_with("tip: to pass "));
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
     let line = words.join(" ").replace(" tip: ", "; ");
     let escaped = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.into() };
     line.chars().map(escaped).collect()

@@ -12,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::client::target::Target;
+use crate::command_line::one_line;
 use crate::config::Identity;
 use crate::exit::Failure;
 use crate::tls::client::Trust;
@@ -105,7 +106,7 @@ impl Request {
             Err(error) => match error.kind() {
                 ErrorKind::DisplayHelp => Ok(Self::Help(error.to_string())),
                 ErrorKind::DisplayVersion => Ok(Self::Version),
-                _ => Err(usage(one_line(&error))),
+                _ => Err(usage(explain(&error))),
             },
         }
     }
@@ -128,15 +129,9 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The error as one line, with the hints that fit this program.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
-    let lines = lines.map(|line| line.trim().trim_start_matches("error: "));
-    // A hint for values that begin with a dash: HOST and PORT do not.
-    let lines = lines.filter(|line| !line.starts_with("tip: to pass "));
-    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
-    let line = words.join(" ").replace(" tip: ", "; ");
+/// The error as one line, with the command that has the option.
+fn explain(error: &clap::Error) -> String {
+    let line = one_line(error);
     match owner(error) {
         Some(command) => format!("{line}; it is an option of {command}"),
         None => line,
