@@ -1,9 +1,9 @@
 /*
- * A plugin of QEMU: counts the instructions that the emulated program executes, into a file that is
- * shared memory, so that somebody else can read the count at any moment.
+ * A QEMU plugin that counts the instructions of the emulated program. The counter is in a file that is
+ * mapped as shared memory, so that another process can read it at any time.
  *
- * Debian has no header of the interface (version 1, docs/devel/tcg-plugins.rst of QEMU), so what is
- * used of it stands here.
+ * Debian has no header for the interface (version 1, docs/devel/tcg-plugins.rst in QEMU), so the
+ * declarations are here.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **
 
 static uint64_t *counter;
 
-/* Each block of instructions adds its length when it is executed. */
+/* Makes each block of instructions add its length when it is executed. */
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
     enum { ADD_U64 = 0 };

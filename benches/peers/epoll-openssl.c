@@ -1,6 +1,6 @@
 /*
- * The epoll loop over OpenSSL, with what its manual recommends to a server of many sessions: one
- * read for many records, and no buffers for a session that is idle.
+ * The epoll loop over OpenSSL, with what its manual recommends for many sessions: one read for many
+ * records, and no buffers for an idle session.
  */
 #define _GNU_SOURCE
 #include "listen.h"
@@ -18,7 +18,7 @@ struct session {
     SSL *ssl;
     int fd;
     unsigned events;
-    /* What the kernel did not take; NULL for almost all. */
+    /* Bytes not yet written; NULL for almost all sessions. */
     char *rest;
     size_t at, end;
 };
@@ -26,7 +26,7 @@ struct session {
 static char scratch[SCRATCH];
 static int poll;
 
-/* Returns 1 to go on, 0 to wait for the socket, -1 when the session is over. */
+/* Returns 1 to continue, 0 to wait for the socket, -1 if the session is over. */
 static int judge(struct session *s, int result)
 {
     switch (SSL_get_error(s->ssl, result)) {
@@ -47,7 +47,7 @@ static int judge(struct session *s, int result)
     }
 }
 
-/* Writes from `at` on; what is left stays in `rest`. */
+/* Writes from `at` on; bytes that are not written stay in `rest`. */
 static int give(struct session *s, const char *bytes, size_t length)
 {
     size_t sent = 0;
@@ -90,7 +90,7 @@ static int echo(struct session *s)
         if ((state = judge(s, SSL_read_ex(s->ssl, scratch, SCRATCH, &got))) != 1 ||
             (state = give(s, scratch, got)) != 1)
             return state;
-        /* Level-triggered: what is still in the socket makes another event. */
+        /* Level-triggered: bytes that are left in the socket cause another event. */
     } while (SSL_has_pending(s->ssl));
     return state;
 }

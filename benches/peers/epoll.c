@@ -1,6 +1,6 @@
 /*
- * The limit: an echo with the fewest system calls that epoll can do, and nothing else. No log, no
- * timeouts, no limits, no fairness: who sends without end is served without end.
+ * The lower bound: an echo server with the fewest system calls that epoll needs, and nothing else. No
+ * log, no timeouts, no limits, no fairness: a fast sender can occupy it for ever.
  */
 #define _GNU_SOURCE
 #include "listen.h"
@@ -14,14 +14,14 @@ enum { SCRATCH = 32 * 1024, EVENTS = 1024 };
 
 struct session {
     int fd;
-    /* What the kernel did not take; NULL for almost all. */
+    /* Bytes not yet written; NULL for almost all sessions. */
     char *rest;
     size_t at, end;
 };
 
 static char scratch[SCRATCH];
 
-/* Returns the bytes that the kernel took, which may be none, or -1. */
+/* Returns the number of bytes that were written, which may be 0, or -1. */
 static ssize_t give(int fd, const char *bytes, size_t length)
 {
     ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
@@ -29,7 +29,7 @@ static ssize_t give(int fd, const char *bytes, size_t length)
     return sent < 0 && errno == EAGAIN ? 0 : sent;
 }
 
-/* Echoes as far as it goes; returns 0 when the session is over. */
+/* Echoes until it would block; returns 0 if the session is over. */
 static int echo(struct session *s, int hung_up)
 {
     for (;;) {
@@ -56,8 +56,8 @@ static int echo(struct session *s, int hung_up)
             memcpy(s->rest, scratch + sent, s->end);
             return 1;
         }
-        /* A short count: the socket is empty, and the next bytes make an event. A FIN came already,
-         * and makes none. */
+        /* A short count: the socket is empty, and the next bytes cause an event. A FIN that came
+         * already does not. */
         if (got < SCRATCH && !hung_up)
             return 1;
     }
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
                 if (!(s = calloc(1, sizeof *s)))
                     return 1;
                 s->fd = fd;
-                /* Edge-triggered and for both directions: registered once, never again. */
+                /* Edge-triggered and for both directions, so it is registered only once. */
                 watch.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
                 watch.data.ptr = s;
                 epoll_ctl(poll, EPOLL_CTL_ADD, fd, &watch);

@@ -1,4 +1,4 @@
-/* What all peers in C share: PROGRAM PORT, and a listening socket. */
+/* Shared by all peers in C: PROGRAM PORT, and a listening socket. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static int listening(int argc, char **argv, int flags)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((unsigned short)atoi(argv[1]));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    /* Accepted sockets inherit it: one call for all of them. */
+    /* Accepted sockets inherit it, which saves a call for each. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 4096) < 0) {
         perror("cannot listen");

@@ -1,5 +1,5 @@
-//! An echo server as the textbook writes it with mio: a read buffer for each client, reads until
-//! `WouldBlock`, and another registration to wait for room.
+//! The textbook echo server with mio: a read buffer for each client, reads until `WouldBlock`, and
+//! registers again to wait until it can write.
 
 use std::env;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ const LISTENER: Token = Token(usize::MAX);
 struct Client {
     stream: TcpStream,
     buffer: Box<[u8]>,
-    /// What was read and not yet written.
+    /// Bytes that were read and not yet written.
     rest: std::ops::Range<usize>,
 }
 
@@ -65,7 +65,7 @@ fn accept(
 }
 
 impl Client {
-    /// Returns when the peer is done, or with the error that stopped it; `WouldBlock` is to wait.
+    /// Returns `Ok` when the peer has closed, or the error that stopped it. `WouldBlock` means to wait.
     fn echo(&mut self, token: Token, registry: &Registry) -> io::Result<()> {
         let waited_for_room = !self.rest.is_empty();
         loop {

@@ -1,5 +1,5 @@
-/* What the peers over OpenSSL share: PROGRAM PORT CERT KEY, and a context with its defaults, which
- * are TLS 1.2 and 1.3 with session tickets. */
+/* Shared by the peers over OpenSSL: PROGRAM PORT CERT KEY, and a context with the defaults: TLS 1.2 and
+ * 1.3 with session tickets. */
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 

@@ -1,6 +1,6 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// As many descriptors as may be: 10,000 sessions are not served with the usual 1024.
+/// Raises the limit on descriptors, which is usually 1024, for 10,000 sessions.
 pub(crate) fn descriptor_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

@@ -1,5 +1,5 @@
-/* A thread for each client and its buffer of 1024 bytes, as a first course teaches it; here without
- * a line on the screen for each, and with an echo that is byte-exact. */
+/* A thread and a buffer of 1024 bytes for each client, as a first course teaches it, but without output on
+ * the screen, and with a byte-exact echo. */
 #define _GNU_SOURCE
 #include "listen.h"
 #include <pthread.h>

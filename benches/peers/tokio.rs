@@ -1,4 +1,4 @@
-//! An echo server as tokio's documentation writes it: a task for each client, on one thread.
+//! The echo server of tokio's documentation: a task for each client, on one thread.
 
 use std::env;
 use std::io;
@@ -13,7 +13,7 @@ fn main() -> io::Result<()> {
     raise::descriptor_limit();
     let port = env::args().nth(1).expect("PORT").parse::<u16>().expect("PORT");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    // As a task, and not as the root: the root is polled at each turn, whoever woke the thread.
+    // As a task, because the root future is polled whenever the thread wakes up.
     runtime.block_on(async { tokio::spawn(accept(port)).await? })
 }
 

@@ -1,4 +1,4 @@
-//! The configuration file: any text is a configuration or an error of one line that names its place.
+//! The configuration file: any text is a configuration, or an error in one line that names the place.
 #![no_main]
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
     let source = Source::File(PathBuf::from("/etc/echo-alex/echo-alex.toml"));
     match Config::parse(text, &source) {
         Ok(config) => {
-            let again = Config::parse(text, &source).expect("it was good before");
+            let again = Config::parse(text, &source).expect("it was valid before");
             assert_eq!(format!("{config:?}"), format!("{again:?}"));
             for listener in &config.listeners {
                 assert!(!listener.name.is_empty());
@@ -26,13 +26,13 @@ fuzz_target!(|text: &str| {
         Err(failure) => {
             assert!(matches!(failure.exit, Exit::Config), "{failure:?}");
             let rest = failure.message.strip_prefix("/etc/echo-alex/echo-alex.toml:");
-            let mut place = rest.expect("the file is named").splitn(3, ':');
+            let mut place = rest.expect("the name of the file").splitn(3, ':');
             for what in ["line", "column"] {
                 let number: usize = place.next().unwrap_or_default().parse().expect(what);
                 assert!((1..=text.len() + 1).contains(&number), "{what} {number}");
             }
-            let words = place.next().expect("words");
-            assert!(!words.contains('\n'), "{words:?}");
+            let message = place.next().expect("a message");
+            assert!(!message.contains('\n'), "{message:?}");
         }
     }
 });

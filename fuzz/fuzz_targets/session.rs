@@ -1,5 +1,5 @@
-//! A session's life: what happens in it is what the fuzzer says. What must hold stands in
-//! tests/simulation/life.rs.
+//! The life of a session, in which the fuzzer chooses what happens. tests/simulation/life.rs has the rules
+//! that must hold.
 #![no_main]
 
 #[path = "../../tests/simulation/ends.rs"]

@@ -1,8 +1,8 @@
-//! Both sides of a session's transport, with a wire between them that splits bytes where the fuzzer says,
-//! and changes them or puts others in between. What comes out is the beginning of what went in, or
-//! there is a reason to close; nothing is held beyond its bound.
+//! The transports of a client and a server, connected by a wire on which the fuzzer splits, changes and
+//! inserts bytes. Each side receives the beginning of what the other sent, and then possibly an error; held
+//! bytes stay below their bound.
 //!
-//! Three bytes an action: what, and how many bytes.
+//! An action is three bytes of the script: what to do, and a number of bytes.
 #![no_main]
 
 use echo_alex::wire::buffers::{HELD_MAX, READ_SIZE, Scratch};
@@ -21,9 +21,9 @@ struct Side {
     sealed: Scratch,
     /// Bytes on their way to this side.
     wire: Vec<u8>,
-    said: usize,
-    heard: usize,
-    goodbye: bool,
+    sent: usize,
+    received: usize,
+    finished: bool,
     ended: bool,
 }
 
@@ -34,9 +34,9 @@ impl Side {
             plain: Scratch::default(),
             sealed: Scratch::default(),
             wire: Vec::new(),
-            said: 0,
-            heard: 0,
-            goodbye: false,
+            sent: 0,
+            received: 0,
+            finished: false,
             ended: false,
         }
     }
@@ -45,11 +45,11 @@ impl Side {
         matches!(self.transport, Transport::Tls(_))
     }
 
-    /// Opens the next `count` bytes; gives the answer, and why it is over if it is.
+    /// Opens the next `count` bytes: the bytes to send in response.
     fn open(&mut self, count: usize, buffer: &mut [u8], clean: bool) -> Vec<u8> {
         let count = count.min(self.wire.len()).min(READ_SIZE);
         let held = self.transport.restore(buffer);
-        // The number of docs/design.md, "What a peer can cost".
+        // The bound in docs/design.md, "What a peer can cost".
         assert!(held <= 96 * 1024, "{held} bytes are held");
         buffer[held..held + count].copy_from_slice(&self.wire[..count]);
         self.wire.drain(..count);
@@ -59,9 +59,9 @@ impl Side {
                 for byte in plaintext {
                     assert!(
                         !clean && !matches!(self.transport, Transport::Tls(_))
-                            || *byte == byte_at(self.heard)
+                            || *byte == byte_at(self.received)
                     );
-                    self.heard += 1;
+                    self.received += 1;
                 }
             }
             Err(reason) => {
@@ -74,21 +74,21 @@ impl Side {
         if self.is_tls() { self.sealed.filled().to_vec() } else { Vec::new() }
     }
 
-    fn say(&mut self, count: usize) -> Vec<u8> {
-        if self.goodbye || self.transport.is_handshaking() {
+    fn send(&mut self, count: usize) -> Vec<u8> {
+        if self.finished || self.transport.is_handshaking() {
             return Vec::new();
         }
-        let bytes = bytes_from(self.said, count);
-        self.said += count;
+        let bytes = bytes_from(self.sent, count);
+        self.sent += count;
         self.sealed.clear();
-        self.transport.seal(&bytes, &mut self.sealed).expect("it may be said").to_vec()
+        self.transport.seal(&bytes, &mut self.sealed).expect("sending is allowed").to_vec()
     }
 
-    fn say_goodbye(&mut self) -> Vec<u8> {
+    fn finish(&mut self) -> Vec<u8> {
         self.sealed.clear();
-        if !self.goodbye && !self.transport.is_handshaking() {
-            self.goodbye = true;
-            self.transport.finish(&mut self.sealed).expect("it may be said");
+        if !self.finished && !self.transport.is_handshaking() {
+            self.finished = true;
+            self.transport.finish(&mut self.sealed).expect("sending is allowed");
         }
         self.sealed.filled().to_vec()
     }
@@ -99,7 +99,7 @@ fuzz_target!(|script: &[u8]| {
     let mut buffer = vec![0; HELD_MAX + READ_SIZE];
     let (server, client) = ends(*first);
     let (mut server, mut client) = (Side::new(server), Side::new(client));
-    // Nothing was changed on the way so far.
+    // Whether all bytes so far arrived unchanged.
     let mut clean = true;
     server.wire = client.open(0, &mut buffer, true);
     let mut rest = rest;
@@ -114,17 +114,17 @@ fuzz_target!(|script: &[u8]| {
         match what & 7 {
             0..=2 => other.wire.extend(one.open(count, &mut buffer, clean)),
             3 => other.wire.extend(one.open(READ_SIZE, &mut buffer, clean)),
-            4 => other.wire.extend(one.say(count)),
-            // In a debug build, rustls 0.23 asserts that nothing has to be answered by an alert behind
-            // `close_notify`: whoever has said it is told the truth.
-            5 if clean => other.wire.extend(one.say_goodbye()),
-            6 if !one.wire.is_empty() && !one.goodbye => {
+            4 => other.wire.extend(one.send(count)),
+            // In a debug build, rustls 0.23 asserts that no alert has to follow `close_notify`, so a side
+            // that has sent it receives no changed bytes.
+            5 if clean => other.wire.extend(one.finish()),
+            6 if !one.wire.is_empty() && !one.finished => {
                 let place = count % one.wire.len();
                 one.wire[place] ^= high | 1;
                 clean = false;
             }
-            // What follows in the script, raw.
-            7 if !one.goodbye => {
+            // Inserts the next bytes of the script.
+            7 if !one.finished => {
                 let length = count.min(rest.len());
                 one.wire.extend(&rest[..length]);
                 rest = &rest[length..];
@@ -133,14 +133,17 @@ fuzz_target!(|script: &[u8]| {
             _ => {}
         }
     }
-    // What is on its way arrives.
+    // Everything on its way arrives.
     for _ in 0..1000 {
         if server.wire.is_empty() && client.wire.is_empty() {
             break;
         }
-        for turn in [0, 1] {
-            let (one, other) =
-                if turn == 0 { (&mut server, &mut client) } else { (&mut client, &mut server) };
+        for direction in [0, 1] {
+            let (one, other) = if direction == 0 {
+                (&mut server, &mut client)
+            } else {
+                (&mut client, &mut server)
+            };
             if one.ended {
                 one.wire.clear();
             } else {
@@ -149,9 +152,9 @@ fuzz_target!(|script: &[u8]| {
         }
     }
     if clean {
-        assert_eq!((server.heard, client.heard), (client.said, server.said));
+        assert_eq!((server.received, client.received), (client.sent, server.sent));
         assert!(!client.transport.is_handshaking() && !server.transport.is_handshaking());
-        assert_eq!(server.transport.peer_done(), client.goodbye && client.is_tls());
-        assert_eq!(client.transport.peer_done(), server.goodbye && server.is_tls());
+        assert_eq!(server.transport.peer_done(), client.finished && client.is_tls());
+        assert_eq!(client.transport.peer_done(), server.finished && server.is_tls());
     }
 });
