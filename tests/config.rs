@@ -132,12 +132,12 @@ fn the_documents_show_a_mistake_in_the_example_file_as_it_is_reported() {
 fn an_empty_file_serves_nothing_and_a_binary_one_is_not_text() {
     let folder = tempfile::tempdir().unwrap();
     let line = both_fail(CONFIG, folder.path(), "");
-    assert!(line.ends_with("echo-alex.toml:1:1: there is nothing to serve: add a [[listener]]"));
+    assert!(line.ends_with("echo-alex.toml:1:1: there is no listener: add a [[listener]]"));
 
     let file = folder.path().join("binary.toml");
     fs::write(&file, b"\xff\xfe").unwrap();
     let line = fails(CONFIG, &["-c", file.to_str().unwrap()]);
-    assert_eq!(line, format!("{}: this is not text in UTF-8", file.display()));
+    assert_eq!(line, format!("{}: the file is not UTF-8 text", file.display()));
 }
 
 #[test]

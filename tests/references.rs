@@ -155,7 +155,7 @@ fn the_manual_has_the_values_that_the_code_knows() {
         for key in described_keys(table.section).iter().filter(|key| !key.choices.is_empty()) {
             let line = format!("{}{} = \"no-such\"\n", company(&key.name), key.name);
             let error = parse(&format!("{}{line}{}", table.before, table.behind)).unwrap_err();
-            let list = error.split_once(": unknown variant ").or(error.split_once("here: "));
+            let list = error.split_once(": unknown variant ").or(error.split_once("version: "));
             let list = list.unwrap_or_else(|| panic!("{error}")).1;
             let list = list.split_once(&format!(": {}", key.name)).unwrap().0;
             let known: Words = words(between(list, '`').into_iter().chain(between(list, '"')))

@@ -44,7 +44,7 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
         listeners.push(listener(table, folder, &limits, &timeouts, &listeners)?);
     }
     if listeners.is_empty() {
-        return Err(Problem::new(0..0, "there is nothing to serve: add a [[listener]]"));
+        return Err(Problem::new(0..0, "there is no listener: add a [[listener]]"));
     }
     Ok(Config {
         source: source.clone(),
@@ -85,7 +85,7 @@ fn at_least_one(limit: Option<&Spanned<Count>>) -> Result<Option<usize>, Problem
     match limit {
         Some(limit) if limit.get_ref().0 == 0 => Err(Problem::new(
             limit.span(),
-            "a limit of 0 would refuse everybody; take a listener out instead",
+            "a limit of 0 would refuse every connection: remove the listener instead",
         )),
         limit => Ok(limit.map(|limit| limit.get_ref().0)),
     }
@@ -106,8 +106,8 @@ fn or(timeout: Option<&Spanned<Timeout>>, default: Option<Duration>) -> Option<D
     timeout.map_or(default, |timeout| timeout.get_ref().0)
 }
 
-/// A timeout that must not be off: without it, a peer could hold a session for ever without
-/// echoing a byte.
+/// A timeout that must not be off: without it, a peer could keep a session open for ever
+/// without an echoed byte.
 fn never_off(
     timeout: Option<&Spanned<Timeout>>,
     default: Option<Duration>,
@@ -115,7 +115,7 @@ fn never_off(
     match timeout {
         Some(timeout) if timeout.get_ref().0.is_none() => Err(Problem::new(
             timeout.span(),
-            "this timeout cannot be switched off: a peer could hold a session for ever",
+            "this timeout cannot be switched off: a peer could keep a session open for ever",
         )),
         timeout => Ok(or(timeout, default)),
     }
@@ -162,7 +162,7 @@ fn check_addresses(table: &ListenerTable, others: &[Listener]) -> Result<(), Pro
     let (name, listen) = (table.name.get_ref(), &table.listen);
     let endpoints = &listen.get_ref().0;
     if endpoints.is_empty() {
-        return Err(Problem::new(listen.span(), "this listener listens nowhere"));
+        return Err(Problem::new(listen.span(), "the list of addresses is empty"));
     }
     let mut taken: Vec<(SocketAddr, &str)> = others
         .iter()
@@ -187,7 +187,7 @@ fn check_addresses(table: &ListenerTable, others: &[Listener]) -> Result<(), Pro
         {
             Err(Problem::new(
                 reuse_port.span(),
-                "port 0 is another port for each process, so that there is none to share",
+                "port 0 is a different port in each process, so it cannot be shared",
             ))
         }
         _ => Ok(()),
@@ -214,7 +214,7 @@ fn check_limits(table: &LimitsTable, daemon: &Limits) -> Result<(), Problem> {
     match (&table.max_sessions, daemon.sessions) {
         (Some(own), Some(most)) if own.get_ref().0 > most => Err(Problem::new(
             own.span(),
-            format!("this can never be reached: max-sessions in [limits] is {most}"),
+            format!("this limit can never be reached: max-sessions in [limits] is {most}"),
         )),
         _ => Ok(()),
     }

@@ -52,7 +52,7 @@ impl Config {
         let bytes = files::read(path, FILE_MAX)
             .map_err(|why| why.failure(format_args!("cannot read {}", path.display())))?;
         let text = String::from_utf8(bytes).map_err(|_| {
-            Failure::config(format!("{}: this is not text in UTF-8", path.display()))
+            Failure::config(format!("{}: the file is not UTF-8 text", path.display()))
         })?;
         Self::parse(&text, &Source::File(path.to_owned()))
     }

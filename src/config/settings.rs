@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-/// Settings that have passed their checks.
+/// The configuration of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where they come from, for messages.
+    /// Its origin, for messages.
     pub source: Source,
-    /// Where the log goes, and how much of it.
+    /// The log.
     pub log: Log,
     /// Limits on the daemon as a whole.
     pub limits: Limits,
-    /// From SIGTERM to the end; `None` waits for the last session.
+    /// The time from SIGTERM to the end; `None` waits for the last session.
     pub drain_timeout: Option<Duration>,
-    /// At least one.
+    /// The listeners, at least one.
     pub listeners: Vec<Listener>,
 }
 
-/// Where a configuration comes from.
+/// The origin of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// This file.
+    /// A file.
     File(PathBuf),
-    /// The built-in default, because the file at [`DEFAULT_PATH`](super::load::DEFAULT_PATH) does not exist.
+    /// The built-in configuration, because the default file does not exist.
     BuiltIn,
 }
 
@@ -40,12 +40,12 @@ impl fmt::Display for Source {
     }
 }
 
-/// Where the log goes, and how much of it.
+/// The destination of the log, and its level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// stderr or syslog.
+    /// Standard error or syslog.
     pub target: LogTarget,
-    /// Lines above this level are left out.
+    /// Lines above this level are not logged.
     pub level: LevelFilter,
 }
 
@@ -55,66 +55,65 @@ impl Default for Log {
     }
 }
 
-/// Where the log goes.
+/// The destination of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// Standard error.
     Stderr,
-    /// The log daemon that reads datagrams at this path.
+    /// The log daemon, by the path of its datagram socket.
     Syslog(PathBuf),
 }
 
-/// How many sessions there may be at once; `None` is no limit of its own.
+/// Limits on simultaneous sessions; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// In all.
+    /// All sessions.
     pub sessions: Option<usize>,
-    /// From one IPv4 address or one IPv6 /64.
+    /// Sessions from one IPv4 address or one IPv6 /64.
     pub sessions_per_address: Option<usize>,
 }
 
-/// A named place to connect to.
+/// A listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Its name in the log, and towards the service manager.
+    /// Its name in the log, and for sockets of the service manager.
     pub name: String,
-    /// Where it listens.
+    /// Its addresses.
     pub endpoints: Vec<Endpoint>,
-    /// Other processes may listen there too (`SO_REUSEPORT`).
+    /// Whether other processes may listen there too (`SO_REUSEPORT`).
     pub reuse_port: bool,
-    /// TLS, or plain TCP.
+    /// TLS; `None` is plain TCP.
     pub tls: Option<Tls>,
     /// Limits on this listener alone.
     pub limits: Limits,
-    /// How long its sessions may stay where they are.
+    /// The timeouts of its sessions.
     pub timeouts: Timeouts,
 }
 
-/// How long a session may stay where it is; `None` is for ever.
+/// The timeouts of a session; `None` is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From accept to the end of the TLS handshake.
     pub handshake: Option<Duration>,
-    /// Without a byte either way.
+    /// Without a byte in either direction.
     pub idle: Option<Duration>,
-    /// Without the peer taking a byte, while there are some for it.
+    /// Without a byte that the peer accepts, while the outbox is not empty.
     pub write: Option<Duration>,
-    /// From our FIN to the peer's.
+    /// From the daemon's FIN to the peer's.
     pub linger: Option<Duration>,
 }
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Every address of this machine, IPv4 and IPv6.
+    /// This port on every address, IPv4 and IPv6.
     Port(u16),
     /// One address.
     Address(SocketAddr),
 }
 
 impl Endpoint {
-    /// The socket addresses that it stands for. IPv6 sockets take IPv6 alone, so that a port means
-    /// two of them.
+    /// Its socket addresses. An IPv6 socket accepts IPv6 alone, so a port has two of them.
     pub fn addresses(self) -> Vec<SocketAddr> {
         match self {
             Self::Port(port) => vec![
@@ -126,14 +125,14 @@ impl Endpoint {
     }
 }
 
-/// The files and rules of a TLS listener.
+/// The TLS settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate chain and its key; without them, a temporary identity is made.
+    /// The certificate chain and its key; `None` is a temporary identity.
     pub identity: Option<Identity>,
-    /// The CA that signs client certificates, and whether each client must have one.
+    /// Client certificates; `None` does not ask for them.
     pub client_ca: Option<ClientCa>,
-    /// Refuse TLS 1.2.
+    /// Whether TLS 1.2 is refused.
     pub only_tls13: bool,
 }
 
@@ -146,7 +145,7 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
-/// Mutual TLS.
+/// Which client certificates are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCa {
     /// PEM, one or more CA certificates.

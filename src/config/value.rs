@@ -63,14 +63,12 @@ fn check_address(address: SocketAddr) -> Result<(), String> {
     let SocketAddr::V6(address) = address else { return Ok(()) };
     let (ip, port) = (address.ip(), address.port());
     if let Some(ip) = ip.to_ipv4_mapped() {
-        return Err(format!(
-            "{address} is an IPv4 address in the form of IPv6: write \"{ip}:{port}\""
-        ));
+        return Err(format!("{address} is an IPv4-mapped IPv6 address: write \"{ip}:{port}\""));
     }
     if ip.is_unicast_link_local() && address.scope_id() == 0 {
         return Err(format!(
-            "{address} is a link-local address, of which each interface has its own: add the number \
-             of the interface, the first in its line of ip link, as in \"[{ip}%2]:{port}\""
+            "{address} is a link-local address: add the number of its interface, which ip link \
+             shows, as in \"[{ip}%2]:{port}\""
         ));
     }
     Ok(())
@@ -133,7 +131,7 @@ impl<'de> Deserialize<'de> for MinVersion {
                     "1.2" => Ok(MinVersion::Tls12),
                     "1.3" => Ok(MinVersion::Tls13),
                     _ => Err(E::custom(format_args!(
-                        "{text:?} is not a version that is spoken here: \"1.2\" or \"1.3\""
+                        "{text:?} is not a supported version: \"1.2\" or \"1.3\""
                     ))),
                 }
             }
