@@ -1,7 +1,7 @@
-//! What hostile peers do by the hundred. They get what is due to them, one line each in the log, and
-//! afterwards the daemon is as it was: it echoes at once, and has no descriptor more.
+//! Hundreds of hostile peers. The daemon closes their sessions with the right reason and one log line each,
+//! and afterwards it echoes as before and has as many descriptors as before.
 //!
-//! By the thousand, for minutes: tests/soak.
+//! tests/soak has thousands of them, for minutes.
 
 mod util;
 
@@ -15,22 +15,22 @@ use util::{
     folder_with_certificates, new_connection, noise, plain_and_tls, reset, rest,
 };
 
-/// Lets `attack` come over the daemon in so many sessions, and looks whether it is as it was.
+/// Asserts that the daemon is unharmed by `attack`, which makes so many sessions.
 fn assert_unharmed_by(daemon: &Daemon, sessions: usize, attack: impl FnOnce()) {
     let before = daemon.state();
     attack();
     daemon.assert_unharmed_since(&before, sessions);
 }
 
-/// The reason that the log has for the end of the session of `stream`.
+/// The logged reason for the end of the session of `stream`.
 fn reason(daemon: &Daemon, stream: &TcpStream) -> String {
     let line = daemon.session_line(stream.local_addr().unwrap());
-    assert!(line.contains(" INFO "), "what a peer does is news, no fault of ours: {line}");
+    assert!(line.contains(" INFO "), "the fault of a peer is not logged as an error: {line}");
     field(&line, "reason").to_owned()
 }
 
 #[test]
-fn slow_handshakes_hold_up_nobody() {
+fn slow_handshakes_do_not_delay_other_sessions() {
     let config = format!("[limits]\nhandshake-timeout = \"2s\"\n{PLAIN}{TLS}");
     let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
     assert_unharmed_by(&daemon, 201, || {
@@ -47,7 +47,7 @@ fn slow_handshakes_hold_up_nobody() {
 }
 
 #[test]
-fn garbage_gets_an_alert_and_the_end() {
+fn garbage_is_answered_by_an_alert_and_a_close() {
     let daemon = plain_and_tls();
     assert_unharmed_by(&daemon, 100, || {
         for length in (1..).step_by(37).take(100) {
@@ -55,7 +55,7 @@ fn garbage_gets_an_alert_and_the_end() {
             stream.write_all(&noise(length, length as u64)).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
             let answer = rest(&mut stream);
-            // An alert, fatal (RFC 8446 §6), unless a reset destroyed it on its way.
+            // A fatal alert (RFC 8446 §6), unless a reset destroyed it on the way.
             assert!(answer.is_empty() || (answer[0], answer[5]) == (21, 2), "{answer:?}");
             let reason = reason(&daemon, &stream);
             assert!(["not-tls", "tls-peer", "handshake-abandoned"].contains(&&*reason), "{reason}");
@@ -64,7 +64,7 @@ fn garbage_gets_an_alert_and_the_end() {
 }
 
 #[test]
-fn records_that_break_the_rules_end_the_session_with_an_alert() {
+fn invalid_records_end_the_session_with_an_alert() {
     let daemon = plain_and_tls();
     let broken: [(&str, &[u8]); 5] = [
         ("a record longer than TLS has", &[22, 3, 1, 0xff, 0xff]),
@@ -87,7 +87,7 @@ fn records_that_break_the_rules_end_the_session_with_an_alert() {
 }
 
 #[test]
-fn a_message_that_says_it_is_longer_than_any_is_not_waited_for() {
+fn a_handshake_message_with_an_excessive_length_is_refused_at_once() {
     let daemon = plain_and_tls();
     let mut stream = daemon.connect("tls");
     stream.write_all(&[22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]).unwrap();
@@ -97,7 +97,7 @@ fn a_message_that_says_it_is_longer_than_any_is_not_waited_for() {
 }
 
 #[test]
-fn a_record_that_was_changed_on_its_way_ends_the_session_with_an_alert() {
+fn a_modified_record_ends_the_session_with_an_alert() {
     let daemon = plain_and_tls();
     assert_unharmed_by(&daemon, 2, || {
         for only in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -116,20 +116,20 @@ fn a_record_that_was_changed_on_its_way_ends_the_session_with_an_alert() {
 }
 
 #[test]
-fn a_client_hello_on_the_plain_port_is_echoed_like_anything() {
+fn a_client_hello_on_a_plain_listener_is_echoed() {
     let daemon = plain_and_tls();
     assert_echo(&mut daemon.connect("plain"), &flight(&mut new_connection(&daemon)));
 }
 
-/// A read stops short in front of an urgent byte, though there is more: what is behind it must not
-/// wait for an event that does not come.
+/// A read stops before an urgent byte, although there are more bytes. The bytes after it must not wait for
+/// an event, which would not come.
 #[test]
-fn urgent_bytes_are_echoed_in_their_place_and_hold_up_nothing() {
+fn urgent_bytes_are_echoed_in_order_and_without_delay() {
     let daemon = plain_and_tls();
     let mut stream = daemon.connect("plain");
     assert_echo(&mut stream, b"hello");
     for round in 0..20 {
-        // All of it is there before the daemon looks.
+        // All bytes have arrived before the daemon reads.
         daemon.signal(Signal::STOP);
         stream.write_all(b"before ").unwrap();
         SockRef::from(&stream).send_out_of_band(b"!").unwrap();
@@ -142,7 +142,7 @@ fn urgent_bytes_are_echoed_in_their_place_and_hold_up_nothing() {
 }
 
 #[test]
-fn resets_in_mid_transfer_leave_nothing_behind() {
+fn resets_during_a_transfer_leak_nothing() {
     let daemon = plain_and_tls();
     assert_unharmed_by(&daemon, 200, || {
         let bytes = noise(100_000, 1);
@@ -160,10 +160,10 @@ fn resets_in_mid_transfer_leave_nothing_behind() {
     assert_eq!(daemon.seen().iter().filter(reset).count(), 200);
 }
 
-/// What a peer does up to some state of its session.
+/// Brings a session into some state.
 type Reach = fn(&Daemon) -> TcpStream;
 
-/// How a peer goes away.
+/// How a peer ends its connection.
 type Ending = fn(TcpStream);
 
 const ENDINGS: [(&str, Ending); 3] = [
@@ -176,7 +176,7 @@ const ENDINGS: [(&str, Ending); 3] = [
 ];
 
 #[test]
-fn a_peer_may_go_at_any_byte_of_the_handshake() {
+fn a_peer_may_disconnect_at_any_byte_of_the_handshake() {
     let daemon = plain_and_tls();
     let hello = flight(&mut new_connection(&daemon)).len();
     let cuts: Vec<usize> = (0..hello).step_by(16).collect();
@@ -192,13 +192,13 @@ fn a_peer_may_go_at_any_byte_of_the_handshake() {
 }
 
 #[test]
-fn a_peer_may_go_in_each_state_of_a_session() {
+fn a_peer_may_disconnect_in_any_state_of_a_session() {
     let daemon = plain_and_tls();
-    // What the peer does before it goes, and what the log says then, however it goes.
+    // What the peer does before it disconnects, and the reasons that may be logged.
     let states: [(Reach, [&str; 2]); 5] = [
         (|daemon| daemon.connect("plain"), ["peer-done", "peer-reset"]),
         (
-            // The server's flight has come, and is not answered.
+            // The server's flight has arrived, and is not answered.
             |daemon| {
                 let mut stream = daemon.connect("tls");
                 stream.write_all(&flight(&mut new_connection(daemon))).unwrap();
@@ -236,7 +236,7 @@ fn a_peer_may_go_in_each_state_of_a_session() {
 }
 
 #[test]
-fn records_of_one_byte_by_the_thousand_come_back_whole() {
+fn thousands_of_one_byte_records_are_echoed() {
     let daemon = plain_and_tls();
     let mut stream = established(&daemon, &TlsClient::default());
     let bytes = noise(3000, 1);
@@ -245,7 +245,7 @@ fn records_of_one_byte_by_the_thousand_come_back_whole() {
         stream.conn.writer().write_all(&[*byte]).unwrap();
     }
     let wire = flight(&mut stream.conn);
-    assert!(wire.len() > 20 * bytes.len(), "they are one record each");
+    assert!(wire.len() > 20 * bytes.len(), "each byte is a record");
     stream.sock.write_all(&wire).unwrap();
     let mut echo = vec![0; bytes.len()];
     stream.read_exact(&mut echo).unwrap();
@@ -253,7 +253,7 @@ fn records_of_one_byte_by_the_thousand_come_back_whole() {
 }
 
 #[test]
-fn keys_may_be_updated_without_end_but_not_without_a_word_between() {
+fn key_updates_are_accepted_between_data_but_not_in_a_flood() {
     let daemon = plain_and_tls();
     assert_unharmed_by(&daemon, 2, || {
         let mut stream = established(&daemon, &TlsClient::default());
@@ -268,7 +268,7 @@ fn keys_may_be_updated_without_end_but_not_without_a_word_between() {
         for _ in 0..1000 {
             storm.conn.refresh_traffic_keys().unwrap();
         }
-        // The end may come, with a reset, before all is written.
+        // The session may be reset before all is written.
         let _ = storm.sock.write_all(&flight(&mut storm.conn));
         let _ = storm.sock.shutdown(Shutdown::Write);
         assert_eq!(reason(&daemon, &storm.sock), "tls-peer");
@@ -276,7 +276,7 @@ fn keys_may_be_updated_without_end_but_not_without_a_word_between() {
 }
 
 #[test]
-fn resumed_sessions_by_the_hundred_cost_no_memory() {
+fn hundreds_of_resumed_sessions_cost_no_memory() {
     let daemon = plain_and_tls();
     let config = TlsClient::default().config(daemon.folder.path());
     let resume = |times: usize| {
@@ -286,12 +286,12 @@ fn resumed_sessions_by_the_hundred_cost_no_memory() {
             end_tls(&mut stream);
             let peer = stream.sock.local_addr().unwrap();
             drop(stream);
-            // The daemon has heard of its end: what it holds now it holds for good.
+            // The daemon has closed the session: what it keeps now, it keeps for good.
             daemon.session_line(peer);
         }
         daemon.resident_kib()
     };
-    // The first ones fill the cache of sessions, and the heap.
+    // The first sessions fill the session cache and grow the heap.
     let before = resume(300);
     assert_unharmed_by(&daemon, 600, || {
         let after = resume(600);

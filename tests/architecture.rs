@@ -1,5 +1,5 @@
-//! The source tree keeps the order that docs/design.md describes: which folder may use which, and no two
-//! files that need each other.
+//! The source tree follows docs/design.md: each folder uses only what it may use, and no two files depend on
+//! each other.
 #![cfg(not(target_arch = "arm"))] // The sources are the same there.
 
 mod util;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use util::documents::{Words, between, path, read, section, sources, words};
 
-/// The files of the library, but for those that hold tests alone.
+/// The files of the library, without those that have only tests.
 fn library() -> Vec<String> {
     let files: Vec<String> = sources("src")
         .into_iter()
@@ -19,7 +19,7 @@ fn library() -> Vec<String> {
     files
 }
 
-/// A source without comments and without the tests in it.
+/// A source without its comments and tests.
 fn code(file: &str) -> String {
     let text = read(file);
     let text = text.split("#[cfg(test)]").next().unwrap();
@@ -31,12 +31,12 @@ fn module(file: &str) -> String {
     file.trim_start_matches("src/").trim_end_matches(".rs").replace('/', "::")
 }
 
-/// The folder that a module belongs to, or the module itself where it stands beside the folders.
+/// The folder of a module, or the module itself if it is in no folder.
 fn folder(module: &str) -> &str {
     module.split("::").next().unwrap()
 }
 
-/// The paths of items that `text`, the code of `module`, names: absolute, without `crate::`.
+/// The paths that `text`, the code of `module`, uses: absolute, without `crate::`.
 fn paths(module: &str, text: &str) -> Vec<String> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let above = |levels: usize| {
@@ -61,7 +61,7 @@ fn paths(module: &str, text: &str) -> Vec<String> {
             let rest = &text[place + start.len()..];
             let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
             found.push(format!("{base}::{}", &rest[..end]).trim_start_matches("::").to_owned());
-            // A list: each of its names is a path of its own.
+            // A list in braces: each name in it is a path.
             if rest[end..].starts_with('{') {
                 let list = rest[end + 1..].split('}').next().unwrap();
                 let names =
@@ -74,7 +74,7 @@ fn paths(module: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// The modules that each module needs.
+/// The modules that each module depends on.
 fn needs() -> BTreeMap<String, Words> {
     let files = library();
     let modules: Words = files.iter().map(|file| module(file)).collect();
@@ -95,7 +95,7 @@ fn needs() -> BTreeMap<String, Words> {
     files.iter().map(of).collect()
 }
 
-/// What each folder may use, as docs/design.md says.
+/// What each folder may use, from docs/design.md.
 fn allowed() -> BTreeMap<String, Words> {
     let design = read("docs/design.md");
     let rows =
@@ -110,11 +110,11 @@ fn allowed() -> BTreeMap<String, Words> {
 }
 
 #[test]
-fn each_folder_uses_only_what_the_design_lets_it_use() {
+fn each_folder_uses_only_what_the_design_allows() {
     let allowed = allowed();
     let there: Words = needs().keys().map(|module| folder(module).to_owned()).collect();
     let described: Words = allowed.keys().filter(|name| *name != "bin").cloned().collect();
-    assert_eq!(described, there, "docs/design.md describes other parts than there are");
+    assert_eq!(described, there, "docs/design.md does not list the parts of src");
     for (module, needed) in needs() {
         for other in needed {
             let (from, to) = (folder(&module), folder(&other));
@@ -124,7 +124,7 @@ fn each_folder_uses_only_what_the_design_lets_it_use() {
 }
 
 #[test]
-fn the_design_lets_no_two_folders_use_each_other() {
+fn the_design_allows_no_circle_of_folders() {
     let mut left = allowed();
     assert!(without_circles(&mut left), "a circle: {left:#?}");
 }
@@ -136,7 +136,7 @@ fn no_two_files_need_each_other() {
     assert!(without_circles(&mut left), "a circle: {left:#?}");
 }
 
-/// Takes away what needs nothing that is left, until all are gone, or those in a circle are left.
+/// Removes what depends on nothing that is left, until all are removed, or only circles are left.
 fn without_circles(left: &mut BTreeMap<String, Words>) -> bool {
     while let Some(free) = left
         .iter()
@@ -149,7 +149,7 @@ fn without_circles(left: &mut BTreeMap<String, Words>) -> bool {
 }
 
 #[test]
-fn rustls_and_mio_are_used_only_where_the_design_says() {
+fn rustls_and_mio_are_used_only_where_the_design_allows() {
     let design = read("docs/design.md");
     for crate_name in ["rustls", "mio"] {
         let uses = |text: &str| {
@@ -170,9 +170,9 @@ fn rustls_and_mio_are_used_only_where_the_design_says() {
 }
 
 #[test]
-fn each_file_says_what_it_is_for() {
+fn each_file_begins_with_its_purpose() {
     for file in sources("src") {
-        assert!(read(&file).starts_with("//! "), "{file} has no line that says what it is for");
+        assert!(read(&file).starts_with("//! "), "{file} does not begin with its purpose");
     }
     assert!(path("src/lib.rs").exists());
 }

@@ -1,6 +1,6 @@
-//! A peer that does not read is not read from: it costs a bounded number of bytes, the others do
-//! not notice, and once it reads it gets everything. The bounds are the numbers of docs/design.md ("What
-//! a peer can cost"), not constants of the code: a larger read has to change both.
+//! The daemon stops reading from a peer that does not read: such a peer costs a bounded number of bytes, does
+//! not affect others, and gets its whole echo when it reads again. The bounds are the numbers in
+//! docs/design.md ("What a peer can cost"), not constants of the code, so that both have to change together.
 
 mod util;
 
@@ -14,35 +14,34 @@ use util::{
     reset, send_until_stuck,
 };
 
-/// Peers that are stuck at the same time.
+/// The number of peers that are stuck at the same time.
 const STUCK_PEERS: usize = 20;
 
-/// Every so many of them read in the end. The others reset, so that the log says what they had cost.
+/// One in so many reads at the end. The others reset, so that the log has what was unsent.
 const READING_IN_THE_END: usize = 4;
 
-/// What waits for a stuck plain peer at most, in KiB.
+/// The largest outbox of a stuck plain session, in KiB.
 const PLAIN_KIB: usize = 32;
 
-/// What waits for a stuck TLS peer at most, in KiB.
+/// The largest outbox of a stuck TLS session, in KiB.
 const TLS_KIB: usize = 51;
 
-/// What a TLS session has beside that, in KiB: the beginning of a record that is not whole yet (18), and
-/// what rustls keeps (4).
+/// What a TLS session needs in addition, in KiB: the beginning of an incomplete record (18), and the state of
+/// rustls (4).
 const TLS_OWN_KIB: usize = 18 + 4;
 
-/// What the daemon as a whole may grow by beside that, in KiB: code that runs for the first time,
-/// and the allocator's arenas.
+/// What the daemon as a whole may grow by in addition, in KiB: code that runs for the first time, and the
+/// arenas of the allocator.
 const SLACK_KIB: usize = 256;
 
-/// Peers send this over and over. The length is prime, so that a piece that is lost or comes twice
-/// shows.
+/// Peers send this repeatedly. The length is prime, so that a lost or repeated piece is noticed.
 const PATTERN: usize = 1_000_003;
 
-/// No peer is cut off because it does not read, however slow the machine.
+/// No timeout closes a session that does not read, however slow the machine.
 const PATIENT: &str = "[limits]\nwrite-timeout = \"none\"\n";
 
-/// Everything that the kernel may hold for one connection, there and back, in bytes: what
-/// `tcp_rmem` and `tcp_wmem` allow each side (tcp(7)).
+/// What the kernel may buffer for one connection in both directions, in bytes: what `tcp_rmem` and
+/// `tcp_wmem` allow each side (tcp(7)).
 fn kernel_buffers() -> usize {
     let most = |name: &str| -> usize {
         let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
@@ -51,17 +50,17 @@ fn kernel_buffers() -> usize {
     2 * (most("tcp_rmem") + most("tcp_wmem"))
 }
 
-/// Pieces of the pattern, as many as it takes to fill every buffer on the way, and one MiB more.
+/// Pieces of the pattern, enough to fill every buffer on the way, and one MiB more.
 fn pieces(pattern: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let most = kernel_buffers() + (1 << 20);
     (0..=most / pattern.len()).map(|_| pattern.to_vec())
 }
 
-/// A peer that has sent until nothing more was taken, and has read nothing.
+/// A peer that has sent until it was stuck, and has read nothing.
 struct Peer {
     stream: TcpStream,
     tls: Option<ClientConnection>,
-    /// Bytes of the pattern that it has sent; for TLS, those in whole records.
+    /// Bytes of the pattern that it has sent; with TLS, those in complete records.
     sent: usize,
 }
 
@@ -95,7 +94,7 @@ impl Peer {
         Self { stream: sock, tls: Some(conn), sent }
     }
 
-    /// Reads at last, says that it has no more, and compares.
+    /// Half-closes, reads to the end, and compares.
     fn read_all(self, pattern: &[u8]) {
         let Self { mut stream, tls, sent } = self;
         let Some(mut conn) = tls else {
@@ -106,7 +105,7 @@ impl Peer {
             return;
         };
         let mut compare = Compare { pattern, read: 0 };
-        // The rest of the record that was being written finds room once all before it is read.
+        // The rest of the last record can be written when all before it has been read.
         let mut whole = vec![0; 16 << 10];
         while compare.read < sent {
             conn.read_tls(&mut stream).unwrap();
@@ -124,7 +123,7 @@ impl Peer {
     }
 }
 
-/// Takes what comes back, and compares it with the pattern over and over.
+/// Compares what is written to it with the repeated pattern.
 struct Compare<'a> {
     pattern: &'a [u8],
     read: usize,
@@ -144,15 +143,15 @@ impl Write for Compare<'_> {
     }
 }
 
-/// Peers get stuck one after the other; the daemon does not grow with what they send, others are
-/// served, for none of them do more than `waiting_kib` wait, and in the end all is there. A session
-/// owns no more than `own_kib` beside what waits.
+/// Peers get stuck one after the other. Asserts that the daemon does not grow with what they send, that
+/// others are served, that no outbox exceeds `waiting_kib`, that a session needs no more than `own_kib` in
+/// addition, and that no byte is lost.
 fn check(connect: impl Fn(&Daemon, &[u8]) -> Peer, waiting_kib: usize, own_kib: usize) {
     let config = format!("{PATIENT}{PLAIN}{TLS}");
     let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
     let pattern = noise(PATTERN, 1);
     let (mut plain, mut tls) = (daemon.connect("plain"), TlsClient::default().connect(&daemon));
-    // The loop's buffers have their full size after these.
+    // After these, the scratch buffers have their full size.
     assert_echo(&mut plain, &pattern[..64 << 10]);
     assert_echo(&mut tls, &pattern[..64 << 10]);
     let before = daemon.resident_kib();
@@ -160,7 +159,7 @@ fn check(connect: impl Fn(&Daemon, &[u8]) -> Peer, waiting_kib: usize, own_kib: 
     let mut peers = Vec::new();
     for _ in 0..STUCK_PEERS {
         let peer = connect(&daemon, &pattern);
-        assert!(peer.sent < kernel_buffers(), "{} bytes were taken", peer.sent);
+        assert!(peer.sent < kernel_buffers(), "the daemon read {} bytes", peer.sent);
         peers.push(peer);
         assert_echo(&mut plain, &pattern[..1000]);
         assert_echo(&mut tls, &pattern[..1000]);
@@ -169,7 +168,7 @@ fn check(connect: impl Fn(&Daemon, &[u8]) -> Peer, waiting_kib: usize, own_kib: 
     let most = STUCK_PEERS * (waiting_kib + own_kib) + SLACK_KIB;
     let sent: usize = peers.iter().map(|peer| peer.sent).sum();
     println!("grown by {grown} KiB of {most}, {} KiB sent", sent >> 10);
-    assert!(sent >> 10 > 2 * most, "too little was sent for the bound to mean anything");
+    assert!(sent >> 10 > 2 * most, "too little was sent to test the bound");
     assert!(grown < most, "grown by {grown} KiB, more than {most}");
 
     for (number, peer) in peers.into_iter().enumerate() {

@@ -1,5 +1,4 @@
-//! Standard output or standard error that is closed or full ends no program by a panic, and hides no
-//! failure.
+//! If standard output or standard error is closed or full, no program panics, and exit codes stay the same.
 
 mod util;
 
@@ -12,14 +11,14 @@ use util::{PATIENCE, PLAIN, program, wait};
 
 const CERTS: &str = env!("CARGO_BIN_EXE_echo-alex-certs");
 
-/// A pipe whose reader has gone.
+/// A pipe without a reader.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// A disk without room.
+/// A full disk.
 fn full() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").unwrap().into()
 }
@@ -30,7 +29,7 @@ fn code(command: &mut Command, stdout: Stdio, stderr: Stdio) -> i32 {
     status.code().unwrap_or_else(|| panic!("{command:?}: {status}"))
 }
 
-/// What prints a result and ends, with its folder in place of `FOLDER`.
+/// Commands that print a result and exit, with `FOLDER` for their folder.
 const RESULTS: [(&str, &[&str]); 10] = [
     ("echo-alex", &["--help"]),
     ("echo-alex", &["--version"]),
@@ -50,7 +49,7 @@ fn command(which: &str, arguments: &[&str], folder: &str) -> Command {
     command
 }
 
-/// A folder with a configuration and certificates, for each command anew.
+/// A new folder with a configuration and certificates.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("echo-alex.toml"), PLAIN).unwrap();
@@ -61,7 +60,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_result_that_nobody_reads_is_no_failure_and_one_that_is_lost_is() {
+fn a_closed_pipe_is_no_failure_and_a_full_disk_is() {
     for (which, arguments) in RESULTS {
         for (stdout, expected) in [(closed as fn() -> Stdio, 0), (full, 1)] {
             for stderr in [Stdio::null as fn() -> Stdio, closed, full] {
@@ -74,7 +73,7 @@ fn a_result_that_nobody_reads_is_no_failure_and_one_that_is_lost_is() {
 }
 
 #[test]
-fn a_failure_keeps_its_exit_code_where_nobody_can_read_why() {
+fn a_failure_keeps_its_exit_code_if_the_message_cannot_be_written() {
     for (which, arguments, expected) in [
         ("echo-alex", &["--frobnicate"][..], 64),
         ("echo-alex", &["-c", "FOLDER/missing.toml"], 66),
@@ -93,7 +92,7 @@ fn a_failure_keeps_its_exit_code_where_nobody_can_read_why() {
 }
 
 #[test]
-fn a_daemon_whose_log_nobody_can_take_serves_and_stops() {
+fn a_daemon_that_cannot_write_its_log_serves_and_stops() {
     for stderr in [closed as fn() -> Stdio, full] {
         let folder = folder();
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();

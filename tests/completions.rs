@@ -1,5 +1,5 @@
-//! The shells complete what the programs take: every option that the help shows and no other, with
-//! each command its own, and the files that fit.
+//! The completions of the shells match the programs: they offer every option in the help and no other, for
+//! each command its own options, and fitting files.
 
 mod util;
 
@@ -33,7 +33,7 @@ impl Shell {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(self.name())
     }
 
-    /// The file for `program`, by the name under which the shell looks for it.
+    /// The file for `program`, under the name that the shell looks for.
     fn file(self, program: &str) -> PathBuf {
         self.folder().join(match self {
             Self::Bash => program.to_owned(),
@@ -42,12 +42,12 @@ impl Shell {
         })
     }
 
-    /// The options that stand in a file of this shell.
+    /// The options in a completion file of this shell.
     fn options(self, text: &str) -> BTreeSet<String> {
         match self {
-            // Its words stand in quotes.
+            // Words are in quotes.
             Self::Bash => text.split('\'').skip(1).step_by(2).flat_map(options).collect(),
-            // An option stands before its help in brackets, and after those that it excludes.
+            // An option comes after those that it excludes, and before its help in brackets.
             Self::Zsh => text
                 .lines()
                 .filter_map(|line| line.split_once('[').map(|(spec, _)| spec))
@@ -69,12 +69,12 @@ impl Shell {
         }
     }
 
-    /// What this shell offers in `folder` for the last word of `line`, best first; `None` where it
-    /// is not installed.
+    /// What this shell offers in `folder` for the last word of `line`, best first; `None` if it is not
+    /// installed.
     fn offers(self, folder: &Path, line: &str) -> Option<Vec<String>> {
         let program = line.split(' ').next().unwrap();
         let mut shell = tool(self.name())?;
-        // Some of them leave files at home.
+        // Some shells write files to the home folder.
         let home = tempfile::tempdir().unwrap();
         shell.current_dir(folder).env("HOME", home.path());
         let offers = match self {
@@ -91,7 +91,7 @@ impl Shell {
                 text
             }
             Self::Fish => {
-                // It completes what can be run alone.
+                // It completes only commands that can be run.
                 let programs = Path::new(PROGRAMS[0].1).parent().unwrap();
                 shell.args(["--no-config", "-c", FISH]).arg(self.folder()).arg(programs).arg(line);
                 outcome(&mut shell)
@@ -105,8 +105,7 @@ impl Shell {
     }
 }
 
-/// Calls the function that completes the program, as bash does, and adds directories or file names
-/// where bash would.
+/// Calls the completion function of the program, and adds directories or file names where bash would.
 const BASH: &str = r#"
 source "$1"; shift
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) word=${@: -1}
@@ -120,9 +119,9 @@ fi
 printf '%s\n' "${COMPREPLY[@]}"
 "#;
 
-/// Completes at a terminal of its own, because zsh does so nowhere else, and notes what is added;
-/// with -A, -D or -O nothing is, but filtered. It is ready once its line editor is: until then the
-/// terminal itself takes Ctrl-U, and the line with it.
+/// Completes in a terminal, because zsh completes nowhere else, and records what is added (with -A, -D or -O
+/// nothing is added, only filtered). It waits for the line editor: before that, the terminal itself would
+/// handle Ctrl-U and discard the line.
 const ZSH: &str = r#"
 zmodload zsh/zpty
 zpty terminal zsh -f -i
@@ -155,7 +154,7 @@ fn set<'a>(words: &[&'a str]) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_option_of_the_daemons_help_and_no_other_is_in_each_file() {
+fn each_file_of_the_daemon_has_the_options_of_the_help_and_no_other() {
     let shown = options(&help("echo-alex"));
     assert!(shown.contains("-h") && shown.len() > 5, "{shown:?}");
     for shell in SHELLS {
@@ -165,7 +164,7 @@ fn every_option_of_the_daemons_help_and_no_other_is_in_each_file() {
 }
 
 #[test]
-fn there_is_a_file_for_each_program_and_none_besides() {
+fn each_program_has_a_file_and_there_is_no_other() {
     for shell in SHELLS {
         let there: BTreeSet<PathBuf> =
             fs::read_dir(shell.folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -174,7 +173,7 @@ fn there_is_a_file_for_each_program_and_none_besides() {
 }
 
 #[test]
-fn the_shells_understand_the_files() {
+fn the_shells_load_the_files() {
     for shell in SHELLS {
         for (name, _) in PROGRAMS {
             let Some(mut command) = tool(shell.name()) else { continue };
@@ -184,7 +183,7 @@ fn the_shells_understand_the_files() {
 }
 
 #[test]
-fn commands_options_and_files_that_fit_are_offered() {
+fn fitting_commands_options_and_files_are_offered() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("certs")).unwrap();
     for file in ["alex.toml", "alex.crt", "alex.key", "signing.pem", "notes.txt"] {
@@ -208,7 +207,7 @@ fn commands_options_and_files_that_fit_are_offered() {
             let Some(offers) = shell.offers(folder.path(), line) else { continue };
             let mut offers: Vec<&str> = offers.iter().map(String::as_str).collect();
             if shell == Shell::Fish {
-                // It has other files too, behind those that fit.
+                // It offers other files too, after those that fit.
                 offers.truncate(expected.len());
             }
             assert_eq!(set(&offers), set(expected), "{line:?} in {shell:?}");
@@ -217,7 +216,7 @@ fn commands_options_and_files_that_fit_are_offered() {
 }
 
 #[test]
-fn each_command_is_offered_the_options_that_it_takes() {
+fn each_command_is_offered_its_own_options() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = certs::cli::command();
     program.build();

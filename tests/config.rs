@@ -1,5 +1,5 @@
-//! What is wrong with a command line, a configuration file, an address, a certificate or a key is
-//! said in one line that names the place, the cause and the cure, with the exit code for it.
+//! Errors in a command line, a configuration file, an address, a certificate or a key are printed in one line
+//! with place, cause and cure, and have their exit code.
 
 mod util;
 
@@ -16,7 +16,7 @@ use util::{
     folder_with_certificates, outcome, program, run, tool, write_identity,
 };
 
-/// So that a file that is not found fails the test as well as one that was forgotten.
+/// The numbers of files, so that a missing file fails the test.
 const VALID: usize = 13;
 const INVALID: usize = 65;
 
@@ -31,18 +31,19 @@ fn files(folder: &str) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The one line on standard error, without the program's name. Nothing else may be said.
+/// The only line on standard error, without the name of the program.
 fn one_line(stderr: &str) -> &str {
-    let line = stderr.strip_suffix('\n').unwrap_or_else(|| panic!("no whole line: {stderr:?}"));
+    let line =
+        stderr.strip_suffix('\n').unwrap_or_else(|| panic!("an incomplete line: {stderr:?}"));
     assert!(!line.contains('\n'), "more than one line: {stderr}");
-    // What the standard library's Debug output would look like.
+    // Signs of the standard library's Debug output.
     for debug in ["Err(", "Some(", "Error {", "kind:", "os error", "panicked"] {
         assert!(!line.contains(debug), "{line}");
     }
     line.strip_prefix("echo-alex: ").unwrap_or_else(|| panic!("not our line: {line}"))
 }
 
-/// Runs to the end, which must be a failure with `code`, and gives the one line that says why.
+/// Runs the daemon, which must fail with `code`: the line with the error.
 fn fails(code: i32, arguments: &[&str]) -> String {
     let (exit, stdout, stderr) = run(arguments);
     let line = one_line(&stderr).to_owned();
@@ -50,14 +51,14 @@ fn fails(code: i32, arguments: &[&str]) -> String {
     line
 }
 
-/// The same for a check and for a start of `config` in `folder`: both must say the same.
+/// The same for a check and for a start with `config` in `folder`: both must print the same error.
 fn both_fail(code: i32, folder: &Path, config: &str) -> String {
     let file = folder.join("echo-alex.toml");
     fs::write(&file, config).unwrap();
     let file = file.to_str().unwrap();
     let checked = fails(code, &["--check", "-c", file]);
     let (exit, stdout, stderr) = run(&["-c", file]);
-    // A start has a log, on standard error too.
+    // A start also logs to standard error.
     let last = stderr.lines().last().unwrap_or_default();
     assert_eq!((exit, stdout.as_str()), (code, ""), "{stderr}");
     assert_eq!(one_line(&format!("{last}\n")), checked);
@@ -72,7 +73,7 @@ fn contains_all(line: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_check_does_not_speak_of_a_temporary_identity_that_no_start_will_have() {
+fn a_check_does_not_mention_a_temporary_identity() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("echo-alex.toml");
     fs::write(&file, "[[listener]]\nname = \"tls\"\nlisten = 0\n[listener.tls]\n").unwrap();
@@ -82,7 +83,7 @@ fn a_check_does_not_speak_of_a_temporary_identity_that_no_start_will_have() {
 }
 
 #[test]
-fn valid_files_pass_and_that_is_said_in_one_line() {
+fn valid_files_pass_with_one_line_of_output() {
     let files = files("valid");
     assert_eq!(files.len(), VALID);
     for file in files {
@@ -94,7 +95,7 @@ fn valid_files_pass_and_that_is_said_in_one_line() {
 }
 
 #[test]
-fn invalid_files_are_refused_with_line_column_cause_and_text() {
+fn errors_in_files_have_line_column_message_and_text() {
     let files = files("invalid");
     assert_eq!(files.len(), INVALID);
     for file in files {
@@ -107,7 +108,7 @@ fn invalid_files_are_refused_with_line_column_cause_and_text() {
 }
 
 #[test]
-fn the_example_file_is_what_is_served_without_a_file() {
+fn the_example_file_equals_the_built_in_configuration() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/echo-alex.toml");
     let example = Config::load(&file).unwrap();
     let built_in = Config::built_in().unwrap();
@@ -124,12 +125,12 @@ fn the_documents_show_a_mistake_in_the_example_file_as_it_is_reported() {
     let file = folder.path().join("echo-alex.toml");
     fs::write(&file, example.replace("#level", "levle")).unwrap();
     let line = fails(CONFIG, &["--check", "-c", file.to_str().unwrap()]);
-    let told = line.strip_prefix(&format!("{}/", folder.path().display())).unwrap();
-    assert_eq!(format!("echo-alex: {told}"), shown);
+    let printed = line.strip_prefix(&format!("{}/", folder.path().display())).unwrap();
+    assert_eq!(format!("echo-alex: {printed}"), shown);
 }
 
 #[test]
-fn an_empty_file_serves_nothing_and_a_binary_one_is_not_text() {
+fn an_empty_file_and_a_binary_file_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let line = both_fail(CONFIG, folder.path(), "");
     assert!(line.ends_with("echo-alex.toml:1:1: there is no listener: add a [[listener]]"));
@@ -151,7 +152,7 @@ fn a_missing_file_is_named() {
     }
 }
 
-/// Runs as a user who may read only what everybody may; `None` where that cannot be done.
+/// Runs as a user without special permissions; `None` if that is not possible.
 fn run_as_nobody(arguments: &[&str]) -> Option<(i32, String)> {
     let mut command = if rustix::process::geteuid().is_root() {
         let mut setpriv = tool("setpriv")?;
@@ -160,7 +161,7 @@ fn run_as_nobody(arguments: &[&str]) -> Option<(i32, String)> {
     } else {
         Command::new("env")
     };
-    // Where everybody can get at it, whatever the folders above the real one.
+    // A copy that every user can execute, whatever the folders above the real program.
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("echo-alex");
@@ -170,7 +171,7 @@ fn run_as_nobody(arguments: &[&str]) -> Option<(i32, String)> {
 }
 
 #[test]
-fn an_unreadable_file_is_a_matter_of_permission() {
+fn an_unreadable_file_is_a_permission_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let file = folder.path().join("echo-alex.toml");
@@ -202,7 +203,7 @@ fn an_unreadable_key_is_named_with_the_user_and_the_cure() {
 }
 
 #[test]
-fn usage_errors_are_64_and_point_to_the_help() {
+fn usage_errors_exit_with_64_and_point_to_the_help() {
     for arguments in
         [&["--loud"][..], &["-x"], &["--config"], &["-c"], &["extra"], &["--check=yes"]]
     {
@@ -225,7 +226,7 @@ fn the_help_fits_a_screen_and_names_every_option() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_that_of_the_package() {
     for option in ["-V", "--version"] {
         let expected = format!("echo-alex {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(run(&[option]), (0, expected, String::new()));
@@ -233,7 +234,7 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn an_address_in_use_is_69_and_the_cure_is_named() {
+fn an_address_in_use_exits_with_69_and_a_cure() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -254,10 +255,10 @@ fn an_address_in_use_is_69_and_the_cure_is_named() {
 }
 
 #[test]
-fn an_address_of_another_machine_is_69_and_the_cure_is_named() {
+fn an_address_of_another_machine_exits_with_69_and_a_cure() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("echo-alex.toml");
-    // TEST-NET-1 (RFC 5737) is nobody's.
+    // TEST-NET-1 (RFC 5737) is assigned to no machine.
     let config =
         "[log]\nlevel = \"error\"\n[[listener]]\nname = \"a\"\nlisten = \"192.0.2.1:5000\"\n";
     fs::write(&file, config).unwrap();
@@ -266,7 +267,7 @@ fn an_address_of_another_machine_is_69_and_the_cure_is_named() {
 }
 
 #[test]
-fn a_missing_certificate_or_key_is_66() {
+fn a_missing_certificate_or_key_exits_with_66() {
     for (name, what) in [("alex.crt", "the certificate"), ("alex.key", "the key")] {
         let folder = folder_with_certificates();
         fs::remove_file(folder.path().join(name)).unwrap();
@@ -280,7 +281,7 @@ fn a_missing_certificate_or_key_is_66() {
 }
 
 #[test]
-fn a_key_of_another_certificate_is_named_with_the_way_to_see_it() {
+fn a_key_of_another_certificate_is_named_with_a_command_that_compares_them() {
     let folder = folder_with_certificates();
     fs::copy(folder.path().join("laptop.key"), folder.path().join("alex.key")).unwrap();
     let line = both_fail(CONFIG, folder.path(), TLS);
@@ -291,7 +292,7 @@ fn a_key_of_another_certificate_is_named_with_the_way_to_see_it() {
 }
 
 #[test]
-fn a_swapped_certificate_and_key_are_seen_as_swapped() {
+fn a_swapped_certificate_and_key_are_recognised() {
     let folder = folder_with_certificates();
     let listener = "[[listener]]\nname = \"tls\"\nlisten = 0\n[listener.tls]\n";
     let swapped = format!("{listener}certificate = \"alex.key\"\nkey = \"alex.crt\"\n");
@@ -325,7 +326,7 @@ fn an_encrypted_key_is_named_with_the_command_that_decrypts_it() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_named_with_the_reason_in_words() {
+fn an_unusable_certificate_is_named_with_the_reason() {
     let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     let mut unknown = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
     unknown.set_criticality(true);
@@ -340,13 +341,13 @@ fn a_certificate_that_cannot_be_used_is_named_with_the_reason_in_words() {
     assert!(!line.contains("Unsupported"), "{line}");
 }
 
-/// A CA, and what it signs with these dates and for this use.
+/// A certificate and key with these dates and for this usage, issued by a new CA.
 fn identity(usage: ExtendedKeyUsagePurpose, from: i64, until: i64) -> (String, String) {
     Authority::new("the CA").sign_dated("alex", usage, from, until)
 }
 
-/// Checks, starts and reloads `config` in `folder`. The warnings are the same each time, and
-/// nothing fails.
+/// Checks, starts and reloads `config` in `folder`, which must succeed and warn the same each time: the
+/// warnings.
 fn warnings(folder: tempfile::TempDir, config: &str) -> Vec<String> {
     let file = folder.path().join("echo-alex.toml");
     fs::write(&file, config).unwrap();
@@ -355,11 +356,11 @@ fn warnings(folder: tempfile::TempDir, config: &str) -> Vec<String> {
     assert!(stdout.ends_with(": good, 1 listener (1 TLS)\n"), "{stdout}");
     let texts = |lines: &mut dyn Iterator<Item = &str>| -> Vec<String> {
         let texts = lines.filter_map(|line| line.split_once(" WARN  "));
-        // What the clock says is another second each time.
+        // The time differs between the runs.
         texts.map(|(_, text)| text.split("clock says").next().unwrap().to_owned()).collect()
     };
     let checked = texts(&mut stderr.lines());
-    assert_eq!(checked.len(), stderr.lines().count(), "nothing else is said: {stderr}");
+    assert_eq!(checked.len(), stderr.lines().count(), "there is other output: {stderr}");
 
     let daemon = Daemon::start_in(folder, config, |_| {});
     let line = daemon.reload();
@@ -367,12 +368,12 @@ fn warnings(folder: tempfile::TempDir, config: &str) -> Vec<String> {
     let log = daemon.seen();
     let logged = texts(&mut log.iter().map(String::as_str));
     assert_eq!(logged, [checked.clone(), checked].concat(), "at the start, and at the reload");
-    let said = stderr.lines().map(|line| line.split_once(" WARN  ").unwrap().1.to_owned());
-    said.collect()
+    let warnings = stderr.lines().map(|line| line.split_once(" WARN  ").unwrap().1.to_owned());
+    warnings.collect()
 }
 
 #[test]
-fn an_identity_that_no_client_accepts_is_a_warning_with_a_cure() {
+fn a_server_certificate_that_clients_refuse_causes_a_warning_with_a_cure() {
     use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 
     let ca = Authority::new("the CA");
@@ -406,7 +407,7 @@ fn an_identity_that_no_client_accepts_is_a_warning_with_a_cure() {
 }
 
 #[test]
-fn a_client_ca_that_vouches_for_nobody_is_a_warning_with_a_cure() {
+fn an_unusable_client_ca_causes_a_warning_with_a_cure() {
     let leaf = identity(ExtendedKeyUsagePurpose::ClientAuth, -9, 9).0;
     let old = Authority::dated("the CA", -9, -2);
     let early = Authority::dated("the CA", 2, 9);
@@ -428,11 +429,11 @@ fn a_client_ca_that_vouches_for_nobody_is_a_warning_with_a_cure() {
 }
 
 #[test]
-fn certificates_that_work_are_no_reason_to_warn() {
+fn valid_certificates_cause_no_warning() {
     let old = Authority::dated("the CA", -9, -2);
     let renewed = old.renewed("the CA", -2, 9);
     let folder = folder_with_certificates();
-    // What the old one signed, the renewed one vouches for: it has the same key.
+    // The renewed CA has the same key, so it verifies what the old one issued.
     fs::write(folder.path().join("clients.pem"), old.pem() + &renewed.pem()).unwrap();
     let config = format!("{TLS}client-ca = \"clients.pem\"\n");
     assert_eq!(warnings(folder, &config), [""; 0]);
@@ -440,7 +441,7 @@ fn certificates_that_work_are_no_reason_to_warn() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     write_identity(folder.path(), "alex", &made.cert.pem(), &made.signing_key.serialize_pem());
-    // Its fingerprint vouches for it; and a client that shows it is known by it.
+    // A self-signed certificate, which clients trust by its fingerprint, and which is its own client CA.
     let config = format!("{TLS}client-ca = \"alex.crt\"\n");
     assert_eq!(warnings(folder, &config), [""; 0]);
 }
@@ -462,7 +463,7 @@ fn a_client_ca_must_hold_certificates() {
 }
 
 #[test]
-fn damaged_pem_is_named() {
+fn damaged_pem_files_are_named() {
     let authority = Authority::new("test CA");
     let (certificate, key) = authority.sign("alex", ExtendedKeyUsagePurpose::ServerAuth);
     let cut = |pem: &str| pem[..pem.len() / 2].to_owned();
@@ -489,7 +490,7 @@ fn damaged_pem_is_named() {
 }
 
 #[test]
-fn relative_paths_are_relative_to_the_file() {
+fn relative_paths_start_at_the_folder_of_the_file() {
     let folder = folder_with_certificates();
     let elsewhere = tempfile::tempdir().unwrap();
     let here = elsewhere.path().to_owned();
@@ -500,7 +501,7 @@ fn relative_paths_are_relative_to_the_file() {
 }
 
 #[test]
-fn a_port_is_every_address_of_both_families() {
+fn a_port_number_listens_on_every_address_of_both_families() {
     let daemon = Daemon::start("[[listener]]\nname = \"plain\"\nlisten = 0\n");
     let line = |ip: &str| {
         daemon.wait_for_line(|line| {
@@ -519,7 +520,7 @@ fn a_port_is_every_address_of_both_families() {
     let mut stream = TcpStream::connect(("::1", v6)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_echo(&mut stream, b"over IPv6");
-    // Each family has a socket of its own, so an IPv4 peer keeps its address.
+    // Each family has its own socket, so an IPv4 peer is not logged as an IPv4-mapped address.
     let peer = stream.local_addr().unwrap();
     drop(stream);
     assert!(peer.is_ipv6());

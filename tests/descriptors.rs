@@ -1,4 +1,4 @@
-//! Without descriptors left, the daemon neither spins nor goes deaf, and it keeps none.
+//! Without free descriptors, the daemon neither spins nor stops accepting for good, and it leaks none.
 
 mod util;
 
@@ -25,7 +25,7 @@ fn connections_wait_until_a_session_ends_and_none_is_lost() {
     for session in &mut sessions {
         assert_echo(session, b"served");
     }
-    // The kernel takes them into the queue.
+    // The kernel puts these into the backlog.
     let mut waiting: Vec<TcpStream> = (0..3).map(|_| daemon.connect("plain")).collect();
     for stream in &mut waiting {
         stream.write_all(b"waits").unwrap();
@@ -34,13 +34,13 @@ fn connections_wait_until_a_session_ends_and_none_is_lost() {
     assert!(line.contains("too many open files"), "{line}");
     assert_eq!(field(&daemon.statistics(), "accepted"), "3");
 
-    // It does not spin. Ten tries a second cost next to nothing; a loop would take 100 ticks.
+    // It does not spin: ten attempts a second cost almost nothing, and a busy loop 100 ticks.
     let before = daemon.cpu_ticks();
     std::thread::sleep(Duration::from_secs(1));
     let ticks = daemon.cpu_ticks() - before;
     assert!(ticks <= 10, "{ticks} ticks in a second");
 
-    // Those that are there are served, and with each that ends, one that waits is.
+    // The open sessions are served, and for each that ends, one connection is accepted.
     for (mut session, waiter) in sessions.into_iter().zip(&mut waiting) {
         assert_echo(&mut session, b"still served");
         drop(session);
@@ -53,13 +53,13 @@ fn connections_wait_until_a_session_ends_and_none_is_lost() {
 }
 
 #[test]
-fn without_a_single_descriptor_left_it_comes_back_by_itself() {
+fn without_a_free_descriptor_it_recovers_by_itself() {
     let daemon = Daemon::start(PLAIN);
     limit_descriptors(&daemon, 0);
     let mut stream = daemon.connect("plain");
     stream.write_all(b"waits").unwrap();
     daemon.wait_for_line(|line| line.contains(" cannot accept connections for now: "));
-    // No session ends and nobody new comes: descriptors are free again for another cause.
+    // Descriptors become free although no session ends and no connection arrives.
     limit_descriptors(&daemon, 10);
     let mut echo = [0; 5];
     std::io::Read::read_exact(&mut stream, &mut echo).unwrap();
@@ -67,19 +67,19 @@ fn without_a_single_descriptor_left_it_comes_back_by_itself() {
 }
 
 #[test]
-fn running_out_does_not_flood_the_log() {
+fn running_out_of_descriptors_does_not_flood_the_log() {
     let daemon = Daemon::start(PLAIN);
     limit_descriptors(&daemon, 0);
     let _waiting: Vec<TcpStream> = (0..20).map(|_| daemon.connect("plain")).collect();
     let is_it = |line: &str| line.contains(" cannot accept connections");
-    // It is said once, and then as a sum.
+    // The first line is followed by a sum.
     let sum = daemon.wait_for_nth_line(1, is_it);
     assert!(sum.contains(" times more in "), "{sum}");
     assert_eq!(daemon.seen().iter().filter(|line| is_it(line)).count(), 2);
 }
 
 #[test]
-fn it_stops_on_request_without_a_descriptor_left() {
+fn it_stops_on_request_without_a_free_descriptor() {
     let mut daemon = Daemon::start(PLAIN);
     limit_descriptors(&daemon, 1);
     let mut session = daemon.connect("plain");
@@ -93,7 +93,7 @@ fn it_stops_on_request_without_a_descriptor_left() {
 }
 
 #[test]
-fn a_low_soft_limit_is_raised_as_far_as_the_configuration_needs() {
+fn a_low_soft_limit_is_raised_as_the_configuration_needs() {
     let config = format!("[limits]\nmax-sessions = 300\nmax-sessions-per-address = 300\n{PLAIN}");
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_through(folder, &config, "ulimit -S -n 64; exec \"$@\"");
@@ -110,7 +110,7 @@ fn a_low_soft_limit_is_raised_as_far_as_the_configuration_needs() {
 }
 
 #[test]
-fn a_soft_limit_that_is_high_enough_is_left_alone() {
+fn a_sufficient_soft_limit_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("[limits]\nmax-sessions = 10\n{PLAIN}");
     let daemon = Daemon::start_through(folder, &config, "ulimit -S -n 512; exec \"$@\"");
@@ -118,7 +118,7 @@ fn a_soft_limit_that_is_high_enough_is_left_alone() {
 }
 
 #[test]
-fn a_hard_limit_that_is_too_low_is_refused_in_words() {
+fn a_hard_limit_that_is_too_low_is_an_error_with_a_cure() {
     let low = "ulimit -n 64; exec \"$@\"";
     let mut daemon = Daemon::launch_through(tempfile::tempdir().unwrap(), PLAIN, low);
     assert_eq!(daemon.wait().code(), Some(78));
@@ -127,7 +127,7 @@ fn a_hard_limit_that_is_too_low_is_refused_in_words() {
     {
         assert!(line.contains(part), "no {part:?} in {line}");
     }
-    // With fewer sessions, the same limit will do.
+    // With fewer sessions, the same limit is sufficient.
     let config = format!("[limits]\nmax-sessions = 20\n{PLAIN}");
     let daemon = Daemon::start_through(tempfile::tempdir().unwrap(), &config, low);
     let mut sessions: Vec<TcpStream> = (0..20).map(|_| daemon.connect("plain")).collect();
@@ -137,7 +137,7 @@ fn a_hard_limit_that_is_too_low_is_refused_in_words() {
 }
 
 #[test]
-fn sessions_by_the_thousand_leave_no_descriptor_behind() {
+fn thousands_of_sessions_leak_no_descriptor() {
     let daemon = plain_and_tls();
     daemon.wait_until_started();
     let before = daemon.descriptors();
@@ -148,7 +148,7 @@ fn sessions_by_the_thousand_leave_no_descriptor_behind() {
     let address = daemon.address("tls");
     for _ in 0..200 {
         assert_echo(&mut util::connect_tls(&tls, address), b"x");
-        // And one that is cut off in its handshake.
+        // And one that is cut off during its handshake.
         drop(util::connect(address));
     }
     wait_until("as many as before", || daemon.descriptors() == before);
@@ -157,7 +157,7 @@ fn sessions_by_the_thousand_leave_no_descriptor_behind() {
 }
 
 #[test]
-fn reloads_leave_no_descriptor_behind() {
+fn reloads_leak_no_descriptor() {
     let daemon = plain_and_tls();
     daemon.wait_until_started();
     let before = daemon.descriptors();
@@ -165,7 +165,7 @@ fn reloads_leave_no_descriptor_behind() {
         daemon.rewrite_config(config);
         daemon.reload();
     }
-    // The TLS listener has gone.
+    // The TLS listener was removed.
     daemon.wait_until_started();
     assert_eq!(daemon.descriptors(), before - 1);
 }

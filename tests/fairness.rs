@@ -1,4 +1,4 @@
-//! Fast senders have their turns and no more: they starve nobody, and each other neither.
+//! Fast senders get bounded turns: they starve neither other sessions nor each other.
 
 mod util;
 
@@ -14,12 +14,12 @@ const SENDERS: usize = 6;
 
 const MIB: u64 = 1 << 20;
 
-/// What the senders may have back while one message goes there and back, on average. A turn of
-/// theirs is a quarter of a MiB each, or less, and a round trip takes one; the rest is for a busy machine, where the
-/// test itself may have to wait for its turns.
+/// The bytes that the senders may have echoed during one round trip of a message, on average. Each sender has
+/// one turn of at most a quarter of a MiB in it; the factor is for a busy machine, on which the test itself
+/// waits.
 const FLOOD_PER_ROUND_TRIP: u64 = 20 * SENDERS as u64 * (MIB / 4);
 
-/// Waits until every sender has had so many bytes back.
+/// Waits until every sender has received so many bytes.
 fn wait_for_all(echoed: &[AtomicU64], least: &[u64]) {
     let end = Instant::now() + PATIENCE;
     while echoed.iter().zip(least).any(|(now, least)| now.load(Ordering::Relaxed) < *least) {
@@ -29,13 +29,13 @@ fn wait_for_all(echoed: &[AtomicU64], least: &[u64]) {
 }
 
 #[test]
-fn floods_leave_their_turns_to_a_ping_pong_and_to_each_other() {
+fn fast_senders_do_not_starve_round_trips_or_each_other() {
     let daemon = plain_and_tls();
     let address = daemon.address("plain");
     let over = AtomicBool::new(false);
     let echoed: [AtomicU64; SENDERS] = Default::default();
     thread::scope(|scope| {
-        // Also where an assertion fails: the scope waits for its threads.
+        // Also if an assertion fails, because the scope waits for its threads.
         let _end = OnDrop(|| over.store(true, Ordering::Relaxed));
         for counter in &echoed {
             let stream = util::connect(address);
@@ -61,7 +61,7 @@ fn floods_leave_their_turns_to_a_ping_pong_and_to_each_other() {
             assert_echo(&mut plain, &message);
             assert_echo(&mut tls, &message);
             let (flood, round_trips) = (so_far() - before, 2 * (round + 1));
-            // The first few are too few for an average.
+            // The first round trips are too few for an average.
             assert!(
                 flood < (20 + round_trips) * FLOOD_PER_ROUND_TRIP,
                 "{flood} bytes of others in {round_trips} round trips"
@@ -87,7 +87,7 @@ fn count(mut stream: impl Read, counter: &AtomicU64) {
     }
 }
 
-/// Does something when it goes out of scope.
+/// Calls a function when it is dropped.
 struct OnDrop<F: Fn()>(F);
 
 impl<F: Fn()> Drop for OnDrop<F> {

@@ -1,7 +1,7 @@
-//! What the documents say in figures, and about the order and the names in the source, is so: the
-//! bounds, the constants, the modules, the crates and the tests that they name.
+//! The figures in the documents are right: bounds and constants are those of the code, and files, crates and
+//! tests that they name exist.
 //!
-//! Where a figure was measured, one document has the measurement, and the others say the same.
+//! A measured figure is the same in all documents.
 #![cfg(not(target_arch = "arm"))] // The documents are the same there.
 
 mod util;
@@ -9,7 +9,7 @@ mod util;
 use echo_alex::wire::buffers::{HELD_MAX, READ_SIZE};
 use util::documents::{Words, between, first_column, path, read, section, sources, words};
 
-/// A text as one line, for sentences that go over several.
+/// A text as one line, for sentences that span several.
 fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -18,7 +18,7 @@ fn assert_says(name: &str, sentence: &str) {
     assert!(flat(&read(name)).contains(sentence), "{name} does not say: {sentence}");
 }
 
-/// A source without comments and without the tests in it.
+/// A source without its comments and tests.
 fn code(file: &str) -> String {
     let text = read(file);
     let text = text.split("#[cfg(test)]").next().unwrap();
@@ -58,7 +58,7 @@ fn each_dependency_has_its_reason() {
     };
     let needed = dependencies("Cargo.toml", "[dependencies]");
     assert_eq!(listed(product), needed);
-    // Some of the product's have more features in tests.
+    // Some crates of the product are there too, with more features.
     let for_tests = dependencies("Cargo.toml", "[dev-dependencies]");
     assert_eq!(listed(tests), &for_tests - &needed);
     let benches = dependencies("benches/Cargo.toml", "[dependencies]");
@@ -66,14 +66,14 @@ fn each_dependency_has_its_reason() {
 }
 
 #[test]
-fn the_one_file_that_calls_rustls_pemfile_is_one() {
+fn one_file_alone_calls_rustls_pemfile() {
     let users: Vec<String> =
         sources("src").into_iter().filter(|file| code(file).contains("rustls_pemfile")).collect();
     assert_eq!(users.len(), 1, "{users:?}: CONTRIBUTING.md and deny.toml speak of one");
 }
 
 #[test]
-fn the_oldest_rust_of_the_documents_is_that_of_the_package() {
+fn the_documents_name_the_oldest_rust_of_the_package() {
     let manifest = read("Cargo.toml");
     let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
     let oldest = line.trim_matches('"');
@@ -82,8 +82,7 @@ fn the_oldest_rust_of_the_documents_is_that_of_the_package() {
     assert_says("CONTRIBUTING.md", &format!("compiles everything with Rust {oldest} too"));
 }
 
-/// A row of the table of what was to be reached in docs/performance.md: what to reach, and what was
-/// measured.
+/// A row of the table of goals in docs/performance.md: the goal, and what was measured.
 fn reached(figure: &str) -> (String, String) {
     let text = read("docs/performance.md");
     let row = text.lines().find(|line| line.starts_with(&format!("| {figure}")));
@@ -92,7 +91,7 @@ fn reached(figure: &str) -> (String, String) {
     (cells[2].into(), cells[3].into())
 }
 
-/// What benches/counts lets pass.
+/// A bound of benches/counts.
 fn bound(table: &str, key: &str) -> f64 {
     let text = read("benches/bounds.toml");
     let bounds: toml::Table = text.parse().unwrap();
@@ -110,7 +109,7 @@ fn numbers(cell: &str) -> Vec<f64> {
 }
 
 #[test]
-fn the_bounds_of_the_counts_are_what_was_to_be_reached() {
+fn the_bounds_of_the_counts_are_the_goals() {
     for (figure, table, key, place) in [
         ("plain: receives and sends a message", "plain", "system-calls-a-message", 1),
         ("plain: user instructions a message", "plain", "instructions-a-message", 0),
@@ -190,7 +189,7 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
 }
 
 #[test]
-fn security_names_tests_that_are_there_and_figures_that_were_measured() {
+fn security_names_existing_tests_and_measured_figures() {
     let security = read("SECURITY.md");
     let rows = section(&security, "| attack | what bounds it | proof | measured |", "Memory");
     let rows = rows.into_iter().skip(1).filter(|line| line.starts_with('|'));
@@ -233,7 +232,7 @@ fn security_names_tests_that_are_there_and_figures_that_were_measured() {
 }
 
 #[test]
-fn the_manual_says_what_the_unit_does() {
+fn the_manual_agrees_with_the_unit() {
     let unit = read("packaging/systemd/echo-alex.service");
     let value = |key: &str| {
         let line = unit.lines().find_map(|line| line.strip_prefix(&format!("{key}=")));
@@ -250,23 +249,23 @@ fn the_manual_says_what_the_unit_does() {
     assert_says("docs/design.md", &format!("`systemd-analyze security` rates {rated}"));
 }
 
-/// A number that a script sets on a line of its own.
+/// A number that a script assigns on a line of its own.
 fn constant_of_script(file: &str, name: &str) -> usize {
     let text = read(file);
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {file}"))
 }
 
-/// What a table of docs/performance.md has for the daemon, without the marks of what was not reached.
+/// The figure of the daemon in a table of docs/performance.md, without emphasis.
 fn measured(workload: &str) -> String {
     let text = read("docs/performance.md");
-    // The table of the processor time comes before the one of how busy both were.
+    // The table of processor times comes before that of the load of both cores.
     let row = text.lines().find(|line| line.starts_with(&format!("| {workload} |")));
     row.unwrap_or_else(|| panic!("no {workload}")).split('|').nth(2).unwrap().trim().into()
 }
 
 #[test]
-fn what_was_reached_is_what_was_measured() {
+fn the_goals_are_compared_with_the_measured_figures() {
     for (figure, workloads) in [
         (
             "plain: processor time relative to epoll",
@@ -304,7 +303,7 @@ fn what_was_reached_is_what_was_measured() {
 }
 
 #[test]
-fn the_sums_of_the_soak_are_those_of_its_table() {
+fn the_sums_of_the_soak_test_are_those_of_its_table() {
     let soak = read("docs/soak.md");
     let header = "| part | sessions | MB back | faults | descriptors before, after | KiB before, after; most |";
     let rows = section(&soak, header, "- ");
@@ -342,7 +341,7 @@ fn the_sums_of_the_soak_are_those_of_its_table() {
 }
 
 #[test]
-fn the_mutants_that_no_test_can_catch_are_those_that_the_command_leaves_out() {
+fn the_documented_equivalent_mutants_are_those_that_the_command_excludes() {
     let config: toml::Table = toml::from_str(&read(".cargo/mutants.toml")).unwrap();
     let list = |key: &str| -> Words {
         let all = config[key].as_array().unwrap();

@@ -1,5 +1,5 @@
-//! The peer's FIN (TLS: `close_notify`) means "I have no more to say", never "stop": everything
-//! that came goes back first, then our side ends in the same way.
+//! The peer's FIN (with TLS: `close_notify`) means that it sends no more, and never that it reads no more: the
+//! daemon sends the rest of the echo, and then closes in the same way.
 
 mod util;
 
@@ -16,7 +16,7 @@ use util::{
     plain_and_tls, send_until_stuck, tool, wait,
 };
 
-/// The log's line for the session of `stream`: all that came was echoed, and it ended for `reason`.
+/// Asserts that the log has `reason` for the session of `stream`, and all `bytes` as echoed.
 fn assert_ended(daemon: &Daemon, stream: &TcpStream, bytes: usize, reason: &str) {
     let line = daemon.session_line(stream.local_addr().unwrap());
     assert_eq!(field(&line, "reason"), reason, "{line}");
@@ -25,14 +25,14 @@ fn assert_ended(daemon: &Daemon, stream: &TcpStream, bytes: usize, reason: &str)
     assert!(!line.contains(" unsent="), "{line}");
 }
 
-/// Holds back what is written until the socket is shut down: data and FIN leave in one segment
+/// Holds written bytes back until the socket is shut down, so that data and FIN are in one segment
 /// (`TCP_CORK`, tcp(7)).
 fn cork(stream: &TcpStream) {
     SockRef::from(stream).set_tcp_cork(true).unwrap();
 }
 
 #[test]
-fn a_fin_with_big_data_in_flight_loses_nothing() {
+fn a_fin_with_much_data_in_flight_loses_nothing() {
     let daemon = Daemon::start(PLAIN);
     let stream = daemon.connect("plain");
     let sent = noise(32 << 20, 1);
@@ -41,12 +41,12 @@ fn a_fin_with_big_data_in_flight_loses_nothing() {
 }
 
 #[test]
-fn data_that_comes_with_the_fin_in_one_segment_is_echoed() {
+fn data_in_one_segment_with_the_fin_is_echoed() {
     let daemon = Daemon::start(PLAIN);
     for seed in 0..50 {
         let stream = daemon.connect("plain");
         cork(&stream);
-        // Less than a segment of the loopback device.
+        // Less than a segment on the loopback interface.
         let sent = noise(1 + 100 * usize::try_from(seed).unwrap(), seed);
         assert_eq!(echo_all(&stream, &sent), sent);
         assert_ended(&daemon, &stream, sent.len(), "peer-done");
@@ -54,7 +54,7 @@ fn data_that_comes_with_the_fin_in_one_segment_is_echoed() {
 }
 
 #[test]
-fn data_that_comes_with_the_fin_after_an_exchange_is_echoed() {
+fn data_with_the_fin_after_an_exchange_is_echoed() {
     let daemon = Daemon::start(PLAIN);
     let mut stream = daemon.connect("plain");
     assert_echo(&mut stream, b"first");
@@ -64,7 +64,7 @@ fn data_that_comes_with_the_fin_after_an_exchange_is_echoed() {
 }
 
 #[test]
-fn an_empty_session_ends_in_peace() {
+fn an_empty_session_ends_cleanly() {
     let daemon = Daemon::start(PLAIN);
     let stream = daemon.connect("plain");
     assert_eq!(echo_all(&stream, b""), b"");
@@ -72,12 +72,12 @@ fn an_empty_session_ends_in_peace() {
 }
 
 #[test]
-fn a_peer_that_half_closes_and_then_reads_in_small_pieces_gets_all() {
+fn a_peer_that_half_closes_and_reads_slowly_gets_all() {
     let daemon = Daemon::start(PLAIN);
     let mut stream = daemon.connect("plain");
     let pieces: Vec<Vec<u8>> = (0..1024).map(|seed| noise(64 << 10, seed)).collect();
     let sent = pieces.concat();
-    // Every buffer on the way is full when the FIN goes out.
+    // Every buffer on the way is full when the FIN is sent.
     let count = send_until_stuck(&stream, pieces.into_iter());
     assert!(count < sent.len(), "{count} bytes were taken from a peer that does not read");
     stream.shutdown(Shutdown::Write).unwrap();
@@ -98,9 +98,9 @@ fn close_notify_is_answered_by_close_notify_and_fin_after_all_data() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let mut stream = TlsClient { only: Some(version), ..TlsClient::default() }.connect(&daemon);
         let sent = noise(32 << 20, 3);
-        // It returns at the daemon's close_notify.
+        // This returns at the daemon's close_notify.
         assert!(echo_all_tls(&mut stream, &sent) == sent);
-        // Our own FIN is still to come: the daemon's did not wait for it.
+        // The test has not sent a FIN: the daemon's did not wait for it.
         assert_eq!(stream.sock.read(&mut [0; 1]).unwrap(), 0, "no FIN after close_notify");
         stream.sock.shutdown(Shutdown::Write).unwrap();
         assert_ended(&daemon, &stream.sock, sent.len(), "peer-done");
@@ -108,7 +108,7 @@ fn close_notify_is_answered_by_close_notify_and_fin_after_all_data() {
 }
 
 #[test]
-fn an_empty_tls_session_ends_in_peace() {
+fn an_empty_tls_session_ends_cleanly() {
     let daemon = plain_and_tls();
     let mut stream = TlsClient::default().connect(&daemon);
     stream.conn.complete_io(&mut stream.sock).unwrap();
@@ -118,7 +118,7 @@ fn an_empty_tls_session_ends_in_peace() {
 }
 
 #[test]
-fn data_close_notify_and_fin_in_one_segment_are_all_heeded() {
+fn data_close_notify_and_fin_in_one_segment_are_handled() {
     let daemon = plain_and_tls();
     let mut stream = TlsClient::default().connect(&daemon);
     assert_echo(&mut stream, b"first");
@@ -150,7 +150,7 @@ fn a_whole_session_with_the_end_of_its_handshake_in_one_segment_is_echoed() {
         conn.read_tls(&mut sock).unwrap();
         conn.process_new_packets().unwrap();
     }
-    // The client's Finished is not sent yet.
+    // The client's Finished has not been sent yet.
     assert!(conn.wants_write());
     conn.writer().write_all(b"all at once").unwrap();
     conn.send_close_notify();
@@ -176,7 +176,7 @@ fn a_tls_session_that_ends_without_close_notify_is_echoed_and_logged_as_truncate
         stream.write_all(b"cut off").unwrap();
         stream.sock.shutdown(Shutdown::Write).unwrap();
         let mut back = Vec::new();
-        // The daemon keeps to TLS: its own end is a close_notify, or this would be an error.
+        // The daemon itself ends with close_notify: without it, this would be an error.
         stream.read_to_end(&mut back).unwrap();
         assert_eq!(back, b"cut off");
         assert_ended(&daemon, &stream.sock, 13, "peer-truncated");
@@ -216,6 +216,6 @@ fn a_file_through_openssl_comes_back_the_same() {
     openssl.arg("-CAfile").arg(daemon.path("signing.pem"));
     let mut openssl = Running::start(openssl);
     openssl.feed(sent.clone());
-    // With -quiet it does not end when its input does.
+    // With -quiet, openssl does not end at the end of its input.
     assert!(openssl.read(sent.len()) == sent, "the echo differs");
 }

@@ -1,5 +1,4 @@
-//! Sockets that the service manager opened are served in place of ones of our own
-//! (`sd_listen_fds(3)`).
+//! Listening sockets that the service manager passes to the daemon (`sd_listen_fds(3)`).
 
 mod util;
 
@@ -12,8 +11,8 @@ use rustix::process::Signal;
 use socket2::SockRef;
 use util::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, assert_echo, connect, field, program};
 
-/// Starts a daemon as a service manager would: with `first`, and perhaps `second`, as its
-/// descriptors 3 and 4. They come through standard input and output, which a shell moves.
+/// Starts a daemon as a service manager does: with `first`, and perhaps `second`, as its descriptors 3 and
+/// 4. They are passed as standard input and output, and a shell moves them.
 fn start_with(
     first: TcpListener,
     second: Option<TcpListener>,
@@ -50,7 +49,7 @@ fn bound(address: &str) -> (TcpListener, SocketAddr) {
 }
 
 fn listening(daemon: &Daemon) -> Vec<String> {
-    // The log is read up to here.
+    // Until the log has been read up to here.
     daemon.statistics();
     daemon.seen().into_iter().filter(|line| line.contains(" listening ")).collect()
 }
@@ -58,7 +57,7 @@ fn listening(daemon: &Daemon) -> Vec<String> {
 #[test]
 fn a_named_socket_serves_the_listener_with_that_name() {
     let (listener, address) = bound("127.0.0.1:0");
-    // What the file says is an address that could not be bound.
+    // The address in the file cannot be bound.
     let config = PLAIN.replace("127.0.0.1:0", "192.0.2.1:5000");
     let daemon = start_with(listener, None, Some("plain"), &config);
     assert_eq!(daemon.address("plain"), address);
@@ -67,7 +66,7 @@ fn a_named_socket_serves_the_listener_with_that_name() {
 }
 
 #[test]
-fn connections_that_came_before_the_daemon_are_served() {
+fn connections_from_before_the_start_are_served() {
     let (listener, address) = bound("127.0.0.1:0");
     let mut early = connect(address);
     let _daemon = start_with(listener, None, Some("plain"), PLAIN);
@@ -75,16 +74,16 @@ fn connections_that_came_before_the_daemon_are_served() {
 }
 
 #[test]
-fn connections_that_wait_at_a_stop_are_served_by_the_next_daemon() {
+fn connections_in_the_backlog_at_a_stop_are_served_by_the_next_daemon() {
     let config = format!("{ROOM_FOR_A_CROWD}{PLAIN}");
     let (listener, address) = bound("127.0.0.1:0");
-    // The standard library lets 128 wait.
+    // The backlog of the standard library is 128.
     SockRef::from(&listener).listen(1024).unwrap();
     let mut first = start_with(listener.try_clone().unwrap(), None, Some("plain"), &config);
     let crowd = first.crowd_before(Signal::TERM, address, b"waits");
     assert_eq!(first.wait().code(), Some(0));
     let accepted = first.whole_log().iter().filter(|line| line.contains(" session ")).count();
-    assert!(accepted < CROWD, "none was left in the queue");
+    assert!(accepted < CROWD, "no connection was left in the backlog");
 
     let second = start_with(listener, None, Some("plain"), &config);
     for mut stream in crowd {
@@ -96,7 +95,7 @@ fn connections_that_wait_at_a_stop_are_served_by_the_next_daemon() {
 }
 
 #[test]
-fn reuse_port_does_not_concern_a_socket_that_was_handed_over() {
+fn reuse_port_is_ignored_for_a_passed_socket() {
     let (listener, address) = bound("127.0.0.1:0");
     let config = format!("{}reuse-port = true\n", PLAIN.replace(":0", ":5000"));
     let daemon = start_with(listener.try_clone().unwrap(), None, Some("plain"), &config);
@@ -107,7 +106,7 @@ fn reuse_port_does_not_concern_a_socket_that_was_handed_over() {
 }
 
 #[test]
-fn names_are_matched_whatever_the_order() {
+fn sockets_are_matched_by_name_in_any_order() {
     let (first, first_address) = bound("127.0.0.1:0");
     let (second, second_address) = bound("127.0.0.1:0");
     let other = PLAIN.replace("plain", "other");
@@ -120,7 +119,7 @@ fn names_are_matched_whatever_the_order() {
 }
 
 #[test]
-fn a_socket_without_a_fitting_name_is_matched_by_its_port() {
+fn a_socket_without_a_matching_name_is_matched_by_its_port() {
     for names in [None, Some("echo-alex.socket")] {
         let (listener, address) = bound("127.0.0.1:0");
         let config = PLAIN.replace("127.0.0.1:0", &address.to_string());
@@ -147,7 +146,7 @@ fn an_ipv6_socket_is_served_too() {
 }
 
 #[test]
-fn a_socket_that_no_listener_wants_is_said_and_closed() {
+fn a_socket_that_matches_no_listener_is_logged_and_closed() {
     let (listener, address) = bound("127.0.0.1:0");
     let daemon = start_with(listener, None, Some("nobody"), PLAIN);
     daemon.wait_for_line(|line| line.contains(" WARN ") && line.contains("\"nobody\""));
@@ -156,7 +155,7 @@ fn a_socket_that_no_listener_wants_is_said_and_closed() {
 }
 
 #[test]
-fn sockets_for_another_process_are_left_alone() {
+fn sockets_for_another_process_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let script = "LISTEN_PID=1 LISTEN_FDS=1 LISTEN_FDNAMES=plain exec \"$@\"";
     let daemon = Daemon::start_through(folder, PLAIN, script);
@@ -164,7 +163,7 @@ fn sockets_for_another_process_are_left_alone() {
 }
 
 #[test]
-fn a_reload_keeps_them_and_their_sessions() {
+fn a_reload_keeps_passed_sockets_and_their_sessions() {
     let (listener, address) = bound("127.0.0.1:0");
     let daemon = start_with(listener, None, Some("plain"), PLAIN);
     let mut old = connect(address);
@@ -177,7 +176,7 @@ fn a_reload_keeps_them_and_their_sessions() {
     assert_echo(&mut old, b"after");
     assert_echo(&mut connect(address), b"new");
     assert_echo(&mut daemon.connect("other"), b"new");
-    // One at the start, one that was added.
+    // One from the start, one that was added.
     assert_eq!(listening(&daemon).len(), 2, "{:?}", listening(&daemon));
     let line = daemon.session_line({
         let peer = old.local_addr().unwrap();

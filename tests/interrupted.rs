@@ -1,5 +1,5 @@
-//! echo-alex-certs, killed or refused by the kernel at each of its steps: afterwards the files in a folder
-//! are all old or all new, and nothing else is left.
+//! echo-alex-certs is killed, or a system call fails, at each of its steps: afterwards all files in the folder
+//! are old or all are new, and no others are left.
 
 mod util;
 
@@ -25,7 +25,7 @@ fn certs(folder: &Path, arguments: &[&str]) -> Output {
     command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Runs it; it must succeed.
+/// Runs the program, which must succeed.
 fn good(folder: &Path, arguments: &[&str]) {
     let output = certs(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -55,7 +55,7 @@ fn folder_with(files: &Contents) -> TempDir {
     folder
 }
 
-/// A set, with a file of the user's and one of openssl's beside it.
+/// A set of certificates, with a file of the user and one of openssl in the same folder.
 fn a_set() -> Contents {
     let folder = tempfile::tempdir().unwrap();
     good(folder.path(), &["init", "--name", "localhost"]);
@@ -64,8 +64,8 @@ fn a_set() -> Contents {
     contents(folder.path())
 }
 
-/// Runs it under strace, which injects faults into calls; returns its output and which of [`CALLS`] it
-/// made.
+/// Runs the program under strace, which injects faults into system calls. Returns its output and which of
+/// [`CALLS`] it made.
 fn with_faults(
     folder: &Path,
     inject: &[String],
@@ -92,7 +92,7 @@ fn with_faults(
     Some((output, trace.lines().filter_map(name).collect()))
 }
 
-/// Each call of a run with its number among those of its name: "rename", 2 for the second rename.
+/// Each call of a run with its number among the calls of that name: ("rename", 2) is the second rename.
 fn numbered(calls: Vec<String>) -> Vec<(String, usize)> {
     let mut seen = BTreeMap::new();
     let mut number = |call: String| {
@@ -121,14 +121,15 @@ fn assert_whole(folder: &Path, before: &Contents, changed: &[&str], what: &str) 
     let mut expected = names(before);
     expected.extend(changed.iter().filter(is_new).map(ToString::to_string));
     expected.sort();
-    assert_eq!(names(&after), expected, "{what}: something is left, or lost");
+    assert_eq!(names(&after), expected, "{what}: a file is left, or lost");
     true
 }
 
 const ALL: [&str; 6] =
     ["alex.crt", "alex.key", "laptop.crt", "laptop.key", "signing.key", "signing.pem"];
 
-/// Kills `arguments` at each call. `next` runs after it, must succeed, and completes or removes the set.
+/// Kills a run with `arguments` at each call. Then `next` runs, must succeed, and completes or removes the
+/// set.
 fn killed_at_each_step(
     before: &Contents,
     inject: &[String],
@@ -161,29 +162,29 @@ fn killed_at_each_step(
 }
 
 #[test]
-fn a_set_is_old_or_new_for_the_next_program_wherever_its_writer_is_killed() {
+fn a_set_is_old_or_new_after_a_kill_at_any_step() {
     let before = a_set();
     let verify = ["verify", "certs/alex.crt", "certs/laptop.crt"];
     killed_at_each_step(&before, &[], &["init", "--name", "localhost", "--force"], &ALL, &verify);
 }
 
 #[test]
-fn a_pair_is_old_or_new_for_the_next_program_wherever_its_writer_is_killed() {
+fn a_pair_is_old_or_new_after_a_kill_at_any_step() {
     let before = a_set();
     let force = ["server", "localhost", "--file", "alex", "--force"];
     let verify = ["verify", "certs/alex.crt"];
     killed_at_each_step(&before, &[], &force, &["alex.crt", "alex.key"], &verify);
 
-    // A new pair, which the next writer completes or removes.
+    // A new pair, which the next run completes or removes.
     let new = ["client", "tablet"];
     let next = ["verify", "--dir", "certs", "certs/laptop.crt"];
     killed_at_each_step(&before, &[], &new, &["tablet.crt", "tablet.key"], &next);
 }
 
 #[test]
-fn a_set_is_whole_on_file_systems_without_noreplace_or_hard_links() {
+fn a_set_is_complete_on_file_systems_without_noreplace_or_hard_links() {
     let before = a_set();
-    // One without RENAME_NOREPLACE.
+    // Without RENAME_NOREPLACE.
     let simple = ["renameat2:error=EINVAL".to_string()];
     let next = ["verify", "certs/alex.crt"];
     killed_at_each_step(
@@ -193,7 +194,7 @@ fn a_set_is_whole_on_file_systems_without_noreplace_or_hard_links() {
         &["tablet.crt", "tablet.key"],
         &next,
     );
-    // One without hard links, such as FAT.
+    // Without hard links, such as FAT.
     let no_links = ["link", "linkat"].map(|call| format!("{call}:error=EPERM"));
     let force = ["server", "localhost", "--file", "alex", "--force"];
     let verify = ["verify", "certs/alex.crt"];
@@ -209,7 +210,7 @@ fn knows(inject: &str) -> bool {
 }
 
 #[test]
-fn a_call_that_fails_leaves_all_files_old_or_new() {
+fn a_failing_call_leaves_all_files_old_or_new() {
     let before = a_set();
     let arguments = ["init", "--name", "localhost", "--force"];
     let folder = folder_with(&before);
@@ -263,7 +264,7 @@ fn a_signal_after_the_first_rename_does_not_end_the_program() {
 }
 
 #[test]
-fn an_obstacle_leaves_every_file_as_it_was() {
+fn a_folder_in_place_of_a_file_leaves_every_file_unchanged() {
     for blocked in ALL {
         let mut before = a_set();
         before.remove(blocked);
@@ -310,7 +311,7 @@ fn a_committed_set_does_not_replace_a_newer_file() {
 }
 
 #[test]
-fn of_several_writers_one_works_and_the_others_wait() {
+fn several_writers_work_one_after_the_other() {
     let before = a_set();
     let folder = folder_with(&before);
     let start = |_| {
@@ -342,7 +343,7 @@ fn the_folder_may_be_the_current_one_or_a_link() {
 }
 
 #[test]
-fn the_daemon_says_how_to_complete_an_interrupted_pair() {
+fn the_daemon_reports_how_to_complete_an_interrupted_pair() {
     let before = a_set();
     let folder = folder_with(&before);
     let force = ["server", "localhost", "--file", "alex", "--force"];

@@ -1,5 +1,5 @@
-//! What comes above a limit is closed at once, counted, and does not flood the log; as soon as a
-//! session ends, the next is let in.
+//! A connection above a limit is closed at once, is counted, and does not flood the log. When a session ends,
+//! the next connection is accepted.
 
 mod util;
 
@@ -12,23 +12,23 @@ fn limited(limits: &str) -> Daemon {
     Daemon::start(&format!("[limits]\n{limits}\n{PLAIN}"))
 }
 
-/// A connection that is served, which an echo proves.
+/// A connection that is served: it gets an echo.
 fn served(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     assert_echo(&mut stream, b"served?");
     stream
 }
 
-/// A connection that is closed at once; gives where it came from.
+/// A connection that is closed at once: its local address.
 fn refused(address: SocketAddr) -> SocketAddr {
     let mut stream = connect(address);
     let peer = stream.local_addr().unwrap();
     let mut byte = [0];
-    assert_eq!(stream.read(&mut byte).unwrap_or(0), 0, "it is served");
+    assert_eq!(stream.read(&mut byte).unwrap_or(0), 0, "it was served");
     peer
 }
 
-/// Ends a session and waits until the daemon has let it go.
+/// Ends a session and waits until the daemon has closed it.
 fn end(daemon: &Daemon, stream: TcpStream) {
     let peer = stream.local_addr().unwrap();
     drop(stream);
@@ -39,8 +39,8 @@ fn refused_count(daemon: &Daemon) -> String {
     field(&daemon.statistics(), "refused").to_owned()
 }
 
-/// With `limits` in force, two from one address are served, a third is not, and the next is when
-/// one of the two has gone. Gives the daemon, and one session that is still there.
+/// Asserts that two connections from one address are served, that a third is refused by `limit`, and that
+/// another is served when one of the two has ended. Returns a session that is still open.
 fn two_and_no_third(daemon: &Daemon, limit: &str) -> TcpStream {
     let address = daemon.address("plain");
     let (mut first, second) = (served(address), served(address));
@@ -60,11 +60,11 @@ fn two_and_no_third(daemon: &Daemon, limit: &str) -> TcpStream {
 }
 
 #[test]
-fn max_sessions_holds_for_the_daemon_as_a_whole() {
+fn max_sessions_limits_the_daemon_as_a_whole() {
     let other = PLAIN.replace("plain", "other");
     let daemon = limited(&format!("max-sessions = 2\n{other}"));
     let _second = two_and_no_third(&daemon, "max-sessions");
-    // One place is free, and any listener may take it.
+    // One session is free, for any listener.
     let _third = served(daemon.address("other"));
     refused(daemon.address("plain"));
     refused(daemon.address("other"));
@@ -72,7 +72,7 @@ fn max_sessions_holds_for_the_daemon_as_a_whole() {
 }
 
 #[test]
-fn max_sessions_per_address_leaves_room_for_other_addresses() {
+fn max_sessions_per_address_does_not_affect_other_addresses() {
     let daemon = Daemon::start(
         "[limits]\nmax-sessions-per-address = 2\n\
          [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:0\"\n",
@@ -84,7 +84,7 @@ fn max_sessions_per_address_leaves_room_for_other_addresses() {
     assert_echo(&mut from_elsewhere, b"another address");
 }
 
-/// A connection from one address of this machine in particular.
+/// A connection from a specific address of this machine.
 fn connect_from(from: std::net::Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
@@ -114,7 +114,7 @@ fn a_listener_has_its_own_max_sessions_per_address() {
 }
 
 #[test]
-fn a_hundred_refused_connections_are_counted_but_do_not_flood_the_log() {
+fn refused_connections_are_counted_and_do_not_flood_the_log() {
     let daemon = limited("max-sessions = 1");
     let mut only = served(daemon.address("plain"));
     for _ in 0..100 {
@@ -124,9 +124,9 @@ fn a_hundred_refused_connections_are_counted_but_do_not_flood_the_log() {
     assert_eq!(field(&statistics, "refused"), "100");
     assert_eq!(field(&statistics, "accepted"), "1");
     let lines = || daemon.seen().into_iter().filter(|line| line.contains(" refused listener="));
-    // A sum may be among them where the machine is slow.
+    // On a slow machine, a sum may be among them.
     assert!(lines().count() < 10, "{:#?}", lines().collect::<Vec<_>>());
-    // The rest is summed up, and nothing is left out.
+    // The sum has all others.
     let sum = daemon.wait_for_line(|line| line.contains(" more="));
     assert_eq!(field(&sum, "listener"), "plain");
     let summed: usize = lines().filter(|line| line.contains(" more=")).map(|l| count(&l)).sum();

@@ -1,5 +1,5 @@
-//! The log: one line for the end of each session, to standard error or the log daemon; it never
-//! blocks the echo, and never carries what a peer has sent.
+//! The log: one line for the end of each session, on standard error or to the log daemon. It never blocks the
+//! echo, and never contains raw bytes of a peer.
 
 mod util;
 
@@ -23,7 +23,7 @@ fn log_daemon(path: &Path) -> UnixDatagram {
     socket
 }
 
-/// The next line at the log daemon that fits.
+/// The next fitting line at the log daemon.
 fn wait_for_datagram(log: &UnixDatagram, fits: impl Fn(&str) -> bool) -> String {
     let mut buffer = [0; 8192];
     loop {
@@ -44,14 +44,14 @@ fn with_syslog() -> (Daemon, UnixDatagram) {
     (Daemon::start_in(folder, &config, |_| {}), log)
 }
 
-/// Where the plain listener of a daemon with another log listens.
+/// The address of the plain listener, from the log daemon.
 fn address(log: &UnixDatagram) -> std::net::SocketAddr {
     let line = wait_for_datagram(log, |line| line.contains(" listening listener=plain "));
     field(&line, "address").parse().unwrap()
 }
 
 #[test]
-fn the_end_of_a_plain_session_is_one_line_of_facts() {
+fn the_end_of_a_plain_session_is_one_line() {
     let daemon = plain_and_tls();
     let mut stream = daemon.connect("plain");
     let peer = stream.local_addr().unwrap();
@@ -75,7 +75,7 @@ fn the_end_of_a_plain_session_is_one_line_of_facts() {
 }
 
 #[test]
-fn the_end_of_a_tls_session_names_version_and_suite() {
+fn the_end_of_a_tls_session_has_version_and_cipher_suite() {
     let daemon = plain_and_tls();
     for (only, version, suites) in [
         (&rustls::version::TLS12, "1.2", ["ECDHE_ECDSA_WITH_", "ECDHE_ECDSA_WITH_"]),
@@ -98,7 +98,7 @@ fn the_end_of_a_tls_session_names_version_and_suite() {
     }
 }
 
-/// A daemon at this level, after 1,200 sessions; and whether they came within 10 s.
+/// A daemon at this level, after 1,200 sessions, and whether they took less than 10 s.
 fn after_many_sessions(level: &str) -> (Daemon, bool) {
     let daemon = Daemon::start(&format!("[log]\nlevel = \"{level}\"\n{PLAIN}"));
     let began = Instant::now();
@@ -106,11 +106,11 @@ fn after_many_sessions(level: &str) -> (Daemon, bool) {
         for _ in 0..100 {
             drop(daemon.connect("plain"));
         }
-        // Its line is behind those so far, and has been read. The daemon does not wait for a pipe that
-        // is full, and loses what a late reader leaves no room for.
+        // Reading this line reads all lines so far. The daemon does not wait for a full pipe, and would lose
+        // lines.
         daemon.statistics();
     }
-    // The last of them may not have been accepted yet.
+    // The last session may not have been accepted yet.
     wait_until("all sessions", || {
         let statistics = daemon.statistics();
         field(&statistics, "accepted") == "1200" && field(&statistics, "sessions") == "0"
@@ -118,32 +118,32 @@ fn after_many_sessions(level: &str) -> (Daemon, bool) {
     (daemon, began.elapsed() < Duration::from_secs(10))
 }
 
-fn ends_said(daemon: &Daemon) -> usize {
+fn ends_logged(daemon: &Daemon) -> usize {
     daemon.seen().iter().filter(|line| line.contains(" session listener=")).count()
 }
 
 #[test]
-fn sessions_by_the_thousand_are_counted_but_do_not_flood_the_log() {
+fn thousands_of_sessions_are_counted_and_do_not_flood_the_log() {
     let (daemon, fast) = after_many_sessions("info");
-    // On a very slow machine they are no flood.
+    // On a very slow machine this is no flood.
     if fast {
-        assert_eq!(ends_said(&daemon), 1000);
+        assert_eq!(ends_logged(&daemon), 1000);
     }
     let summed = || -> usize {
         let sums = daemon.seen().into_iter().filter(|line| line.contains(" sessions listener="));
         sums.map(|sum| field(&sum, "more").parse::<usize>().unwrap()).sum()
     };
-    wait_until("the sum", || ends_said(&daemon) + summed() == 1200);
+    wait_until("the sum", || ends_logged(&daemon) + summed() == 1200);
 }
 
 #[test]
-fn who_wants_to_see_every_session_asks_for_the_level_debug() {
+fn the_level_debug_logs_every_session() {
     let (daemon, _) = after_many_sessions("debug");
-    assert_eq!(ends_said(&daemon), 1200);
+    assert_eq!(ends_logged(&daemon), 1200);
 }
 
 #[test]
-fn nothing_that_a_peer_sends_is_in_the_log() {
+fn bytes_of_a_peer_are_not_in_the_log() {
     let daemon = plain_and_tls();
     let evil = b"\x1b[31mevil\n2026-01-01T00:00:00Z ERROR forged line\r\n";
     let mut plain = daemon.connect("plain");
@@ -155,12 +155,12 @@ fn nothing_that_a_peer_sends_is_in_the_log() {
     assert_eq!(field(&daemon.session_line(peers[1]), "reason"), "not-tls");
     daemon.session_line(peers[0]);
 
-    // A name that a client asks for, with the terminal's own language in it.
+    // A server name with terminal escapes.
     let name = rustls::pki_types::ServerName::try_from("evil.example").unwrap();
     let config = TlsClient::default().config(daemon.folder.path());
     let connection = rustls::ClientConnection::new(config, name).unwrap();
     let mut tls = rustls::StreamOwned::new(connection, daemon.connect("tls"));
-    // The client does not take a certificate for another name, and says so.
+    // The client refuses the certificate, which is for another name.
     assert!(tls.write_all(b"x").is_err());
     let line = daemon.session_line(tls.sock.local_addr().unwrap());
     assert_eq!(field(&line, "reason"), "certificate-refused");
@@ -171,14 +171,14 @@ fn nothing_that_a_peer_sends_is_in_the_log() {
 }
 
 #[test]
-fn each_level_leaves_out_what_is_below_it() {
+fn each_level_hides_the_levels_below_it() {
     for (level, accepted, listening, refused) in [
         ("debug", true, true, true),
         ("info", false, true, true),
         ("warn", false, false, true),
         ("error", false, false, false),
     ] {
-        // Where the log does not say the port, it must be known.
+        // The port must be known, because the log may not have it.
         let port = free_port();
         let config = format!(
             "[log]\nlevel = \"{level}\"\n[limits]\nmax-sessions = 1\n\
@@ -198,13 +198,13 @@ fn each_level_leaves_out_what_is_below_it() {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free at this moment.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
-fn syslog_gets_the_form_of_rfc_3164() {
+fn syslog_receives_the_format_of_rfc_3164() {
     let (daemon, log) = with_syslog();
     let mut stream = util::connect(address(&log));
     assert_echo(&mut stream, b"x");
@@ -220,12 +220,12 @@ fn syslog_gets_the_form_of_rfc_3164() {
     let tag = format!("echo-alex[{}]: session listener=plain peer=", daemon.pid());
     assert!(rest.starts_with(&tag), "{line}");
     assert!(!line.contains('\n'));
-    // Nothing of it goes to standard error as well.
+    // It is not logged to standard error as well.
     assert_eq!(daemon.seen(), [""; 0]);
 }
 
 #[test]
-fn a_log_that_nobody_takes_is_told_of_in_one_line_on_standard_error() {
+fn a_missing_log_daemon_is_reported_in_one_line_on_standard_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let port = free_port();
@@ -246,7 +246,7 @@ fn a_log_that_nobody_takes_is_told_of_in_one_line_on_standard_error() {
         assert_eq!(read_to_end(&mut stream), b"");
     };
     echo();
-    // Once it has been there and is gone again, that is news.
+    // If it was there and disappears again, that is reported again.
     let log = log_daemon(&path);
     echo();
     wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
@@ -260,7 +260,7 @@ fn a_log_that_nobody_takes_is_told_of_in_one_line_on_standard_error() {
 }
 
 #[test]
-fn the_daemon_outlives_its_log_daemon_and_finds_the_next_one() {
+fn logging_continues_after_a_restart_of_the_log_daemon() {
     let (daemon, log) = with_syslog();
     let address = address(&log);
     drop(log);
@@ -278,7 +278,7 @@ fn the_daemon_outlives_its_log_daemon_and_finds_the_next_one() {
     let mut stream = util::connect(address);
     assert_echo(&mut stream, b"again");
     drop(stream);
-    // First it says what was lost, then it goes on.
+    // The count of lost lines comes first.
     let line = wait_for_datagram(&log, |_| true);
     assert!(line.ends_with("3 log lines were lost: the log could not take them"), "{line}");
     let line = wait_for_datagram(&log, |_| true);
@@ -287,10 +287,10 @@ fn the_daemon_outlives_its_log_daemon_and_finds_the_next_one() {
 }
 
 #[test]
-fn a_log_daemon_that_never_reads_does_not_hold_up_the_echo() {
+fn a_log_daemon_that_never_reads_does_not_block_the_echo() {
     let (daemon, log) = with_syslog();
     let address = address(&log);
-    // More lines than a socket's queue takes (net.unix.max_dgram_qlen).
+    // More lines than the queue of the socket holds (net.unix.max_dgram_qlen).
     let queue = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
     let sessions = queue.trim().parse::<usize>().unwrap() + 100;
     for _ in 0..sessions {
@@ -300,11 +300,11 @@ fn a_log_daemon_that_never_reads_does_not_hold_up_the_echo() {
         assert_eq!(read_to_end(&mut stream), b"");
     }
     let mut later = util::connect(address);
-    // More than a thousand, less than a million.
+    // Between a thousand and a million.
     let echoed = 11 * sessions;
     let text = format!("STATUS=1 session (0 TLS), {}.{} kB ", echoed / 1000, echoed % 1000 / 100);
     daemon.wait_for_notification(|status| status.starts_with(&text));
-    // What is in the queue is read now, so there is room for the rest.
+    // Reading the queue makes room for the rest.
     log.set_nonblocking(true).unwrap();
     let mut kept = 0;
     while let Ok(length) = log.recv(&mut [0; 8192]) {
@@ -325,7 +325,7 @@ fn a_log_daemon_that_never_reads_does_not_hold_up_the_echo() {
 }
 
 #[test]
-fn standard_error_that_nobody_reads_does_not_hold_up_the_echo() {
+fn standard_error_without_a_reader_does_not_block_the_echo() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let config = format!(
@@ -341,7 +341,7 @@ fn standard_error_that_nobody_reads_does_not_hold_up_the_echo() {
         .spawn()
         .unwrap();
     wait_for_datagram(&notify, |text| text.contains("READY=1"));
-    // A pipe holds 64 KiB, and two lines a session are over 150 bytes.
+    // A pipe holds 64 KiB, and the two lines of a session have more than 150 bytes.
     for _ in 0..600 {
         let mut stream = util::connect(([127, 0, 0, 1], port).into());
         assert_echo(&mut stream, b"not held up");
@@ -352,7 +352,7 @@ fn standard_error_that_nobody_reads_does_not_hold_up_the_echo() {
 }
 
 #[test]
-fn why_a_start_failed_is_on_standard_error_and_in_syslog() {
+fn a_failed_start_is_reported_on_standard_error_and_in_syslog() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let log = log_daemon(&path);
@@ -371,7 +371,7 @@ fn why_a_start_failed_is_on_standard_error_and_in_syslog() {
 }
 
 #[test]
-fn a_relative_path_of_the_log_daemon_is_relative_to_the_file() {
+fn a_relative_path_of_the_log_daemon_starts_at_the_folder_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let log = std::os::unix::net::UnixDatagram::bind(folder.path().join("log")).unwrap();
     log.set_read_timeout(Some(util::PATIENCE)).unwrap();

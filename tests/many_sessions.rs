@@ -1,4 +1,4 @@
-//! A thousand plain and a thousand TLS sessions at once lose and change nothing.
+//! A thousand plain and a thousand TLS sessions at once lose and change no byte.
 
 mod util;
 
@@ -12,12 +12,12 @@ use util::{
     folder_with_certificates, noise,
 };
 
-/// Of each kind.
+/// Sessions of each kind.
 const SESSIONS: usize = 1000;
 
 const MESSAGES: usize = 100;
 
-/// Each drives as many sessions of each kind as the others.
+/// Threads, each with an equal share of the sessions.
 const THREADS: usize = 4;
 
 const LIMITS: &str = "
@@ -26,7 +26,7 @@ max-sessions = 2000
 max-sessions-per-address = 2000
 ";
 
-/// Lets this process open a descriptor for each session, and some more.
+/// Lets this process open a descriptor for each session, and some others.
 fn raise_descriptor_limit() {
     let needed = 2 * SESSIONS as u64 + 100;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -60,7 +60,7 @@ impl Client {
         assert!(back == message, "the echo differs");
     }
 
-    /// Ends in peace, and checks that nothing more comes.
+    /// Ends the session cleanly, and checks that no more bytes come.
     fn end(mut self) {
         match &mut self {
             Self::Plain(stream) => {
@@ -76,7 +76,7 @@ trait Stream: Read + Write {}
 
 impl<S: Read + Write> Stream for S {}
 
-/// A message of 1 to 2000 bytes that no other session has in this round.
+/// A message of 1 to 2000 bytes that differs from those of all other sessions in this round.
 fn message(session: usize, round: usize) -> Vec<u8> {
     let seed = (session * MESSAGES + round) as u64;
     let size = noise(2, seed ^ 0x5eed);
@@ -84,9 +84,9 @@ fn message(session: usize, round: usize) -> Vec<u8> {
 }
 
 #[test]
-fn two_thousand_sessions_at_once_lose_and_change_nothing() {
+fn two_thousand_simultaneous_sessions_lose_and_change_no_byte() {
     let config = format!("{LIMITS}{PLAIN}{TLS}");
-    // With the limit as it was: the daemon raises its own.
+    // The daemon starts with the old limit, and raises its own.
     let mut daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
     raise_descriptor_limit();
     let tls = TlsClient::default().config(daemon.folder.path());
@@ -110,7 +110,7 @@ fn two_thousand_sessions_at_once_lose_and_change_nothing() {
             scope.spawn(move || {
                 let first = number * clients.len();
                 for round in 0..MESSAGES {
-                    // All of this thread's messages are on their way before one is read.
+                    // This thread sends all of its messages before it reads one.
                     for (index, client) in clients.iter_mut().enumerate() {
                         client.send(&message(first + index, round));
                     }
@@ -124,8 +124,8 @@ fn two_thousand_sessions_at_once_lose_and_change_nothing() {
     for (number, client) in shares.into_iter().flatten().enumerate() {
         client.end();
         if number % 100 == 0 {
-            // Its line is behind those of the sessions so far, and has been read: the daemon loses lines
-            // that a late reader leaves no room for.
+            // Reading this line reads all lines so far. The daemon does not wait for a full pipe, and would
+            // lose lines.
             daemon.statistics();
         }
     }

@@ -1,4 +1,4 @@
-//! A kernel without IPv6: a port is then every IPv4 address, at the start and after a reload.
+//! On a kernel without IPv6, a port number listens on every IPv4 address, at the start and after a reload.
 
 mod util;
 
@@ -8,12 +8,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use util::{Daemon, assert_echo, connect, tool, wait_until};
 
 #[test]
-fn a_port_is_every_ipv4_address_where_the_kernel_has_no_ipv6() {
+fn a_port_number_listens_on_ipv4_alone_without_ipv6_in_the_kernel() {
     if tool("strace").is_none() {
         return;
     }
     let config = "[[listener]]\nname = \"plain\"\nlisten = 0\n";
-    // Which of its sockets is the first for IPv6?
+    // Finds the number of its first socket for IPv6.
     let mut seen = Daemon::start_through(
         tempfile::tempdir().unwrap(),
         config,
@@ -27,7 +27,7 @@ fn a_port_is_every_ipv4_address_where_the_kernel_has_no_ipv6() {
     let calls: Vec<&str> = calls.lines().filter(|line| line.contains("socket(")).collect();
     let first = calls.iter().position(|call| call.contains("AF_INET6")).unwrap() + 1;
 
-    // From there on the kernel says that it does not know such addresses.
+    // From that one on, strace makes the call fail as in a kernel without IPv6.
     let daemon = Daemon::start_through(
         tempfile::tempdir().unwrap(),
         config,

@@ -1,12 +1,11 @@
-//! What the code knows and what the manual, docs/reference.md, the help texts, the completions and the
-//! example of a configuration say are the same: keys and their defaults, options, reasons, exit codes,
-//! and figures.
+//! The manual, docs/reference.md, the help texts, the completions and the example configuration agree with
+//! the code: keys and their defaults, options, reasons, exit codes, and figures.
 //!
-//! The code is the source of each list. These tests read the documents as they stand in the tree, and
-//! use no program from outside.
+//! The code is the source of each list. These tests read the documents in the source tree, and use no program
+//! from outside.
 //!
-//! They are no tests for a 32-bit Pi: the documents are the same there, and under the emulator of
-//! .ci/armv7 this starts more programs than anything else.
+//! They do not run on ARM: the documents are the same there, and under the emulator of .ci/armv7 they start more
+//! programs than all other tests.
 #![cfg(not(target_arch = "arm"))]
 
 mod util;
@@ -25,7 +24,7 @@ use util::documents::{
 use util::options::{help, options, program};
 use util::outcome;
 
-// Keys.
+// Configuration keys.
 
 /// A table of the configuration file.
 struct Table {
@@ -33,15 +32,15 @@ struct Table {
     header: &'static str,
     /// Its section in the manual.
     section: &'static str,
-    /// What stands before a key of this table in a file that has little else.
+    /// The minimal text before a key of this table.
     before: &'static str,
-    /// What stands behind it, so that the file is one that passes.
+    /// The text after the key that makes the file valid.
     behind: &'static str,
 }
 
 const LISTENER: &str = "[[listener]]\nname = \"a\"\nlisten = 5000\n";
 
-/// All but `[listener.limits]`, which the manual describes by `[limits]`.
+/// All tables but `[listener.limits]`, for which the manual refers to `[limits]`.
 const TABLES: [Table; 4] = [
     Table { header: "[log]", section: ".Ss Bq log", before: "[log]\n", behind: LISTENER },
     Table { header: "[limits]", section: ".Ss Bq limits", before: "[limits]\n", behind: LISTENER },
@@ -60,20 +59,20 @@ fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, &Source::BuiltIn).map_err(|failure| failure.message)
 }
 
-/// The keys that the code knows where `before` leads, as it says when it meets another one.
+/// The keys that the code accepts after `before`, from its error about an unknown one.
 fn known_keys(before: &str) -> Words {
     let error = parse(&format!("{before}no-such-key = 1\n")).unwrap_err();
     let list = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}")).1;
     words(between(list, '`'))
 }
 
-/// A key as the manual describes it.
+/// A key in the manual.
 #[derive(Debug)]
 struct Key {
     name: String,
-    /// What stands in bold: the default as it is written in the file, or `none`.
+    /// The text in bold: the default as it is written in the file, or `none`.
     default: Option<String>,
-    /// The values of a string that has but a few.
+    /// The values of a string with few values.
     choices: Words,
     required: bool,
 }
@@ -106,8 +105,8 @@ fn described_keys(section_name: &str) -> Vec<Key> {
     keys
 }
 
-/// What a key needs beside it to have a meaning.
-fn company(key: &str) -> &'static str {
+/// The line that a key needs to have an effect.
+fn prerequisite(key: &str) -> &'static str {
     match key {
         "socket" => "target = \"syslog\"\n",
         "client-auth" => "client-ca = \"ca.pem\"\n",
@@ -115,7 +114,7 @@ fn company(key: &str) -> &'static str {
     }
 }
 
-/// A legal value of a key that is not `value`.
+/// A valid value of a key other than `value`.
 fn another(key: &Key, value: &str) -> String {
     if let Some(choice) = key.choices.iter().find(|choice| value != format!("\"{choice}\"")) {
         return format!("\"{choice}\"");
@@ -129,7 +128,7 @@ fn another(key: &Key, value: &str) -> String {
 }
 
 #[test]
-fn the_manual_has_the_keys_that_the_code_knows_and_no_other() {
+fn the_manual_has_exactly_the_keys_of_the_code() {
     let manual = manual("echo-alex.toml.5");
     let tables: Vec<&str> =
         manual.lines().filter_map(|line| line.strip_prefix(".Ss Bq listener.")).collect();
@@ -150,10 +149,10 @@ fn the_manual_has_the_keys_that_the_code_knows_and_no_other() {
 }
 
 #[test]
-fn the_manual_has_the_values_that_the_code_knows() {
+fn the_manual_has_the_values_of_the_code() {
     for table in &TABLES {
         for key in described_keys(table.section).iter().filter(|key| !key.choices.is_empty()) {
-            let line = format!("{}{} = \"no-such\"\n", company(&key.name), key.name);
+            let line = format!("{}{} = \"no-such\"\n", prerequisite(&key.name), key.name);
             let error = parse(&format!("{}{line}{}", table.before, table.behind)).unwrap_err();
             let list = error.split_once(": unknown variant ").or(error.split_once("version: "));
             let list = list.unwrap_or_else(|| panic!("{error}")).1;
@@ -172,7 +171,7 @@ fn the_defaults_of_the_manual_are_those_of_the_code() {
     for table in &TABLES {
         for key in described_keys(table.section) {
             let file = |value: &str| {
-                let line = format!("{}{} = {value}\n", company(&key.name), key.name);
+                let line = format!("{}{} = {value}\n", prerequisite(&key.name), key.name);
                 parse(&format!("{}{line}{}", table.before, table.behind)).unwrap()
             };
             let what = format!("{} {}", table.header, key.name);
@@ -183,10 +182,10 @@ fn the_defaults_of_the_manual_are_those_of_the_code() {
                 assert!(error.contains(&format!("missing field `{}`", key.name)), "{error}");
                 continue;
             };
-            let nothing = format!("{}{}{}", table.before, company(&key.name), table.behind);
+            let nothing = format!("{}{}{}", table.before, prerequisite(&key.name), table.behind);
             let nothing = parse(&nothing).unwrap();
             if default == "none" {
-                // A file that is not named is none; these three are all there are.
+                // A file without a default: these three keys.
                 assert!(["certificate", "key", "client-ca"].contains(&key.name.as_str()), "{what}");
                 let none = Tls { identity: None, client_ca: None, only_tls13: false };
                 assert_eq!(nothing.listeners[0].tls, Some(none), "{what}");
@@ -198,7 +197,7 @@ fn the_defaults_of_the_manual_are_those_of_the_code() {
     }
 }
 
-/// What a line of the example says.
+/// A key in the example.
 struct Shown {
     table: String,
     key: String,
@@ -206,8 +205,8 @@ struct Shown {
     commented_out: bool,
 }
 
-/// The keys of config/echo-alex.toml, those that are commented out too. A `#` with a blank behind it
-/// begins a comment in words.
+/// The keys of config/echo-alex.toml, including those that are commented out. A `#` with a space after it
+/// begins a comment in prose.
 fn example() -> Vec<Shown> {
     let mut table = String::new();
     let mut shown = Vec::new();
@@ -235,7 +234,7 @@ fn the_example_shows_every_key_with_its_default() {
     }
     let mut expected: BTreeMap<String, Words> = BTreeMap::new();
     for table in &TABLES {
-        // A table within is a line of its own.
+        // A subtable has a line of its own.
         let keys = known_keys(table.before).into_iter();
         let keys =
             keys.filter(|key| table.header != "[[listener]]" || key != "tls" && key != "limits");
@@ -257,7 +256,7 @@ fn the_example_shows_every_key_with_its_default() {
                 assert!(["name", "listen"].contains(&line.key.as_str()), "{what}");
                 assert!(!line.commented_out, "{what}");
             }
-            // A timeout is that of [limits]; the two numbers have no default.
+            // A timeout is inherited from [limits]; the two numbers have no default.
             None => {
                 assert!(line.commented_out, "{what}");
                 let with = format!("{LISTENER_LIMITS}{} = {}\n", line.key, line.value);
@@ -273,7 +272,7 @@ fn the_example_shows_every_key_with_its_default() {
 }
 
 #[test]
-fn the_limits_that_security_names_are_the_defaults() {
+fn the_limits_in_security_are_the_defaults() {
     let security = read("SECURITY.md");
     for key in described_keys(".Ss Bq limits") {
         let default = key.default.unwrap().replace('"', "");
@@ -286,13 +285,13 @@ fn the_limits_that_security_names_are_the_defaults() {
                 named += 1;
             }
         }
-        // It is what comes after an attack.
+        // It has no part in an attack.
         assert!(named > 0 || key.name == "drain-timeout", "{}", key.name);
     }
 }
 
 #[test]
-fn the_ports_of_the_documents_are_those_of_the_built_in_configuration_and_of_the_client() {
+fn the_documents_have_the_ports_of_the_built_in_configuration_and_of_the_client() {
     let built_in = Config::built_in().unwrap();
     let port = |name: &str| {
         let listener = built_in.listeners.iter().find(|listener| listener.name == name).unwrap();
@@ -333,7 +332,7 @@ fn the_documents_list_the_reasons_of_the_code_in_its_order() {
 }
 
 #[test]
-fn every_reason_that_a_document_names_is_one() {
+fn every_reason_in_a_document_exists() {
     let mut named = 0;
     for (name, text) in documents() {
         for (place, start) in text.match_indices("reason=") {
@@ -396,7 +395,7 @@ fn the_documents_list_the_exit_codes_of_the_code() {
     assert!(described_codes("echo-alex-certs.1").is_subset(&all));
 }
 
-/// The codes that stand in source files, as `Exit::Name` or as what makes a `Failure` of a kind.
+/// The codes in source files, as `Exit::Name` or by the constructors of `Failure`.
 fn codes_of_sources(files: &[&str]) -> Words {
     let codes = exit_codes();
     let mut found = Words::new();
@@ -421,9 +420,9 @@ fn codes_of_sources(files: &[&str]) -> Words {
 }
 
 #[test]
-fn each_manual_page_has_the_exit_codes_that_its_program_can_end_with() {
+fn each_manual_page_has_the_exit_codes_of_its_program() {
     let all = sources("src");
-    // What programs share is made for files and addresses, which all of them name.
+    // Shared code has failures of files and addresses, which all programs use.
     let shared = ["src/exit.rs", "src/os"];
     for (page, belongs) in [
         (
@@ -443,7 +442,7 @@ fn each_manual_page_has_the_exit_codes_that_its_program_can_end_with() {
 }
 
 #[test]
-fn the_unit_and_the_manual_agree_on_what_no_restart_cures() {
+fn the_unit_and_the_manual_agree_on_when_not_to_restart() {
     let unit = read("packaging/systemd/echo-alex.service");
     let list =
         unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
@@ -470,7 +469,7 @@ fn options_of_source(file: &str) -> Words {
     options
 }
 
-/// The options in a line of mdoc(7): what follows `Fl`, and what is joined to that by `|`.
+/// The options in a line of mdoc(7): the words after `Fl`, and those that are joined by `|`.
 fn flags(line: &str) -> Vec<String> {
     let tokens: Vec<&str> = line.split(' ').collect();
     let mut flags = Vec::new();
@@ -560,9 +559,9 @@ fn request(arguments: &[&str]) -> Options {
     }
 }
 
-// What is printed.
+// Output.
 
-/// The words behind `.Cm` in some lines of a manual page.
+/// The words after `.Cm` in lines of a manual page.
 fn commands_of(lines: &[&str]) -> Words {
     let lines = lines.iter().filter_map(|line| line.strip_prefix(".Cm "));
     let all: Vec<&str> = lines.flat_map(|line| line.split(' ')).collect();
@@ -588,9 +587,9 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
         util::end_tls(&mut tls);
         tls.sock.local_addr().unwrap()
     }];
-    // A reset is a reason without more to say, with all sent.
+    // A reset has no detail, and all bytes were sent.
     util::reset(plain);
-    // Of these there is nothing to say in either.
+    // Neither session has these.
     let rare = ["unsent", "detail"];
     for (peer, absent) in peers.into_iter().zip([&["tls", "cipher", "resumed"][..], &[]]) {
         let line = daemon.session_line(peer);

@@ -1,5 +1,5 @@
-//! HUP takes what the file says now, without ending a session of a listener that stays; a file
-//! that does not pass changes nothing.
+//! SIGHUP loads the changed file and closes no session of a listener that stays. An invalid file changes
+//! nothing.
 
 mod util;
 
@@ -17,7 +17,7 @@ use util::{
     field, folder_with_certificates, plain_and_tls, read_to_end, tool,
 };
 
-/// The certificate that the listener called `tls` serves to a new session.
+/// The certificate that the listener `tls` presents in a new session.
 fn served_certificate(daemon: &Daemon) -> CertificateDer<'static> {
     let mut session = TlsClient::default().connect(daemon);
     assert_echo(&mut session, b"new");
@@ -33,7 +33,7 @@ fn assert_reloaded(line: &str) {
 }
 
 #[test]
-fn a_new_certificate_is_served_and_old_sessions_live_on() {
+fn a_new_certificate_is_used_and_old_sessions_continue() {
     let daemon = plain_and_tls();
     let before = served_certificate(&daemon);
     let mut old = TlsClient::default().connect(&daemon);
@@ -48,13 +48,13 @@ fn a_new_certificate_is_served_and_old_sessions_live_on() {
     let after = served_certificate(&daemon);
     assert_ne!(before, after);
     assert_echo(&mut old, b"after");
-    // Who knows the old CA alone is not served any more.
+    // A client that trusts only the old CA cannot connect.
     let mut distrustful = connect_tls(&config, daemon.address("tls"));
     assert!(distrustful.read(&mut [0]).is_err());
 }
 
 #[test]
-fn a_listener_keeps_its_port_even_if_the_system_chose_it() {
+fn a_listener_keeps_a_port_that_the_kernel_chose() {
     let daemon = plain_and_tls();
     let (plain, tls) = (daemon.address("plain"), daemon.address("tls"));
     let mut old = connect(plain);
@@ -70,7 +70,7 @@ fn a_listener_keeps_its_port_even_if_the_system_chose_it() {
 }
 
 #[test]
-fn new_limits_count_from_the_next_connection() {
+fn new_limits_apply_to_the_next_connection() {
     let daemon = Daemon::start(PLAIN);
     let mut first = daemon.connect("plain");
     assert_echo(&mut first, b"x");
@@ -84,7 +84,7 @@ fn new_limits_count_from_the_next_connection() {
 }
 
 #[test]
-fn new_timeouts_count_for_sessions_that_are_there() {
+fn new_timeouts_apply_to_existing_sessions() {
     let daemon = Daemon::start(&format!("[limits]\nidle-timeout = \"none\"\n{PLAIN}"));
     let mut old = daemon.connect("plain");
     assert_echo(&mut old, b"x");
@@ -97,7 +97,7 @@ fn new_timeouts_count_for_sessions_that_are_there() {
 }
 
 #[test]
-fn a_new_log_level_counts_at_once() {
+fn a_new_log_level_applies_at_once() {
     let daemon = Daemon::start(&format!("[log]\nlevel = \"info\"\n{PLAIN}"));
     drop(daemon.connect("plain"));
     daemon.wait_for_line(|line| line.contains(" session listener=plain "));
@@ -109,7 +109,7 @@ fn a_new_log_level_counts_at_once() {
 }
 
 #[test]
-fn listeners_come_and_go_and_only_sessions_of_those_that_go_end() {
+fn only_sessions_of_removed_listeners_end() {
     let daemon = plain_and_tls();
     let (plain, tls) = (daemon.address("plain"), daemon.address("tls"));
     let mut stays = daemon.connect("plain");
@@ -120,7 +120,7 @@ fn listeners_come_and_go_and_only_sessions_of_those_that_go_end() {
     let added = PLAIN.replace("plain", "added");
     daemon.rewrite_config(&format!("{PLAIN}{added}"));
     assert_reloaded(&daemon.reload());
-    // A clean end: close_notify, or this is an error.
+    // A clean end: without close_notify, this is an error.
     assert_eq!(read_to_end(&mut goes), b"");
     let peer = goes.sock.local_addr().unwrap();
     drop(goes);
@@ -132,12 +132,12 @@ fn listeners_come_and_go_and_only_sessions_of_those_that_go_end() {
     let line = daemon.wait_for_line(|line| line.contains(" no longer listening "));
     assert_eq!(field(&line, "listener"), "tls");
     assert_eq!(field(&line, "address"), tls.to_string());
-    // What the removed one has echoed is not forgotten.
+    // The totals include the removed listener.
     assert_eq!(field(&daemon.statistics(), "echoed"), (5 + 4 + 8 + 3 + 3).to_string());
 }
 
 #[test]
-fn connections_that_wait_at_a_listener_that_goes_get_their_echo() {
+fn connections_in_the_backlog_of_a_removed_listener_get_their_echo() {
     let daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{PLAIN}"));
     let address = daemon.address("plain");
     daemon.rewrite_config(&format!("{ROOM_FOR_A_CROWD}{}", PLAIN.replace("plain", "other")));
@@ -148,7 +148,7 @@ fn connections_that_wait_at_a_listener_that_goes_get_their_echo() {
 }
 
 #[test]
-fn a_listener_that_moves_keeps_its_sessions() {
+fn a_listener_with_a_new_address_keeps_its_sessions() {
     let daemon = Daemon::start(PLAIN);
     let before = daemon.address("plain");
     let mut old = connect(before);
@@ -161,7 +161,7 @@ fn a_listener_that_moves_keeps_its_sessions() {
     assert_echo(&mut old, b"after");
 }
 
-/// Each of these is refused; `cause` must be in the line that says so.
+/// Asserts that a reload of `config` is refused for `cause` and changes nothing.
 fn changes_nothing(config: &str, cause: &str, spoil: impl FnOnce(&Daemon)) {
     let daemon = plain_and_tls();
     let before = served_certificate(&daemon);
@@ -178,7 +178,7 @@ fn changes_nothing(config: &str, cause: &str, spoil: impl FnOnce(&Daemon)) {
     let words = ["no longer listening", "listener=extra"];
     assert!(!daemon.seen().iter().any(|line| words.iter().any(|word| line.contains(word))));
 
-    // And when it is mended, it is taken.
+    // A corrected file is loaded.
     drop(old);
     util::Authority::new("other").write_server(daemon.folder.path(), "alex");
     daemon.rewrite_config(PLAIN);
@@ -191,7 +191,7 @@ fn broken_toml_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_gone_changes_nothing() {
+fn a_missing_file_changes_nothing() {
     let daemon = Daemon::start(PLAIN);
     fs::remove_file(daemon.path("echo-alex.toml")).unwrap();
     let line = daemon.reload();
@@ -199,13 +199,13 @@ fn a_file_that_is_gone_changes_nothing() {
     assert_echo(&mut daemon.connect("plain"), b"as before");
 }
 
-/// Runs `"$@"` with the configuration in the default place, on an /etc in a mount namespace of its own.
+/// Runs `"$@"` with the configuration at the default path, in a mount namespace with an /etc of its own.
 const IN_THE_DEFAULT_PLACE: &str = "exec unshare --user --map-root-user --mount sh -c '\
     mount -t tmpfs none /etc && mkdir /etc/echo-alex && cp \"$3\" /etc/echo-alex && exec \"$1\"\
     ' sh \"$@\"";
 
 #[test]
-fn a_default_file_that_is_gone_changes_nothing_and_opens_nothing() {
+fn a_missing_default_file_changes_nothing_and_opens_no_listener() {
     if !namespaces() {
         return;
     }
@@ -221,19 +221,19 @@ fn a_default_file_that_is_gone_changes_nothing_and_opens_nothing() {
     assert_eq!(listening, 1, "the built-in listeners are for a start: {:#?}", daemon.seen());
 }
 
-/// Whether a program can be put into namespaces of its own here.
+/// Whether namespaces can be made here.
 fn namespaces() -> bool {
     let Some(mut unshare) = tool("unshare") else { return false };
     let tried = unshare.args(["--user", "--map-root-user", "--mount", "true"]).status();
     let can = tried.is_ok_and(|status| status.success());
     if !can {
-        eprintln!("skipped: no program can be put into a namespace of mounts here");
+        eprintln!("skipped: mount namespaces cannot be made here");
     }
     can
 }
 
 #[test]
-fn a_file_that_is_no_regular_file_changes_nothing_and_holds_up_nobody() {
+fn a_special_file_changes_nothing_and_blocks_nothing() {
     for (name, config) in [("echo-alex.toml", PLAIN), ("alex.crt", TLS), ("alex.key", TLS)] {
         let daemon = Daemon::start_in(folder_with_certificates(), &format!("{PLAIN}{TLS}"), |_| {});
         if name != "echo-alex.toml" {
@@ -259,20 +259,20 @@ fn link_to_zero(path: &Path) {
     std::os::unix::fs::symlink("/dev/zero", path).unwrap();
 }
 
-/// The daemon serves every address on a port that the system chose; says which.
+/// A daemon that listens on every address, and its port.
 fn daemon_on_every_address() -> (Daemon, u16) {
     let daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{}", on("0")));
     let port = daemon.address("plain").port();
     (daemon, port)
 }
 
-/// A listener called `plain` that listens on `listen`.
+/// A listener `plain` that listens on `listen`.
 fn on(listen: &str) -> String {
     format!("[[listener]]\nname = \"plain\"\nlisten = {listen}\n")
 }
 
 #[test]
-fn a_port_is_narrowed_to_one_address_and_widened_again_and_nobody_waits_in_vain() {
+fn a_port_is_narrowed_to_one_address_and_widened_again_without_losing_connections() {
     let (daemon, port) = daemon_on_every_address();
     let [one, other] = [1, 2].map(|host| SocketAddr::from(([127, 0, 0, host], port)));
     let mut old = connect(other);
@@ -301,7 +301,7 @@ fn a_port_is_narrowed_to_one_address_and_widened_again_and_nobody_waits_in_vain(
 }
 
 #[test]
-fn a_port_that_cannot_be_narrowed_stays_as_it_is() {
+fn a_port_that_cannot_be_narrowed_stays_unchanged() {
     let (daemon, port) = daemon_on_every_address();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
@@ -344,7 +344,7 @@ fn an_address_in_use_changes_nothing_not_even_the_limits() {
 }
 
 #[test]
-fn a_client_ca_that_is_added_counts_for_resumed_sessions_too() {
+fn a_new_client_ca_applies_to_resumed_sessions_too() {
     let daemon = Daemon::start_in(folder_with_certificates(), TLS, |_| {});
     let anonymous = TlsClient::default().config(daemon.folder.path());
     let address = daemon.address("tls");
@@ -358,7 +358,7 @@ fn a_client_ca_that_is_added_counts_for_resumed_sessions_too() {
     assert_echo(&mut laptop.connect(&daemon), b"with a certificate");
 }
 
-/// What the monotonic clock said, as the service manager hears it.
+/// The time of the monotonic clock in a message to the service manager.
 fn time_of_reload(message: &str) -> Duration {
     let lines: Vec<&str> = message.lines().collect();
     assert!(lines.contains(&"RELOADING=1"), "{message}");
@@ -367,7 +367,7 @@ fn time_of_reload(message: &str) -> Duration {
 }
 
 #[test]
-fn the_service_manager_hears_reloading_with_the_time_and_then_ready() {
+fn the_service_manager_receives_reloading_with_the_time_and_then_ready() {
     let daemon = Daemon::start(PLAIN);
     let mut reloads = Vec::new();
     for config in [PLAIN, "broken"] {
@@ -378,24 +378,24 @@ fn the_service_manager_hears_reloading_with_the_time_and_then_ready() {
         reloads.push((before, time_of_reload(&reloading), Instant::now()));
         assert!(daemon.notification().contains("READY=1"));
     }
-    // The time between the two fits what the monotonic clock says on this side.
+    // The time agrees with the monotonic clock of the test.
     let [(before1, time1, after1), (before2, time2, after2)] = reloads[..] else { unreachable!() };
     let between = time2.checked_sub(time1).unwrap() + Duration::from_micros(1);
     assert!(between >= before2 - after1 && between <= after2 - before1 + Duration::from_micros(2));
 }
 
 #[test]
-fn the_time_of_a_reload_is_right_on_a_machine_that_has_been_up_for_weeks() {
+fn the_time_of_a_reload_is_right_after_weeks_of_uptime() {
     const WEEKS: u64 = 3_000_000;
-    // Whoever is not root needs a user namespace for one of time.
+    // Without root, a time namespace needs a user namespace.
     let namespace = format!("--user --map-root-user --time --monotonic={WEEKS} --boottime={WEEKS}");
     let Some(mut unshare) = tool("unshare") else { return };
-    // It may not be permitted, and an older kernel puts only children there.
+    // It may not be permitted, and older kernels put only children into it.
     let uptime = unshare.args(namespace.split(' ')).args(["cat", "/proc/uptime"]).output().unwrap();
     let uptime = String::from_utf8(uptime.stdout).unwrap();
     let seconds = uptime.split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
     if seconds.is_none_or(|seconds| seconds < WEEKS) {
-        eprintln!("skipped: no program can be put into a time namespace here");
+        eprintln!("skipped: time namespaces cannot be made here");
         return;
     }
     let clock = || {

@@ -1,5 +1,5 @@
-//! With `reuse-port`, several daemons share a port, each with limits and figures of its own, and one
-//! of them can stop while the others go on. Without it, the second one does not start.
+//! With `reuse-port`, several daemons share a port, each with its own limits and counters, and one of them can
+//! stop while the others continue. Without it, a second daemon does not start.
 
 mod util;
 
@@ -18,8 +18,8 @@ use util::{
 
 const UNAVAILABLE: i32 = 69;
 
-/// A port that nobody else is given while this lives: it is bound, and shares its address, but does
-/// not listen.
+/// A port that is reserved while this exists: a socket is bound to it, which shares its address and does not
+/// listen.
 struct Port {
     address: SocketAddr,
     _socket: Socket,
@@ -45,7 +45,7 @@ impl Port {
         Daemon::start(&self.config(reuse_port))
     }
 
-    /// A daemon that does not start, because the port is taken: the line that says so.
+    /// Starts a daemon, which must fail because the port is in use: its error.
     fn no_daemon(&self, reuse_port: bool) -> String {
         let folder = tempfile::tempdir().unwrap();
         refused(Daemon::launch_in(folder, &self.config(reuse_port), |_| {}))
@@ -70,21 +70,21 @@ fn two_daemons_share_a_port_and_both_get_sessions() {
     let daemons = [port.daemon(true), port.daemon(true)];
     let mut sessions: Vec<TcpStream> = (0..100).map(|_| connect(port.address)).collect();
     for session in &mut sessions {
-        assert_echo(session, b"whoever you are");
+        assert_echo(session, b"from either");
     }
-    // The kernel chooses by a hash of the addresses: that one gets none of 100 does not happen.
+    // The kernel chooses by a hash of the addresses, so each daemon gets some of 100.
     let counts = [accepted(&daemons[0]), accepted(&daemons[1])];
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
-    assert_eq!(counts.iter().sum::<usize>(), 100, "each counts its own");
+    assert_eq!(counts.iter().sum::<usize>(), 100, "each daemon counts its own sessions");
 }
 
 #[test]
-fn each_daemon_has_limits_of_its_own() {
+fn each_daemon_has_its_own_limits() {
     let port = Port::new();
     let one = format!("{}[listener.limits]\nmax-sessions = 1\n", port.config(true));
     let daemons = [Daemon::start(&one), Daemon::start(&one)];
     let mut served = Vec::new();
-    // Most are refused: those that come to a daemon that has its one already.
+    // Most are refused, by a daemon that already has its one session.
     wait_until("a session with each", || {
         let mut stream = connect(port.address);
         let mut byte = [0];
@@ -97,7 +97,7 @@ fn each_daemon_has_limits_of_its_own() {
 }
 
 #[test]
-fn one_stops_while_connections_wait_and_all_of_them_get_their_echo() {
+fn connections_in_the_backlog_of_a_stopping_daemon_get_their_echo() {
     let port = Port::new();
     let (mut stops, stays) = (port.daemon(true), port.daemon(true));
     let mut crowd = stops.crowd_before(Signal::TERM, port.address, b"waits");
@@ -106,11 +106,11 @@ fn one_stops_while_connections_wait_and_all_of_them_get_their_echo() {
         assert_eq!(read_to_end(stream), b"waits");
     }
     assert_eq!(stops.wait().code(), Some(0));
-    assert_ne!(accepted(&stays), crowd.len(), "none had come to the one that stopped");
+    assert_ne!(accepted(&stays), crowd.len(), "the stopping daemon had none of them");
 }
 
-/// Whether the echo came. It may not where a daemon stops before it has read anything: then the
-/// stream ends, or is reset.
+/// Whether the session got its echo. If a daemon stops before it has read anything, the stream ends or is
+/// reset.
 fn short_session(address: SocketAddr) -> bool {
     let mut stream = match TcpStream::connect(address) {
         Ok(stream) => stream,
@@ -133,7 +133,7 @@ fn short_session(address: SocketAddr) -> bool {
 }
 
 #[test]
-fn one_stops_while_short_sessions_go_on_and_the_port_is_served_throughout() {
+fn short_sessions_continue_while_one_daemon_stops() {
     const THREADS: usize = 3;
     let port = Port::new();
     let (mut stops, stays) = (port.daemon(true), port.daemon(true));
@@ -160,7 +160,7 @@ fn one_stops_while_short_sessions_go_on_and_the_port_is_served_throughout() {
         more();
         done.store(true, Ordering::Relaxed);
         for thread in threads {
-            // At most the one that was on its way at that moment.
+            // At most the session that was connecting at that moment.
             let cut: usize = thread.join().unwrap();
             assert!(cut <= 1, "{cut} sessions were cut");
         }
@@ -169,20 +169,20 @@ fn one_stops_while_short_sessions_go_on_and_the_port_is_served_throughout() {
 }
 
 #[test]
-fn without_the_key_in_both_the_second_daemon_ends_with_69_and_a_hint() {
+fn without_the_key_in_both_the_second_daemon_exits_with_69_and_a_hint() {
     for (first, second) in [(false, false), (false, true), (true, false)] {
         let port = Port::new();
         let mut daemon = port.daemon(first);
         let line = port.no_daemon(second);
         let hint = if second { "needs reuse-port too, and the same user" } else { "ss -ltnp" };
         assert!(line.contains(hint), "{line}");
-        assert_echo(&mut connect(port.address), b"the first one goes on");
+        assert_echo(&mut connect(port.address), b"the first one continues");
         assert_eq!(daemon.stop().code(), Some(0));
     }
 }
 
 #[test]
-fn another_users_port_is_not_shared() {
+fn a_port_is_not_shared_with_another_user() {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can be two users");
     }
@@ -201,7 +201,7 @@ fn another_users_port_is_not_shared() {
 }
 
 #[test]
-fn a_reload_that_changes_the_key_says_that_it_waits_for_a_restart() {
+fn a_reload_that_changes_the_key_warns_that_a_restart_is_needed() {
     for before in [false, true] {
         let port = Port::new();
         let mut daemon = port.daemon(before);
@@ -215,7 +215,7 @@ fn a_reload_that_changes_the_key_says_that_it_waits_for_a_restart() {
         assert!(line.contains(&format!("reuse-port = {} waits for a restart", !before)), "{line}");
         assert_eq!(field(&line, "address"), port.address.to_string());
         assert_echo(&mut connect(port.address), b"served as before");
-        // It is as it was bound: that is what the others meet.
+        // The socket keeps the option that it was bound with, which decides whether others can share it.
         if before {
             port.daemon(true);
         } else {

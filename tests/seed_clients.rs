@@ -1,4 +1,4 @@
-//! The C clients of a class work: several at once, each with its echo at the same time.
+//! The C client from a class works: several at the same time, each with its own echo.
 
 mod util;
 
@@ -18,7 +18,7 @@ fn compile(target: &Path) -> Option<()> {
 }
 
 #[test]
-fn three_clients_at_once_each_get_their_echo() {
+fn three_simultaneous_clients_each_get_their_echo() {
     let daemon = Daemon::start(PLAIN);
     let program = daemon.path("client");
     let Some(()) = compile(&program) else { return };
@@ -33,12 +33,12 @@ fn three_clients_at_once_each_get_their_echo() {
     for client in &mut clients {
         assert_eq!(client.read_to("\n"), "Connected\n");
     }
-    // The last to come is answered first: nobody waits for another to be done.
+    // The last to connect is answered first: no client waits for another to end.
     for round in 0..3 {
         for (number, client) in clients.iter_mut().enumerate().rev() {
             let line = format!("client {number}, round {round}\n");
             client.write(line.as_bytes());
-            // The NUL that closes the string in C comes back as well.
+            // The NUL at the end of a string in C is echoed too.
             let expected = format!("Received {} bytes: {line}", line.len() + 1);
             assert_eq!(client.read_to("\n"), expected);
         }

@@ -1,5 +1,5 @@
-//! INT and TERM stop: what came is echoed, every session ends cleanly, the exit code is 0. A
-//! second one does not wait. USR1 writes the counters.
+//! SIGINT and SIGTERM stop the daemon: received bytes are echoed, every session ends cleanly, and the exit code
+//! is 0. A second signal stops it at once. SIGUSR1 logs the counters.
 
 mod util;
 
@@ -21,14 +21,14 @@ fn stops_cleanly(signal: Signal) {
     let (plain_peer, tls_peer) = (plain.local_addr().unwrap(), tls.sock.local_addr().unwrap());
     let addresses = ["plain", "tls"].map(|name| daemon.address(name));
 
-    // Sent, and not read yet, when the signal comes.
+    // Sent, but not read yet, when the signal arrives.
     let last = noise(10_000, 2);
     plain.write_all(&last).unwrap();
     tls.write_all(&last).unwrap();
     daemon.signal(signal);
     assert!(read_to_end(&mut plain) == last, "the plain echo was cut");
     assert!(read_to_end(&mut tls) == last, "the TLS echo was cut");
-    // close_notify came, and then the FIN.
+    // close_notify arrived, and then the FIN.
     let mut byte = [0];
     assert_eq!(tls.sock.read(&mut byte).unwrap(), 0);
     for address in addresses {
@@ -46,12 +46,12 @@ fn stops_cleanly(signal: Signal) {
 }
 
 #[test]
-fn term_ends_every_session_cleanly_and_exits_0() {
+fn term_closes_every_session_cleanly_and_exits_with_0() {
     stops_cleanly(Signal::TERM);
 }
 
 #[test]
-fn int_ends_every_session_cleanly_and_exits_0() {
+fn int_closes_every_session_cleanly_and_exits_with_0() {
     stops_cleanly(Signal::INT);
 }
 
@@ -62,7 +62,7 @@ fn an_idle_daemon_stops_at_once() {
 }
 
 #[test]
-fn a_handshake_that_is_not_over_does_not_hold_up_the_end() {
+fn an_unfinished_handshake_does_not_delay_the_stop() {
     let mut daemon = Daemon::start_in(
         folder_with_certificates(),
         &format!("[limits]\ndrain-timeout = \"none\"\nhandshake-timeout = \"1h\"\n{TLS}"),
@@ -76,7 +76,7 @@ fn a_handshake_that_is_not_over_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_delays_the_end_by_drain_timeout_at_most() {
+fn a_peer_that_does_not_read_delays_the_stop_by_drain_timeout_at_most() {
     let mut daemon = Daemon::start(&format!(
         "[limits]\ndrain-timeout = \"300ms\"\nwrite-timeout = \"1h\"\n{PLAIN}"
     ));
@@ -104,7 +104,7 @@ fn a_peer_that_reads_late_gets_all_of_its_echo_after_term() {
 }
 
 #[test]
-fn connections_that_wait_to_be_accepted_get_their_echo_too() {
+fn connections_in_the_backlog_get_their_echo_too() {
     let mut daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{PLAIN}"));
     let mut crowd = daemon.crowd_before(Signal::TERM, daemon.address("plain"), b"waits");
     for stream in &mut crowd {
@@ -115,7 +115,7 @@ fn connections_that_wait_to_be_accepted_get_their_echo_too() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_stops_at_once() {
     for second in [Signal::TERM, Signal::INT] {
         let mut daemon = Daemon::start(&format!(
             "[limits]\ndrain-timeout = \"none\"\nwrite-timeout = \"none\"\n{PLAIN}"
@@ -123,7 +123,7 @@ fn a_second_signal_ends_at_once() {
         let stuck = daemon.stuck("plain");
         daemon.signal(Signal::TERM);
         daemon.wait_for_line(|line| line.contains(" stopping, 1 session "));
-        assert!(daemon.child.try_wait().unwrap().is_none(), "it should wait for the peer");
+        assert!(daemon.child.try_wait().unwrap().is_none(), "it did not wait for the peer");
         daemon.signal(second);
         assert_eq!(daemon.wait().code(), Some(0));
         daemon.wait_for_line(|line| line.contains(" asked to stop again: 1 session "));
@@ -133,9 +133,9 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn stop_comes_first_where_signals_arrive_together() {
+fn stop_is_handled_first_if_signals_arrive_together() {
     let mut daemon = Daemon::start(PLAIN);
-    // While the daemon is stopped, the signals gather.
+    // While the process is stopped, the signals are pending.
     daemon.signal(Signal::STOP);
     daemon.signal(Signal::HUP);
     daemon.signal(Signal::USR1);
@@ -163,7 +163,7 @@ fn hup_does_not_reload_a_daemon_that_is_stopping() {
 }
 
 #[test]
-fn usr1_writes_the_counters_and_a_line_for_each_listener() {
+fn usr1_logs_the_counters_in_all_and_for_each_listener() {
     let daemon = plain_and_tls();
     let mut plain = daemon.connect("plain");
     assert_echo(&mut plain, &[7; 1000]);
@@ -196,10 +196,10 @@ fn usr1_writes_the_counters_and_a_line_for_each_listener() {
 }
 
 #[test]
-fn usr1_is_answered_at_any_log_level() {
+fn usr1_logs_at_any_log_level() {
     let daemon = Daemon::start(&format!("[log]\nlevel = \"error\"\n{PLAIN}"));
     let line = daemon.statistics();
     assert!(line.contains(" sessions=0 "), "{line}");
-    // Nothing else was worth a line at that level.
+    // Nothing else is logged at that level.
     assert!(daemon.seen().iter().all(|line| line.contains(" statistics ")), "{:#?}", daemon.seen());
 }

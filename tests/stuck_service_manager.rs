@@ -1,4 +1,4 @@
-//! A service manager that is stuck does not stop the daemon, and hears of what matters later.
+//! A stuck service manager does not block the daemon, and receives READY=1 later.
 
 mod util;
 
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use util::{Daemon, PATIENCE, PLAIN, assert_echo};
 
 #[test]
-fn a_service_manager_that_does_not_read_stops_nobody_and_hears_ready_in_the_end() {
+fn a_stuck_service_manager_blocks_nothing_and_receives_ready_later() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stuck");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -29,7 +29,7 @@ fn a_service_manager_that_does_not_read_stops_nobody_and_hears_ready_in_the_end(
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut buffer = [0; 4096];
     loop {
-        let length = manager.recv(&mut buffer).expect("READY=1 was not said again");
+        let length = manager.recv(&mut buffer).expect("READY=1 was not sent again");
         if buffer[..length].starts_with(b"READY=1\n") {
             break;
         }

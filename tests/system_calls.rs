@@ -1,5 +1,5 @@
-//! What the daemon asks of the kernel: nothing while nobody says anything, no more than it takes for
-//! one message, and no file once it has started.
+//! The system calls of the daemon: none while all sessions are idle, the minimum for a message, and none that
+//! opens a file after the start.
 
 mod util;
 
@@ -12,11 +12,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use util::{Daemon, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool, wait_until};
 
-/// Calls that an emulator makes for itself, when it translates what comes up for the first time.
+/// Calls that an emulator makes for itself when it translates code.
 const EMULATORS_OWN: [&str; 7] =
     ["brk", "futex", "madvise", "mmap", "mprotect", "munmap", "rt_sigprocmask"];
 
-/// strace at work on a daemon.
+/// strace, attached to a daemon.
 struct Trace {
     child: Child,
     file: PathBuf,
@@ -24,11 +24,11 @@ struct Trace {
 }
 
 impl Trace {
-    /// From here on, every system call of the daemon is seen. `None` without strace, or where
-    /// tracing is not permitted.
+    /// Traces every system call of the daemon from now on. `None` without strace, or if tracing is not
+    /// permitted.
     fn start(daemon: &Daemon) -> Option<Self> {
         let file = daemon.path("trace");
-        // An emulator has a thread of its own, beside the daemon's one.
+        // An emulator has a thread in addition to that of the daemon.
         let threads = (!emulated()).then_some("-f");
         let mut child = tool("strace")?
             .args(threads)
@@ -47,15 +47,15 @@ impl Trace {
             return None;
         }
         assert!(words.contains("attached"), "{words}");
-        // What it says when it lets go must have a reader.
+        // The output of strace must have a reader.
         std::thread::spawn(move || stderr.lines().count());
         Some(Self { child, file, daemon: daemon.pid() })
     }
 
-    /// The names of the calls that were made since the start, in order; not the wait for events that
-    /// it was in before, nor the one that it is in now.
+    /// The names of the calls since the start, in order, without the waits for events at the beginning and at
+    /// the end.
     fn calls(mut self) -> Vec<String> {
-        // A peer may have its echo before the call that sent it has returned.
+        // A peer may have its echo before the call that sent it returns.
         let waits = || {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.daemon)).unwrap();
             stat.rsplit_once(") ").unwrap().1.starts_with('S')
@@ -66,7 +66,7 @@ impl Trace {
         let trace = fs::read_to_string(&self.file).unwrap();
         let finished = trace.lines().filter(|line| !line.contains("<detached ...>"));
         finished
-            // The thread stands before the call where all are traced.
+            // If all calls are traced, the thread is stopped before the call.
             .filter_map(|line| {
                 line.trim_start_matches(char::is_numeric).trim_start().split_once('(')
             })
@@ -77,13 +77,13 @@ impl Trace {
 }
 
 #[test]
-fn a_hundred_idle_sessions_cost_no_system_call() {
+fn idle_sessions_cost_no_system_call() {
     let daemon = plain_and_tls();
     let mut plain: Vec<_> = (0..50).map(|_| daemon.connect("plain")).collect();
     for session in &mut plain {
         assert_echo(session, b"12345");
     }
-    // One handshake after the other: on a slow machine all of them take longer than one may.
+    // One handshake after the other: on a slow machine, all at once could exceed the timeout.
     let mut tls: Vec<_> = (0..50)
         .map(|_| {
             let mut session = TlsClient::default().connect(&daemon);
@@ -91,13 +91,13 @@ fn a_hundred_idle_sessions_cost_no_system_call() {
             session
         })
         .collect();
-    // The last thing that there is to say.
+    // The last message to the service manager.
     daemon.wait_for_notification(|text| text == "STATUS=100 sessions (50 TLS), 500 bytes echoed\n");
     let Some(trace) = Trace::start(&daemon) else { return };
     std::thread::sleep(Duration::from_secs(10));
     assert_eq!(trace.calls(), [""; 0]);
 
-    // The trace does see something where there is something to see.
+    // The trace works: it has the calls for a message.
     let Some(trace) = Trace::start(&daemon) else { return };
     assert_echo(&mut plain[0], b"awake");
     assert_ne!(trace.calls(), [""; 0]);
@@ -106,7 +106,7 @@ fn a_hundred_idle_sessions_cost_no_system_call() {
 
 #[test]
 fn a_message_costs_one_read_one_write_and_one_wait() {
-    // A service manager would be told the figures in between.
+    // Without a service manager, which would receive the figures.
     let daemon = Daemon::launch_in(tempfile::tempdir().unwrap(), PLAIN, |command| {
         command.env_remove("NOTIFY_SOCKET");
     });
@@ -118,7 +118,7 @@ fn a_message_costs_one_read_one_write_and_one_wait() {
     }
     let calls = trace.calls();
     let count = |name: &str| calls.iter().filter(|call| *call == name).count();
-    // They have other names on some architectures.
+    // Their names depend on the architecture.
     let reads = count("recvfrom") + count("recv");
     let writes = count("sendto") + count("send");
     let waits = count("epoll_wait") + count("epoll_pwait");
@@ -128,8 +128,8 @@ fn a_message_costs_one_read_one_write_and_one_wait() {
     assert_eq!(calls.len(), 200 + waits, "{calls:?}");
 }
 
-/// All that serving needs, whatever peers do: accept, read, write, wait, close; the signals' pipe; chance
-/// for keys; memory. Nothing is opened, started, or connected to.
+/// All that serving needs, whatever peers do: accept, read, write, wait, close; the pipe of the signals;
+/// random numbers for keys; memory. No call opens a file, starts a program or connects.
 const SERVING: [&str; 31] = [
     "accept4",
     "brk",
@@ -165,7 +165,7 @@ const SERVING: [&str; 31] = [
 ];
 
 #[test]
-fn serving_opens_no_file_and_starts_nothing() {
+fn serving_opens_no_file_and_starts_no_program() {
     let daemon = plain_and_tls();
     let config = TlsClient::default().config(daemon.folder.path());
     daemon.statistics();

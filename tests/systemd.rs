@@ -1,4 +1,4 @@
-//! What the service manager hears (`sd_notify(3)`).
+//! The messages to the service manager (`sd_notify(3)`).
 
 mod util;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use util::{Daemon, PLAIN, assert_echo, plain_and_tls};
 
 #[test]
-fn ready_means_that_every_listener_takes_connections() {
+fn ready_means_that_every_listener_accepts_connections() {
     let daemon = Daemon::launch_in(
         util::folder_with_certificates(),
         &format!("{PLAIN}{}", util::TLS),
@@ -29,7 +29,7 @@ fn a_daemon_that_cannot_start_is_never_ready() {
 }
 
 #[test]
-fn the_status_follows_the_figures_and_counts_tls() {
+fn the_status_has_the_current_figures_and_counts_tls() {
     let daemon = plain_and_tls();
     let mut plain = daemon.connect("plain");
     assert_echo(&mut plain, &[1; 1500]);
@@ -41,12 +41,12 @@ fn the_status_follows_the_figures_and_counts_tls() {
 }
 
 #[test]
-fn the_status_is_said_at_most_once_a_second_and_only_if_it_changed() {
+fn the_status_is_sent_at_most_once_a_second_and_only_if_it_changed() {
     let daemon = Daemon::start(PLAIN);
     let start = Instant::now();
     let mut stream = daemon.connect("plain");
     let mut said = vec![String::new()];
-    // Busy for as long as five of them take.
+    // Busy for as long as five status messages take.
     while said.len() < 6 {
         assert!(start.elapsed() < util::PATIENCE);
         assert_echo(&mut stream, b"busy");
@@ -56,12 +56,12 @@ fn the_status_is_said_at_most_once_a_second_and_only_if_it_changed() {
             said.push(text);
         }
     }
-    // The first comes at any time, and then there is a second before each. That this side reads late
-    // makes it no less.
+    // The first one is sent at any time, and then at most one a second. Late reads make the measured time only
+    // longer.
     let between = u32::try_from(said.len() - 2).unwrap();
     let least = between * Duration::from_millis(950);
     assert!(start.elapsed() > least, "{:?}: {said:?}", start.elapsed());
-    // What a change leaves behind is said, and then there is silence.
+    // The last change is sent, and then nothing.
     drop(stream);
     daemon.wait_for_notification(|text| text.starts_with("STATUS=0 sessions "));
     assert!(daemon.statistics().contains(" sessions=0 "));
@@ -69,20 +69,19 @@ fn the_status_is_said_at_most_once_a_second_and_only_if_it_changed() {
 }
 
 #[test]
-fn the_watchdog_is_fed_twice_as_often_as_it_wants() {
-    // WATCHDOG_PID must be the daemon's own, and a shell's pid is that of the program it becomes.
+fn watchdog_messages_are_sent_at_half_of_the_interval() {
+    // WATCHDOG_PID must be that of the daemon, which is that of the shell that execs it.
     let launch = |pid: &str| {
         let script = format!("WATCHDOG_PID={pid} WATCHDOG_USEC=1000000 exec \"$@\"");
         Daemon::start_through(tempfile::tempdir().unwrap(), PLAIN, &script)
     };
-    // Before it starts: a clock that runs from when READY is read would run too short where this side
-    // reads it late.
+    // Measured from before the start: from a late read of READY, the time would be too short.
     let start = Instant::now();
     let daemon = launch("$$");
     for _ in 0..4 {
         assert_eq!(daemon.notification(), "WATCHDOG=1\n");
     }
-    // Three halves of a second lie between the four.
+    // There are three intervals of half a second between four messages.
     assert!(start.elapsed() > Duration::from_millis(1400), "{:?}", start.elapsed());
 
     let others = launch("1");
@@ -94,7 +93,7 @@ fn the_watchdog_is_fed_twice_as_often_as_it_wants() {
 }
 
 #[test]
-fn stopping_is_said_before_the_end() {
+fn stopping_is_sent_before_the_end() {
     let mut daemon = Daemon::start(PLAIN);
     assert_eq!(daemon.stop().code(), Some(0));
     assert_eq!(daemon.notification(), "STOPPING=1\nSTATUS=stopping\n");
@@ -114,7 +113,7 @@ fn without_a_service_manager_all_works() {
 }
 
 #[test]
-fn a_service_manager_that_is_gone_does_not_stop_the_echo() {
+fn a_missing_service_manager_does_not_stop_the_echo() {
     let daemon = Daemon::start(PLAIN);
     std::fs::remove_file(daemon.path("notify")).unwrap();
     let warning = format!(
@@ -131,7 +130,7 @@ fn a_service_manager_that_is_gone_does_not_stop_the_echo() {
 }
 
 #[test]
-fn a_service_manager_may_listen_at_an_abstract_name() {
+fn a_service_manager_may_have_an_abstract_socket() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -148,7 +147,7 @@ fn a_service_manager_may_listen_at_an_abstract_name() {
 }
 
 #[test]
-fn the_program_does_not_need_any_environment() {
+fn the_daemon_needs_no_environment() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("echo-alex.toml");
     std::fs::write(&file, PLAIN).unwrap();

@@ -1,4 +1,4 @@
-//! Each state of a session has one deadline; when it passes, the session ends with that reason.
+//! Each state of a session has one deadline. When it passes, the session ends with its reason.
 
 mod util;
 
@@ -20,7 +20,7 @@ fn seconds(line: &str) -> f64 {
 }
 
 #[test]
-fn a_peer_that_says_nothing_on_a_tls_port_is_let_go() {
+fn a_silent_peer_of_a_tls_listener_is_closed_after_handshake_timeout() {
     let daemon = with_timeout("handshake-timeout = \"300ms\"");
     let mut silent = daemon.connect("tls");
     assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0);
@@ -30,15 +30,15 @@ fn a_peer_that_says_nothing_on_a_tls_port_is_let_go() {
 }
 
 #[test]
-fn a_byte_now_and_then_does_not_put_off_the_handshake_timeout() {
+fn single_bytes_do_not_extend_the_handshake_timeout() {
     let daemon = with_timeout("handshake-timeout = \"300ms\"");
     let mut slow = daemon.connect("tls");
     let peer = slow.local_addr().unwrap();
-    // The beginning of a ClientHello record that says it is 512 bytes long, and never is.
+    // The beginning of a ClientHello record of 512 bytes, which is never complete.
     let mut record = [0; 400];
     record[..6].copy_from_slice(&[0x16, 3, 1, 2, 0, 1]);
     let mut sent = 0;
-    // Well over 300 ms in all, if the daemon let it.
+    // More than 300 ms in all, if the daemon waited.
     for byte in record {
         if slow.write_all(&[byte]).is_err() {
             break;
@@ -46,31 +46,31 @@ fn a_byte_now_and_then_does_not_put_off_the_handshake_timeout() {
         sent += 1;
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(sent < record.len(), "each byte was taken for progress");
+    assert!(sent < record.len(), "each byte extended the timeout");
     let line = daemon.session_line(peer);
     assert_eq!(field(&line, "reason"), "handshake-timeout");
 }
 
 #[test]
-fn a_finished_handshake_ends_the_handshake_timeout() {
+fn a_complete_handshake_ends_the_handshake_timeout() {
     let daemon = with_timeout("handshake-timeout = \"3s\"\nidle-timeout = \"none\"");
     let mut tls = TlsClient::default().connect(&daemon);
     assert_echo(&mut tls, b"in time");
-    // When this one's time is over, the other's would have been too.
+    // When this one times out, the other would have, too.
     let silent = daemon.connect("tls");
     daemon.session_line(silent.local_addr().unwrap());
     assert_echo(&mut tls, b"still here");
 }
 
 #[test]
-fn an_idle_session_ends_cleanly_plain_and_tls() {
+fn an_idle_session_is_closed_cleanly() {
     let daemon = with_timeout("idle-timeout = \"2s\"");
-    // Long enough for a handshake on a busy machine between the two echoes.
+    // Long enough for a handshake between the two echoes on a busy machine.
     let mut plain = daemon.connect("plain");
     let mut tls = TlsClient::default().connect(&daemon);
     assert_echo(&mut plain, b"hello");
     assert_echo(&mut tls, b"hello");
-    // A clean end: FIN for plain, close_notify and FIN for TLS.
+    // A clean end: FIN, with TLS after close_notify.
     assert_eq!(read_to_end(&mut plain), b"");
     assert_eq!(read_to_end(&mut tls), b"");
     assert_eq!(tls.sock.read(&mut [0]).unwrap(), 0);
@@ -84,7 +84,7 @@ fn an_idle_session_ends_cleanly_plain_and_tls() {
 }
 
 #[test]
-fn a_session_that_never_spoke_is_idle_too() {
+fn a_session_without_a_byte_is_idle_too() {
     let daemon = with_timeout("idle-timeout = \"300ms\"");
     let mut plain = daemon.connect("plain");
     assert_eq!(read_to_end(&mut plain), b"");
@@ -94,7 +94,7 @@ fn a_session_that_never_spoke_is_idle_too() {
 }
 
 #[test]
-fn each_byte_puts_off_the_idle_timeout() {
+fn each_byte_restarts_the_idle_timeout() {
     let daemon = with_timeout("idle-timeout = \"2s\"");
     let mut plain = daemon.connect("plain");
     let mut tls = TlsClient::default().connect(&daemon);
@@ -102,7 +102,7 @@ fn each_byte_puts_off_the_idle_timeout() {
     let peers = [plain.local_addr().unwrap(), tls.sock.local_addr().unwrap()];
     let silent = daemon.connect("plain");
     silent.set_nonblocking(true).unwrap();
-    // Until a session that says nothing has ended, and then once more.
+    // Until a silent session has ended, and then once again.
     while !matches!((&silent).read(&mut [0]), Ok(0)) {
         assert_echo(&mut plain, b"x");
         assert_echo(&mut tls, b"x");
@@ -119,21 +119,21 @@ fn each_byte_puts_off_the_idle_timeout() {
 }
 
 #[test]
-fn a_peer_that_never_reads_is_let_go_after_write_timeout() {
+fn a_peer_that_never_reads_is_closed_after_write_timeout() {
     let daemon = with_timeout("write-timeout = \"500ms\"\nidle-timeout = \"none\"");
     let stuck = daemon.stuck("plain");
     let line = daemon.session_line(stuck.local_addr().unwrap());
     assert_eq!(field(&line, "reason"), "write-timeout");
-    // One read's worth is all that it could cost: docs/design.md, "What a peer can cost".
+    // It costs at most one read: docs/design.md, "What a peer can cost".
     let unsent: u64 = field(&line, "unsent").parse().unwrap();
     assert!(unsent > 0 && unsent <= 32 * 1024, "{line}");
 }
 
 #[test]
-fn a_session_that_is_stuck_is_not_idle() {
+fn a_stuck_session_is_not_idle() {
     let daemon = with_timeout("idle-timeout = \"400ms\"\nwrite-timeout = \"none\"");
     let mut stuck = daemon.stuck("plain");
-    // Another session has come and gone by the idle timeout.
+    // Another session has ended by its idle timeout.
     let mut silent = daemon.connect("plain");
     assert_eq!(read_to_end(&mut silent), b"");
     let mut echoed = vec![0; 1 << 20];
@@ -142,21 +142,21 @@ fn a_session_that_is_stuck_is_not_idle() {
 }
 
 #[test]
-fn a_peer_that_never_closes_is_let_go_after_linger_timeout() {
+fn a_peer_that_never_closes_is_closed_after_linger_timeout() {
     let daemon = with_timeout("idle-timeout = \"300ms\"\nlinger-timeout = \"300ms\"");
     let mut open = daemon.connect("plain");
     assert_eq!(read_to_end(&mut open), b"");
-    // Our side stays open.
+    // The peer keeps its side open.
     let line = daemon.session_line(open.local_addr().unwrap());
     assert_eq!(field(&line, "reason"), "idle-timeout");
     assert!(seconds(&line) >= 0.6, "{line}");
     assert!(field(&daemon.statistics(), "sessions") == "0");
-    // And the connection is gone: what is sent now is answered with a reset.
+    // The connection is closed: bytes that are sent now are answered by a reset.
     wait_until("a reset", || (&open).write_all(b"late").is_err());
 }
 
 #[test]
-fn a_peer_that_goes_on_sending_does_not_put_off_the_linger_timeout() {
+fn a_peer_that_keeps_sending_does_not_extend_the_linger_timeout() {
     let daemon = with_timeout("idle-timeout = \"300ms\"\nlinger-timeout = \"300ms\"");
     let mut open = daemon.connect("plain");
     assert_eq!(read_to_end(&mut open), b"");

@@ -1,4 +1,4 @@
-//! The documents of this tree, and what stands in them, for the tests that compare them with the code.
+//! The documents of the source tree, for the tests that compare them with the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,19 +14,19 @@ pub fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A manual page, its escapes resolved.
+/// A manual page, with its escapes resolved.
 pub fn manual(name: &str) -> String {
     read(&format!("docs/man/{name}")).replace("\\(dq", "\"").replace("\\&", "").replace("\\e", "\\")
 }
 
-/// The lines from the one that is `start` to the next one that begins with `end`.
+/// The lines between the line `start` and the next one that begins with `end`.
 pub fn section<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
     let mut lines = text.lines().skip_while(|line| *line != start);
     assert!(lines.next().is_some(), "there is no line {start:?}");
     lines.take_while(|line| !line.starts_with(end)).collect()
 }
 
-/// What stands between two of `mark`.
+/// The texts between pairs of `mark`.
 pub fn between(text: &str, mark: char) -> Vec<&str> {
     text.split(mark).skip(1).step_by(2).collect()
 }
@@ -43,7 +43,7 @@ pub fn first_column<'a>(text: &'a str, header: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Every document in Markdown, and the manual.
+/// Every Markdown document, and the manual.
 pub fn documents() -> Vec<(String, String)> {
     let mut names: Vec<String> =
         ["README.md", "SECURITY.md", "CONTRIBUTING.md", "RELEASING.md", "benches/README.md"]
@@ -64,7 +64,7 @@ pub fn documents() -> Vec<(String, String)> {
     names.into_iter().map(|name| (name.clone(), read(&name))).collect()
 }
 
-/// The files in a folder of this tree and in those below it.
+/// The files in a folder of the source tree and in its subfolders.
 pub fn sources(folder: &str) -> Vec<String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path(folder)).unwrap() {
