@@ -1,4 +1,4 @@
-//! The harness's own client, for what `echo-alex-client --bench` does not do: short connections, idle
+//! The harness's own client, for what `echo-alex-client bench` does not do: short connections, idle
 //! sessions, a peer that does not read, and an exact number of messages.
 
 use std::io::{self, ErrorKind, Read, Write};

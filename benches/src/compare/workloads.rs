@@ -125,7 +125,7 @@ impl Workload {
                 let (server, _) = subject.start(&[], Full)?;
                 let mut command = Command::new(subject.programs.product.join("echo-alex-client"));
                 command
-                    .args(["--bench", "--json", "--quiet", "--timeout", "30"])
+                    .args(["bench", "--json", "--quiet", "--timeout", "30"])
                     .args(["--connections", &sessions.to_string()])
                     .args(["--size", &size.to_string(), "--depth", &depth.to_string()])
                     .args(["--duration", &time.as_secs_f64().to_string()]);
@@ -169,7 +169,7 @@ fn churn_run(server: &Server, dialler: &Dialler, time: Duration) -> Result<Figur
     })
 }
 
-/// The part of the output of `echo-alex-client --bench --json` that is used here.
+/// The part of the output of `echo-alex-client bench --json` that is used here.
 #[derive(Deserialize)]
 struct BenchReport {
     duration_s: f64,
