@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
 use util::client::{Client, client, end, full_pipe, port, run, server, start, stderr, tls_server};
-use util::{Daemon, PATIENCE, PLAIN, noise, plain_and_tls, tool};
+use util::{Daemon, PATIENCE, PLAIN, ReservedPort, Running, noise, plain_and_tls, tool};
 
 #[test]
 fn a_pipe_gives_back_what_it_was_given_and_nothing_else() {
@@ -201,10 +201,10 @@ fn what_comes_with_the_end_of_the_handshake_counts_in_each_mode() {
     let tls = ["-q", "--tls", "--insecure", "127.0.0.1", &port];
     for mode in [
         &["--verify"][..],
-        &["--ping", "-c1"],
-        &["--ping", "-c2", "-i0.01", "--reconnect"],
-        &["--bench", "--duration=0.2"],
-        &["--handshakes", "--duration=0.2"],
+        &["ping", "-c1"],
+        &["ping", "-c2", "-i0.01", "--reconnect"],
+        &["bench", "--duration=0.2"],
+        &["handshakes", "--duration=0.2"],
     ] {
         let (code, said) = end(&run(&[mode, &tls].concat(), b"hello"));
         assert_eq!(code, 1, "{mode:?}: {said}");
@@ -230,7 +230,7 @@ fn what_comes_before_it_was_sent_is_no_echo() {
     });
     // The client does not go on before the line of the first is written.
     let (mut reader, writer) = full_pipe();
-    let arguments = ["--ping", "-c2", "-i0.01", "127.0.0.1", &port];
+    let arguments = ["ping", "-c2", "-i0.01", "127.0.0.1", &port];
     let mut pings = Client::start(&arguments, |command| {
         command.stdout(writer);
     });
@@ -315,7 +315,7 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
         (&["-q", "host.invalid"], 2, "cannot resolve host.invalid"),
         (&["-q", "-6", "127.0.0.1"], 2, "127.0.0.1 has no IPv6 address"),
         (
-            &["-q", "--ping", "-c1", "--timeout", "0.2", "127.0.0.1", &silent_port],
+            &["-q", "ping", "-c1", "--timeout", "0.2", "127.0.0.1", &silent_port],
             4,
             "no echo within 0.2 s",
         ),
@@ -329,11 +329,11 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
         (&[], 64, "required arguments were not provided: <HOST>"),
         (&["ping"], 64, "required arguments were not provided: <HOST>"),
         (&["--timeout", "1e19", "h"], 64, "up to 366 days"),
-        (&["--ping", "-i", "1e19", "h"], 64, "up to 366 days"),
-        (&["--bench", "--duration", "10000000000000000000", "h"], 64, "up to 366 days"),
-        (&["--bench", "--depth", "18446744073709551615", "h"], 64, "from 1 to"),
-        (&["--bench", "--connections", "18446744073709551615", "h"], 64, "from 1 to"),
-        (&["--ping", "-s", "18446744073709551615", "h"], 64, "from 1 to"),
+        (&["ping", "-i", "1e19", "h"], 64, "up to 366 days"),
+        (&["bench", "--duration", "10000000000000000000", "h"], 64, "up to 366 days"),
+        (&["bench", "--depth", "18446744073709551615", "h"], 64, "from 1 to"),
+        (&["bench", "--connections", "18446744073709551615", "h"], 64, "from 1 to"),
+        (&["ping", "-s", "18446744073709551615", "h"], 64, "from 1 to"),
         (&["h:5000", "5000"], 64, "two ports: 5000 and 5000"),
         (&["h:no-such-port"], 64, "nor a name in /etc/services"),
         (&["-q", "fe80::1"], 2, "a link-local address needs its interface, such as fe80::1%eth0"),
@@ -364,7 +364,7 @@ fn each_way_to_fail_has_its_exit_code_and_one_line() {
 fn a_ping_looks_like_ping() {
     let daemon = Daemon::start(PLAIN);
     let port = port(daemon.address("plain"));
-    let output = run(&["--ping", "-c3", "-i0.01", "-s100", "127.0.0.1", &port], b"");
+    let output = run(&["ping", "-c3", "-i0.01", "-s100", "127.0.0.1", &port], b"");
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{text}");
     let lines: Vec<&str> = text.lines().collect();
@@ -380,7 +380,7 @@ fn a_ping_looks_like_ping() {
     assert!(lines[5].starts_with("round trip min/avg/max/p99 = "), "{text}");
 
     // More than both kernels hold.
-    let output = run(&["--ping", "-c1", "-s50000000", "127.0.0.1", &port], b"");
+    let output = run(&["ping", "-c1", "-s50000000", "127.0.0.1", &port], b"");
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
@@ -389,13 +389,13 @@ fn a_ping_that_reconnects_times_each_phase() {
     let daemon = plain_and_tls();
     let port = port(daemon.address("tls"));
     let arguments =
-        ["--ping", "-c2", "-i0.01", "--reconnect", "--tls", "--insecure", "localhost", &port];
+        ["ping", "-c2", "-i0.01", "--reconnect", "--tls", "--insecure", "localhost", &port];
     let text = String::from_utf8(run(&arguments, b"").stdout).unwrap();
     let line = text.lines().next().unwrap();
     for word in ["connect=", "handshake=", "time="] {
         assert!(line.contains(word), "{text}");
     }
-    let json = [&["--json"], &arguments[..]].concat();
+    let json = [&arguments[..], &["--json"]].concat();
     let report: serde_json::Value = serde_json::from_slice(&run(&json, b"").stdout).unwrap();
     assert_eq!((&report["mode"], &report["sent"]), (&"ping".into(), &2.into()));
     for phase in ["round_trip", "connect", "handshake"] {
@@ -407,7 +407,7 @@ fn a_ping_that_reconnects_times_each_phase() {
 fn an_interrupted_ping_has_its_summary() {
     let daemon = Daemon::start(PLAIN);
     let mut child = client()
-        .args(["--ping", "-i60", "127.0.0.1", &port(daemon.address("plain"))])
+        .args(["ping", "-i60", "127.0.0.1", &port(daemon.address("plain"))])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -425,7 +425,7 @@ fn an_interrupted_ping_has_its_summary() {
 fn a_measurement_checks_every_byte_and_reports_in_text_and_json() {
     let daemon = plain_and_tls();
     let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
-    let load = ["--bench", "--connections=20", "--size=3000", "--depth=3", "--duration=0.3"];
+    let load = ["bench", "--connections=20", "--size=3000", "--depth=3", "--duration=0.3"];
     let plain = [&load[..], &["127.0.0.1", &plain]].concat();
     let output = run(&plain, b"");
     let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -455,7 +455,7 @@ fn a_measurement_checks_every_byte_and_reports_in_text_and_json() {
             }
         }
     });
-    let output = run(&["--bench", "--duration=30", "127.0.0.1", &port], b"");
+    let output = run(&["bench", "--duration=30", "127.0.0.1", &port], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("session 0: the echo differs at byte"), "{output:?}");
 }
@@ -473,7 +473,7 @@ fn run_with_limit(limit: &str, arguments: &[&str]) -> Output {
 #[test]
 fn a_measurement_raises_its_own_limit_on_descriptors_or_says_what_it_is() {
     let daemon = Daemon::start(PLAIN);
-    let load = ["--bench", "--connections=100", "--duration=0.1", "127.0.0.1"];
+    let load = ["bench", "--connections=100", "--duration=0.1", "127.0.0.1"];
     let plain = port(daemon.address("plain"));
     let output = run_with_limit("-Sn 64", &[&load[..], &[&plain]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
@@ -495,7 +495,7 @@ fn full_and_resumed_handshakes_are_counted_apart() {
     let daemon = plain_and_tls();
     let port = port(daemon.address("tls"));
     let arguments =
-        ["--handshakes", "--json", "--duration=0.6", "--tls", "--insecure", "127.0.0.1", &port];
+        ["handshakes", "--json", "--duration=0.6", "--tls", "--insecure", "127.0.0.1", &port];
     let output = run(&arguments, b"");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     for kind in ["full", "resumed"] {
@@ -505,80 +505,43 @@ fn full_and_resumed_handshakes_are_counted_apart() {
     assert!(resumed.contains("reason=peer-done"), "{resumed}");
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> String {
-    port(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
-}
-
-/// Runs the client again until the server at `port` is there.
-fn run_when_it_listens(arguments: &[&str], input: &[u8]) -> Output {
-    let end = std::time::Instant::now() + PATIENCE;
-    loop {
-        let output = run(arguments, input);
-        let is_early = output.status.code() == Some(2) && stderr(&output).contains("refused");
-        if !is_early || std::time::Instant::now() > end {
-            return output;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 #[test]
-fn it_works_with_servers_that_we_did_not_write() {
+fn it_works_with_servers_of_other_projects() {
     let folder = util::folder_with_certificates();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (ca, certificate, key) = (path("signing.pem"), path("alex.crt"), path("alex.key"));
     let input = noise(200_000, 4);
 
     if let Some(mut socat) = tool("socat") {
-        let port = free_port();
-        socat.arg(format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr")).arg("EXEC:cat");
-        let _server = util::Running::start(socat);
-        let output = run_when_it_listens(&["--verify", "127.0.0.1", &port], &input);
+        let port = ReservedPort::new();
+        let number = port.number.to_string();
+        socat.arg(format!("TCP-LISTEN:{number},bind=127.0.0.1,reuseaddr")).arg("EXEC:cat");
+        let _server = Running::start_server(socat, &port);
+        let output = run(&["--verify", "127.0.0.1", &number], &input);
         assert!(output.status.success() && output.stdout == input, "socat: {}", stderr(&output));
     }
     if let Some(mut gnutls) = tool("gnutls-serv") {
-        let port = free_port();
-        gnutls.args(["--echo", "--port", &port, "--x509certfile", &certificate]);
+        let port = ReservedPort::new();
+        let number = port.number.to_string();
+        gnutls.args(["--echo", "--port", &number, "--x509certfile", &certificate]);
         gnutls.args(["--x509keyfile", &key, "--quiet"]);
-        let _server = util::Running::start(gnutls);
-        let arguments = ["--tls", "--ca", &ca, "localhost", &port, "--ping", "-c3", "-i0.01"];
-        let output = run_when_it_listens(&arguments, b"");
+        let _server = Running::start_server(gnutls, &port);
+        let arguments = ["ping", "--tls", "--ca", &ca, "localhost", &number, "-c3", "-i0.01"];
+        let output = run(&arguments, b"");
         assert!(output.status.success(), "gnutls-serv: {}", stderr(&output));
     }
     if let Some(mut openssl) = tool("openssl") {
-        let port = free_port();
-        openssl.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{port}")]);
+        let port = ReservedPort::new();
+        let number = port.number.to_string();
+        openssl.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{number}")]);
         openssl.args(["-cert", &certificate, "-key", &key]);
-        let _server = util::Running::start(openssl);
-        let mut asking = client()
-            .args(["-q", "--tls", "--ca", &ca, "--timeout=1", "127.0.0.1", &port])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It is not there yet, or else answers each line turned round.
-        let end = std::time::Instant::now() + PATIENCE;
-        let line = loop {
-            let _ = asking.stdin.as_mut().unwrap().write_all(b"hello\n");
-            let mut line = String::new();
-            BufReader::new(asking.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-            if !line.is_empty() || std::time::Instant::now() > end {
-                break line;
-            }
-            asking.wait().unwrap();
-            asking = client()
-                .args(["-q", "--tls", "--ca", &ca, "--timeout=1", "127.0.0.1", &port])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-        };
-        assert_eq!(line, "olleh\n");
-        let _ = asking.kill();
-        asking.wait().unwrap();
+        let _server = Running::start_server(openssl, &port);
+        let mut talking = client();
+        talking.args(["-q", "--tls", "--ca", &ca, "127.0.0.1", &number]);
+        let mut talking = Running::start(talking);
+        // It answers each line reversed.
+        talking.write(b"hello\n");
+        assert_eq!(talking.read_to("\n"), "olleh\n");
     }
 }
 
@@ -590,7 +553,7 @@ fn a_classs_first_server_is_found_out_by_its_extra_nul() {
     compiler.args(["-Wall", "-o"]).arg(&program);
     compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seed/server.c"));
     assert!(compiler.status().unwrap().success());
-    let mut server = util::Running::start(Command::new(program));
+    let mut server = Running::start(Command::new(program));
     let port = server.read_to("\n");
 
     let output = run(&["-q", "127.0.0.1", port.trim()], b"hello\n");
@@ -603,16 +566,13 @@ fn a_classs_first_server_is_found_out_by_its_extra_nul() {
 #[test]
 fn netcat_can_be_the_server() {
     let Some(mut nc) = tool("nc") else { return };
-    let port = free_port();
-    nc.args(["-l", "127.0.0.1", &port]);
-    let mut server = util::Running::start(nc);
-    let listening = format!(":{:04X} 00000000:0000 0A", port.parse::<u16>().unwrap());
-    util::wait_until("listening", || {
-        std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&listening)
-    });
+    let port = ReservedPort::new();
+    let number = port.number.to_string();
+    nc.args(["-l", "127.0.0.1", &number]);
+    let mut server = Running::start_server(nc, &port);
     let mut talking = client();
-    talking.args(["-q", "127.0.0.1", &port]);
-    let mut talking = util::Running::start(talking);
+    talking.args(["-q", "127.0.0.1", &number]);
+    let mut talking = Running::start(talking);
     talking.write(b"to nc\n");
     assert_eq!(server.read(6), b"to nc\n");
     server.write(b"from nc\n");
@@ -710,7 +670,7 @@ fn tls_to_a_port_without_it_is_called_by_its_name() {
 fn a_port_with_tls_is_recognised_without_it() {
     let daemon = plain_and_tls();
     let port = port(daemon.address("tls"));
-    for mode in [&[][..], &["--verify"], &["--ping", "-c1"], &["--bench", "--duration=9"]] {
+    for mode in [&[][..], &["--verify"], &["ping", "-c1"], &["bench", "--duration=9"]] {
         let output = run(&[mode, &["-q", "127.0.0.1", &port]].concat(), b"hello, Alex\n");
         let (code, said) = end(&output);
         assert_eq!((code, said.lines().count()), (2, 1), "{mode:?}: {said}");

@@ -13,7 +13,7 @@ use rcgen::{
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints,
 };
 use util::{
-    Authority, Daemon, Running, TLS, field, folder_with_certificates, tool, wait_until,
+    Authority, Daemon, ReservedPort, Running, TLS, field, folder_with_certificates, tool,
     write_identity,
 };
 
@@ -544,11 +544,9 @@ fn insecure_prints_in_capitals_that_the_server_is_not_verified() {
 fn bench_and_ping_print_the_unverified_server_and_json_stays_json() {
     let ca = ca();
     let daemon = daemon(&ca, &server("measured"));
-    for task in [
-        &["--bench", "--duration=0.1"][..],
-        &["--handshakes", "--duration=0.2"],
-        &["--ping", "-c1"],
-    ] {
+    for task in
+        [&["bench", "--duration=0.1"][..], &["handshakes", "--duration=0.2"], &["ping", "-c1"]]
+    {
         let arguments = [task, &["--json", "--insecure", "localhost"]].concat();
         let output = client(&daemon, &arguments);
         let said = stderr(&output);
@@ -592,54 +590,37 @@ fn a_server_that_asks_for_a_certificate_gets_it_or_refuses() {
     assert_ne!(field(&line, "peer"), "");
 }
 
-/// Another program's server, once it listens on its port.
-fn foreign_server(command: Command, port: u16) -> Running {
-    let server = Running::start(command);
-    let (ending, listens) = (format!(":{port:04X}"), "0A");
-    wait_until("listening", || {
-        ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-            let table = std::fs::read_to_string(table).unwrap_or_default();
-            table.lines().any(|line| {
-                let fields: Vec<&str> = line.split_whitespace().collect();
-                fields[1].ends_with(&ending) && fields[3] == listens
-            })
-        })
-    });
-    server
-}
-
 #[test]
 fn other_servers_that_ask_for_a_certificate_are_understood_too() {
     let folder = folder_with_certificates();
     stranger(folder.path());
-    let free_port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for version in ["1.2", "1.3"] {
         let mut servers = Vec::new();
         if let Some(mut openssl) = tool("openssl") {
-            let port = free_port();
+            let port = ReservedPort::new();
             openssl.current_dir(folder.path()).args(["s_server", "-quiet", "-Verify", "1"]);
             openssl.args(["-verify_return_error", "-CAfile", "signing.pem"]);
             openssl.args(["-cert", "alex.crt", "-key", "alex.key"]);
             openssl.arg(format!("-tls{}", version.replace('.', "_")));
-            openssl.args(["-accept", &format!("127.0.0.1:{port}")]);
-            servers.push(("openssl", port, foreign_server(openssl, port)));
+            openssl.args(["-accept", &format!("127.0.0.1:{}", port.number)]);
+            servers.push(("openssl", Running::start_server(openssl, &port), port));
         }
         if let Some(mut gnutls) = tool("gnutls-serv") {
-            let port = free_port();
+            let port = ReservedPort::new();
             gnutls.current_dir(folder.path()).args(["--echo", "--quiet"]);
             gnutls.args(["--require-client-cert", "--verify-client-cert"]);
             gnutls.args(["--x509cafile", "signing.pem", "--x509certfile", "alex.crt"]);
-            gnutls.args(["--x509keyfile", "alex.key", "--port", &port.to_string()]);
+            gnutls.args(["--x509keyfile", "alex.key", "--port", &port.number.to_string()]);
             gnutls.arg(format!("--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}"));
-            servers.push(("gnutls-serv", port, foreign_server(gnutls, port)));
+            servers.push(("gnutls-serv", Running::start_server(gnutls, &port), port));
         }
-        for (server, port, _running) in &servers {
+        for (server, _running, port) in &servers {
             let outcome = |own: &[&str]| {
                 Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
                     .current_dir(folder.path())
                     .args(["-q", "--tls", "--ca", "signing.pem", "--name", "localhost"])
                     .args(own)
-                    .args(["127.0.0.1", &port.to_string()])
+                    .args(["127.0.0.1", &port.number.to_string()])
                     .stdin(Stdio::null())
                     .output()
                     .unwrap()
@@ -683,14 +664,14 @@ fn without_anything_in_common_the_client_prints_its_offer() {
     ];
     for (arguments, words) in cases {
         let Some(mut openssl) = tool("openssl") else { return };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ReservedPort::new();
         openssl.current_dir(folder.path()).args(["s_server", "-quiet", "-cert", "alex.crt"]);
         openssl.args(["-key", "alex.key"]).args(arguments);
-        openssl.args(["-accept", &format!("127.0.0.1:{port}")]);
-        let _running = foreign_server(openssl, port);
+        openssl.args(["-accept", &format!("127.0.0.1:{}", port.number)]);
+        let _running = Running::start_server(openssl, &port);
         let output = Command::new(env!("CARGO_BIN_EXE_echo-alex-client"))
             .current_dir(folder.path())
-            .args(["-q", "--tls", "--ca", "signing.pem", "127.0.0.1", &port.to_string()])
+            .args(["-q", "--tls", "--ca", "signing.pem", "127.0.0.1", &port.number.to_string()])
             .stdin(Stdio::null())
             .output()
             .unwrap();

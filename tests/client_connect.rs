@@ -38,7 +38,7 @@ fn ctrl_c_ends_a_client_that_connects() {
     let (_socket, _queue, address) = silent();
     let port = address.port().to_string();
     for signal in [Signal::INT, Signal::TERM] {
-        for mode in [&[][..], &["--ping"], &["--bench"]] {
+        for mode in [&[][..], &["ping"], &["bench"]] {
             let arguments = [mode, &["--timeout=600", "127.0.0.1", &port]].concat();
             let mut client = Client::start(&arguments, |_| {});
             client.wait_for("127.0.0.1 is 127.0.0.1");

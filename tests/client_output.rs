@@ -49,11 +49,11 @@ fn a_result_that_is_lost_is_a_failure_and_one_that_nobody_wants_is_none() {
         &[&["--version"]],
         &[&[], &plain],
         &[&["--verify"], &tls],
-        &[&["--ping", "-c2", "-i0.01"], &plain],
-        &[&["--ping", "-c2", "-i0.01", "--json"], &plain],
-        &[&["--bench", "--duration=0.1"], &plain],
-        &[&["--bench", "--duration=0.1", "--json"], &tls],
-        &[&["--handshakes", "--duration=0.2"], &tls],
+        &[&["ping", "-c2", "-i0.01"], &plain],
+        &[&["ping", "-c2", "-i0.01", "--json"], &plain],
+        &[&["bench", "--duration=0.1"], &plain],
+        &[&["bench", "--duration=0.1", "--json"], &tls],
+        &[&["handshakes", "--duration=0.2"], &tls],
     ] {
         let arguments = arguments.concat();
         let run = |stdout: Stdio, stderr: Stdio| {
@@ -86,7 +86,7 @@ fn a_result_that_is_lost_is_a_failure_and_one_that_nobody_wants_is_none() {
 fn a_ping_ends_when_its_reader_has_gone() {
     let daemon = Daemon::start(PLAIN);
     let port = port(daemon.address("plain"));
-    let mut pings = Client::start(&["--ping", "-i0.01", "127.0.0.1", &port], |command| {
+    let mut pings = Client::start(&["ping", "-i0.01", "127.0.0.1", &port], |command| {
         command.stdout(Stdio::piped());
     });
     let mut stdout = BufReader::new(pings.child.stdout.take().unwrap());
@@ -103,7 +103,7 @@ fn ctrl_c_ends_a_client_that_nobody_reads() {
         for is_error in [false, true] {
             let (reader, writer) = full_pipe();
             let (port, wait_for_echo) = echo_once();
-            let mut pings = Client::start(&["--ping", "-i600", "127.0.0.1", &port], |command| {
+            let mut pings = Client::start(&["ping", "-i600", "127.0.0.1", &port], |command| {
                 if is_error {
                     command.stderr(writer)
                 } else {

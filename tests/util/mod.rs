@@ -36,8 +36,8 @@ pub use daemon::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, field, plain_and_t
 pub use process::{State, limit_descriptors};
 pub use programs::{Running, copy_program, emulated, emulator, outcome, program, run, tool, wait};
 pub use tcp::{
-    STUCK, assert_echo, connect, echo_all, noise, read_to_end, reset, rest, send_until_stuck,
-    wait_for,
+    ReservedPort, STUCK, assert_echo, connect, echo_all, noise, read_to_end, reset, rest,
+    send_until_stuck, wait_for,
 };
 pub use tls::{
     TlsClient, TlsStream, connect_tls, echo_all_tls, end_tls, established, flight, new_connection,

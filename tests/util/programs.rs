@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{PATIENCE, ReservedPort, wait_until};
 
 /// The path of the daemon under test.
 pub fn program() -> &'static str {
@@ -87,6 +87,13 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts a server, and waits until it listens on `port`.
+    pub fn start_server(command: Command, port: &ReservedPort) -> Self {
+        let server = Self::start(command);
+        wait_until("a server listens", || port.is_listening());
+        server
+    }
+
     pub fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())

@@ -6,12 +6,41 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
 
 /// How long a write must block before the test takes the connection for stuck.
 pub const STUCK: Duration = Duration::from_millis(300);
+
+/// A port for a program that takes a number. A socket is bound to it and does not listen: the kernel
+/// gives the port to nobody else who asks for any port, but a server that sets `SO_REUSEADDR` can have it.
+pub struct ReservedPort {
+    pub number: u16,
+    _socket: Socket,
+}
+
+impl ReservedPort {
+    pub fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let number = socket.local_addr().unwrap().as_socket().unwrap().port();
+        Self { number, _socket: socket }
+    }
+
+    /// Whether a socket listens on the port.
+    pub fn is_listening(&self) -> bool {
+        let (ending, listening) = (format!(":{:04X}", self.number), "0A");
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+            let table = std::fs::read_to_string(table).unwrap_or_default();
+            table.lines().any(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                fields[1].ends_with(&ending) && fields[3] == listening
+            })
+        })
+    }
+}
 
 /// A connection with a time limit on each read and write.
 pub fn connect(address: SocketAddr) -> TcpStream {

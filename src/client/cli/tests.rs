@@ -126,6 +126,26 @@ fn times_are_seconds_or_as_in_the_configuration() {
 }
 
 #[test]
+fn an_error_is_one_line_that_says_what_is_wrong_and_where_the_help_is() {
+    for (line, words) in [
+        ("", "the following required arguments were not provided: <HOST>"),
+        (
+            "alex:x",
+            "invalid value 'alex:x' for '<HOST>': \"x\" is neither a port number from 1 to 65535 nor a name in /etc/services",
+        ),
+        (
+            "--timeut 3 alex",
+            "unexpected argument '--timeut' found; a similar argument exists: '--timeout'",
+        ),
+        ("--timeout", "a value is required for '--timeout <TIME>' but none was supplied"),
+        ("ping -c -3 alex", "unexpected argument '-3' found"),
+        ("alex 1 2", "unexpected argument '2' found"),
+    ] {
+        assert_eq!(parse(line).unwrap_err(), format!("{words}; see echo-alex-client --help"));
+    }
+}
+
+#[test]
 fn numbers_beyond_a_limit_are_refused_with_the_limit() {
     for (line, words) in [
         ("--timeout 1e19", "up to 366 days"),
