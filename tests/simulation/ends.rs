@@ -1,4 +1,4 @@
-//! The two ends of a session, and the bytes that go from one to the other and back.
+//! The transports of both ends of a session, and the bytes that are sent between them.
 
 use std::sync::LazyLock;
 
@@ -7,20 +7,20 @@ use echo_alex::tls::handshake::ServerConfig;
 use echo_alex::tls::{client, server};
 use echo_alex::wire::transport::Transport;
 
-/// The byte at a place of what an end sends: no two places look alike, so that nothing can be swapped
-/// unnoticed.
+/// The byte at a position in what an end sends. Neighbouring positions differ, so that swapped bytes are
+/// noticed.
 pub(crate) fn byte_at(place: usize) -> u8 {
     let [low, _, high, ..] = place.wrapping_mul(2_654_435_761).to_le_bytes();
     low ^ high
 }
 
-/// So many bytes from there on.
+/// So many bytes from that position.
 pub(crate) fn bytes_from(place: usize, count: usize) -> Vec<u8> {
     (place..place + count).map(byte_at).collect()
 }
 
-/// A server's side and a client's, by two bits: plain, plain, TLS 1.3, TLS 1.2. No session builds on an
-/// earlier one, so that each is what it is without those before it.
+/// The transports of a server and a client, by two bits: plain, TLS 1.3, plain, TLS 1.2. Sessions are not
+/// resumed, so that none depends on an earlier one.
 pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
     static CLIENT: LazyLock<client::ClientConfig> = LazyLock::new(|| {
         let trust = client::Trust::Anything;
@@ -43,17 +43,17 @@ pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
     )
 }
 
-/// The daemon always speaks 1.3 too, and our client takes that.
+/// A server with TLS 1.2 alone. The daemon itself always offers 1.3 too, which the client would choose.
 static ONLY_TLS12: LazyLock<ServerConfig> = LazyLock::new(|| {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).expect("an identity");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let provider = rustls::crypto::ring::default_provider();
     let mut config = rustls::ServerConfig::builder_with_provider(provider.into())
         .with_protocol_versions(&[&rustls::version::TLS12])
-        .expect("a version that there is")
+        .expect("a supported version")
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.into()], key.into())
-        .expect("a key that fits");
+        .expect("the key of the certificate");
     config.ticketer = rustls::crypto::ring::Ticketer::new().expect("a ticket key");
     config.into()
 });

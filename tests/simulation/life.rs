@@ -1,17 +1,17 @@
-//! One session's life over a kernel, a clock and a peer that are all made up, and what must hold in it
-//! whatever happens. A life is a string of bytes, three for each thing that happens, so that a seed and
-//! a fuzzer write it alike.
+//! The life of one session with a simulated kernel, clock and peer, and the rules that must hold in it.
 //!
-//! # What must hold
+//! A life is a script of bytes, three for each event, which a seed or a fuzzer generates.
 //!
-//! - What comes back is the beginning of what was sent. Plain bytes that were read have been written or
-//!   are counted as unsent.
-//! - A session that waits has nothing left to do: looked at once more, it does nothing.
-//! - It keeps no more than one read's worth, and writes nothing behind its FIN.
-//! - A peer that keeps to TLS never gets an error, and `close_notify` in the end.
-//! - A peer that is gone is let go at once.
-//! - What came before a peer was done, or before the daemon ended the session, comes back.
-//! - Every life ends once its deadlines have passed, and it was no fault of ours.
+//! # Rules
+//!
+//! - The peer receives the beginning of what it sent. Plain bytes that were read have been written or are
+//!   counted as unsent.
+//! - A session that waits has nothing to do: another turn changes nothing.
+//! - The outbox stays below its bound, and nothing is written after the FIN.
+//! - A peer that follows the TLS protocol gets no error, and `close_notify` at the end.
+//! - A session is closed as soon as its peer is gone.
+//! - Bytes that arrived before the peer was done, or before the daemon ended the session, are echoed.
+//! - Every session ends after its deadlines, with a reason that is not the daemon's fault.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -36,25 +36,25 @@ const TIMEOUTS: Timeouts = Timeouts {
     linger: Some(Duration::from_secs(2)),
 };
 
-/// What may wait to be sent, in bytes, without TLS and with it: the numbers of docs/design.md ("What a peer
-/// can cost"), not constants of the code.
+/// The largest outbox in bytes, plain and with TLS: the numbers in docs/design.md ("What a peer can cost"), not
+/// constants of the code.
 const UNSENT_MAX: [usize; 2] = [32 * 1024, 51 * 1024];
 
-/// What can happen.
-enum Happening {
+/// What can happen to a session.
+enum Event {
     /// The peer sends so many bytes.
     Send(usize),
-    /// The kernel has room for so many more.
+    /// The send buffer has room for so many bytes more.
     Room(usize),
-    /// What the peer sends next is urgent: a read stops in front of it.
+    /// The next byte of the peer is urgent: a read stops before it.
     Urgent,
-    /// The peer says `close_notify`; a plain one has no word for it.
-    Goodbye,
+    /// The peer sends `close_notify`; nothing happens without TLS.
+    CloseNotify,
     /// The peer's FIN.
     Fin,
     /// The peer resets the connection.
     Reset,
-    /// One byte is changed on its way to us, if it is TLS that has to notice.
+    /// One byte is changed on its way to the daemon. Only with TLS, which must notice it.
     Change(usize),
     /// So many seconds pass.
     Later(u64),
@@ -62,55 +62,55 @@ enum Happening {
     Stop,
 }
 
-impl Happening {
-    /// What three bytes stand for, and whether the daemon looks at once.
+impl Event {
+    /// The event that three bytes encode, and whether the daemon handles it at once.
     fn of(bytes: &[u8]) -> (Self, bool) {
         let amount = usize::from(u16::from_le_bytes([bytes[1], bytes[2]]));
-        let happening = match bytes[0] & 15 {
+        let event = match bytes[0] & 15 {
             0..=4 => Self::Send(amount),
             5..=8 => Self::Room(2 * amount),
             9 => Self::Urgent,
             10 => Self::Later(amount as u64 % 70),
-            11 => Self::Goodbye,
+            11 => Self::CloseNotify,
             12 => Self::Fin,
             13 => Self::Stop,
             14 => Self::Reset,
             _ => Self::Change(amount),
         };
-        (happening, bytes[0] & 0x80 == 0)
+        (event, bytes[0] & 0x80 == 0)
     }
 }
 
-/// What the kernel has of a connection.
+/// A connection in the kernel.
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools)] // The kernel has more.
+#[allow(clippy::struct_excessive_bools)] // They are independent.
 struct Kernel {
-    /// What has come from the peer and was not read.
+    /// Bytes from the peer that were not read.
     incoming: Vec<u8>,
-    /// So many bytes stand before the urgent one.
+    /// The number of bytes before the urgent one.
     urgent: Option<usize>,
     fin: bool,
     reset: bool,
-    /// How much more it takes from us.
+    /// The room in the send buffer.
     room: usize,
-    /// A write did not find enough of it.
+    /// Whether a write found too little room.
     full: bool,
-    /// What it took, and the peer has not got yet.
+    /// Bytes that were written and that the peer has not received.
     outgoing: Vec<u8>,
-    /// All that it took.
-    taken: usize,
-    /// Our FIN was sent.
+    /// The number of bytes that were written.
+    written: usize,
+    /// Whether the FIN was sent.
     ended: bool,
-    /// Something has changed that makes an event.
+    /// Whether epoll would report an event.
     event: bool,
-    /// And it says that reading must go to the end. It says so once, though epoll would say it again.
+    /// Whether that event has to be read to the end. It is reported once, although epoll may repeat it.
     to_the_end: bool,
 }
 
 impl Kernel {
-    /// What can change by reading and writing.
+    /// The state that reads and writes change.
     fn state(&self) -> (usize, usize, bool) {
-        (self.incoming.len(), self.taken, self.ended)
+        (self.incoming.len(), self.written, self.ended)
     }
 
     /// The peer's bytes arrive.
@@ -123,7 +123,7 @@ impl Kernel {
     }
 }
 
-/// One end of it; the life keeps the other.
+/// The socket of the daemon; [`Life`] has the other end.
 struct FakeWire(Rc<RefCell<Kernel>>);
 
 impl Read for FakeWire {
@@ -147,8 +147,8 @@ impl Read for FakeWire {
 impl Write for FakeWire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut kernel = self.0.borrow_mut();
-        assert!(!kernel.ended, "bytes behind the FIN");
-        assert!(!bytes.is_empty(), "a call for nothing");
+        assert!(!kernel.ended, "bytes after the FIN");
+        assert!(!bytes.is_empty(), "an empty write");
         if kernel.reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -158,7 +158,7 @@ impl Write for FakeWire {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         kernel.room -= count;
-        kernel.taken += count;
+        kernel.written += count;
         kernel.outgoing.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
@@ -175,16 +175,16 @@ impl Wire for FakeWire {
     }
 }
 
-/// The other side: it sends, and compares what comes back.
+/// The peer, which sends, and compares the echo.
 struct Peer {
     transport: Transport,
     wire: Vec<u8>,
     plain: Scratch,
     sealed: Scratch,
     sent: usize,
-    heard: usize,
+    received: usize,
     done: bool,
-    /// What came was no TLS, for a byte was changed on the way.
+    /// Whether TLS failed, because a byte was changed on the way.
     lost: bool,
 }
 
@@ -196,50 +196,50 @@ impl Peer {
             plain: Scratch::default(),
             sealed: Scratch::default(),
             sent: 0,
-            heard: 0,
+            received: 0,
             done: false,
             lost: false,
         }
     }
 
-    /// Takes what came, and gives its answer, that of TLS.
-    fn hear(&mut self, bytes: &[u8]) -> &[u8] {
+    /// Receives bytes: what TLS sends in response.
+    fn receive(&mut self, bytes: &[u8]) -> &[u8] {
         let Self { transport, wire, plain, sealed, .. } = self;
         if self.lost {
             return &[];
         }
         wire.resize(HELD_MAX + bytes.len(), 0);
         let held = transport.restore(wire);
-        let came = held..held + bytes.len();
-        wire[came.clone()].copy_from_slice(bytes);
-        match transport.open(&mut wire[..came.end], plain, sealed) {
+        let new = held..held + bytes.len();
+        wire[new.clone()].copy_from_slice(bytes);
+        match transport.open(&mut wire[..new.end], plain, sealed) {
             Ok(plaintext) => {
                 for byte in plaintext {
-                    assert_eq!(*byte, byte_at(self.heard), "another byte at {}", self.heard);
-                    self.heard += 1;
+                    assert_eq!(*byte, byte_at(self.received), "another byte at {}", self.received);
+                    self.received += 1;
                 }
-                assert!(self.heard <= self.sent, "more came back than was sent");
+                assert!(self.received <= self.sent, "more came back than was sent");
             }
             Err(_) => self.lost = true,
         }
         if matches!(self.transport, Transport::Plain) { &[] } else { self.sealed.filled() }
     }
 
-    /// Says the next bytes.
-    fn say(&mut self, count: usize) -> Vec<u8> {
+    /// Sends the next bytes.
+    fn send(&mut self, count: usize) -> Vec<u8> {
         if self.done || self.lost || self.transport.is_handshaking() {
             return Vec::new();
         }
         let bytes = bytes_from(self.sent, count);
         self.sent += count;
         self.sealed.clear();
-        self.transport.seal(&bytes, &mut self.sealed).expect("it may be said").to_vec()
+        self.transport.seal(&bytes, &mut self.sealed).expect("sending is allowed").to_vec()
     }
 
-    fn say_goodbye(&mut self) -> &[u8] {
+    fn close_notify(&mut self) -> &[u8] {
         self.sealed.clear();
         if !self.done && !self.lost && !self.transport.is_handshaking() {
-            self.transport.finish(&mut self.sealed).expect("it may be said");
+            self.transport.finish(&mut self.sealed).expect("sending is allowed");
             self.done = !matches!(self.transport, Transport::Plain);
         }
         self.sealed.filled()
@@ -253,9 +253,9 @@ struct Life {
     now: Moment,
     buffers: Buffers,
     changed: bool,
-    /// It was past the handshake when it was last looked at.
+    /// Whether the handshake was complete at the last turn.
     established: bool,
-    /// What the peer had sent when the daemon ended the session, if all of it was read.
+    /// What the peer had sent when the daemon ended the session, if all of it had been read.
     owed: Option<usize>,
     stopped: bool,
 }
@@ -268,7 +268,7 @@ impl Life {
         let address = "192.0.2.1:7".parse().expect("an address");
         let session = Session::new(FakeWire(Rc::clone(&kernel)), address, server, now);
         let mut peer = Peer::new(client);
-        kernel.borrow_mut().arrive(peer.hear(&[]));
+        kernel.borrow_mut().arrive(peer.receive(&[]));
         Self {
             session,
             kernel,
@@ -282,42 +282,42 @@ impl Life {
         }
     }
 
-    fn happen(&mut self, happening: &Happening) {
+    fn apply(&mut self, event: &Event) {
         let mut kernel = self.kernel.borrow_mut();
-        match *happening {
-            Happening::Send(count) if !kernel.fin && !kernel.reset => {
-                kernel.arrive(&self.peer.say(count));
+        match *event {
+            Event::Send(count) if !kernel.fin && !kernel.reset => {
+                kernel.arrive(&self.peer.send(count));
             }
-            Happening::Room(more) => {
+            Event::Room(more) => {
                 kernel.room += more;
                 let had_too_little = more > 0 && kernel.full;
                 kernel.event |= had_too_little;
                 kernel.full &= !had_too_little;
             }
-            Happening::Urgent if !kernel.fin => {
+            Event::Urgent if !kernel.fin => {
                 kernel.urgent = Some(kernel.incoming.len());
             }
-            Happening::Goodbye if !kernel.fin => kernel.arrive(self.peer.say_goodbye()),
-            Happening::Fin => {
+            Event::CloseNotify if !kernel.fin => kernel.arrive(self.peer.close_notify()),
+            Event::Fin => {
                 (kernel.fin, kernel.event, kernel.to_the_end) = (true, true, true);
                 kernel.urgent = None;
             }
-            Happening::Reset => {
+            Event::Reset => {
                 (kernel.reset, kernel.event, kernel.to_the_end) = (true, true, true);
             }
-            Happening::Change(place) if self.session.is_tls() && !kernel.incoming.is_empty() => {
+            Event::Change(place) if self.session.is_tls() && !kernel.incoming.is_empty() => {
                 let place = place % kernel.incoming.len();
                 kernel.incoming[place] ^= 1;
                 self.changed = true;
             }
-            Happening::Later(seconds) => self.now += Duration::from_secs(seconds),
-            Happening::Stop => self.stopped = true,
+            Event::Later(seconds) => self.now += Duration::from_secs(seconds),
+            Event::Stop => self.stopped = true,
             _ => {}
         }
     }
 
-    /// The daemon looks at what has happened.
-    fn look(&mut self) {
+    /// The daemon handles what has happened.
+    fn handle(&mut self) {
         self.serve();
         if self.stopped && self.owed.is_none() {
             let all = self.peer.sent;
@@ -332,13 +332,13 @@ impl Life {
         }
         self.serve();
         let kernel = self.kernel.borrow();
-        let all_is_out = kernel.incoming.is_empty() && self.unsent() == 0;
-        if kernel.reset || kernel.fin && all_is_out {
-            assert!(self.session.is_closed(), "it does not see that the peer is gone");
+        let is_drained = kernel.incoming.is_empty() && self.unsent() == 0;
+        if kernel.reset || kernel.fin && is_drained {
+            assert!(self.session.is_closed(), "it does not notice that the peer is gone");
         }
     }
 
-    /// The loop, as long as there are events.
+    /// The event loop, as long as there are events.
     fn serve(&mut self) {
         loop {
             let (event, to_the_end) = {
@@ -353,55 +353,59 @@ impl Life {
         }
     }
 
-    /// Gives the turns that are asked for, looks whether all is as it must be, and lets the peer have
-    /// what was sent.
+    /// Makes the turns that the session asks for, checks the rules, and delivers what was written to the
+    /// peer.
     fn follow(&mut self, mut turn: Turn) {
         let mut turns = 0;
         while turn == Turn::Again {
             turn = self.session.advance(true, self.now, &mut self.buffers);
             turns += 1;
-            assert!(turns < 1000, "it asks for turns without end");
+            assert!(turns < 1000, "it asks for turns for ever");
         }
         assert_eq!(turn == Turn::Closed, self.session.is_closed());
         let most = UNSENT_MAX[usize::from(self.session.is_tls())];
-        assert!(self.unsent() <= most, "{} bytes wait, more than {most}", self.unsent());
+        assert!(self.unsent() <= most, "{} bytes are unsent, more than {most}", self.unsent());
         if !self.session.is_tls() && !self.kernel.borrow().reset {
-            let accounted = self.kernel.borrow().taken + self.unsent();
+            let accounted = self.kernel.borrow().written + self.unsent();
             assert_eq!(self.session.received(), accounted as u64, "{}", self.summary());
         }
         if turn != Turn::Closed {
             self.established = !self.session.is_handshaking();
             let before = self.kernel.borrow().state();
             let turn = self.session.advance(true, self.now, &mut self.buffers);
-            assert!(matches!(turn, Turn::Wait | Turn::Unchanged), "it waited, and wants {turn:?}");
-            assert_eq!(self.kernel.borrow().state(), before, "it waited with work to do");
+            assert!(matches!(turn, Turn::Wait | Turn::Unchanged), "it waited, but wants {turn:?}");
+            assert_eq!(
+                self.kernel.borrow().state(),
+                before,
+                "it waited although it had work to do"
+            );
         }
-        let came = take(&mut self.kernel.borrow_mut().outgoing);
-        if !came.is_empty() {
-            let answer = self.peer.hear(&came);
+        let written = take(&mut self.kernel.borrow_mut().outgoing);
+        if !written.is_empty() {
+            let answer = self.peer.receive(&written);
             self.kernel.borrow_mut().arrive(answer);
-            assert!(!self.peer.lost || self.changed, "the peer does not understand us");
+            assert!(!self.peer.lost || self.changed, "the peer got invalid TLS");
         }
     }
 
-    /// Nothing more happens, but time passes.
+    /// No more events: time passes until the session ends.
     fn end(&mut self) {
         for _ in 0..8 {
             if self.session.is_closed() {
                 break;
             }
-            self.now = self.now.max(self.deadline().expect("each state has one"));
-            self.look();
+            self.now = self.now.max(self.deadline().expect("each state has a deadline"));
+            self.handle();
         }
         let reason = self.session.reason().expect("it does not end");
         assert_ne!(reason.fault(), Fault::Us, "{reason}");
-        let (sent, heard) = (self.peer.sent, self.peer.heard);
+        let (sent, received) = (self.peer.sent, self.peer.received);
         let is_done = matches!(reason, CloseReason::PeerDone | CloseReason::PeerTruncated);
         if is_done && !self.changed {
-            assert_eq!((heard, self.unsent()), (sent, 0), "{}", self.summary());
+            assert_eq!((received, self.unsent()), (sent, 0), "{}", self.summary());
         }
-        let says_goodbye = is_done || *reason == CloseReason::Stopping;
-        if says_goodbye
+        let is_clean = is_done || *reason == CloseReason::Stopping;
+        if is_clean
             && self.established
             && self.session.is_tls()
             && !self.changed
@@ -410,7 +414,7 @@ impl Life {
             assert!(self.peer.transport.peer_done(), "an end without close_notify: {reason}");
         }
         if let (CloseReason::Stopping, Some(owed), false) = (reason, self.owed, self.changed) {
-            assert!(heard >= owed, "{heard} of {owed} bytes came back: {}", self.summary());
+            assert!(received >= owed, "{received} of {owed} bytes came back: {}", self.summary());
         }
     }
 
@@ -422,7 +426,7 @@ impl Life {
         self.session.summary(self.now)
     }
 
-    /// As the log has it.
+    /// The number of unsent bytes, from the log line.
     fn unsent(&self) -> usize {
         let summary = self.summary();
         let unsent = summary.split(' ').find_map(|pair| pair.strip_prefix("unsent="));
@@ -430,21 +434,21 @@ impl Life {
     }
 }
 
-/// Lives the life that `script` tells, and panics where something does not hold.
+/// Simulates the life in `script`, and panics if a rule is violated.
 pub(crate) fn live(script: &[u8]) {
     let Some((first, rest)) = script.split_first() else { return };
     let mut life = Life::new(*first);
     life.kernel.borrow_mut().room = usize::from(*first) * 64;
     for bytes in rest.chunks_exact(3) {
-        let (happening, at_once) = Happening::of(bytes);
-        life.happen(&happening);
+        let (event, at_once) = Event::of(bytes);
+        life.apply(&event);
         if at_once {
-            life.look();
+            life.handle();
         }
         if life.session.is_closed() {
             break;
         }
     }
-    life.look();
+    life.handle();
     life.end();
 }

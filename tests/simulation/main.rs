@@ -1,5 +1,5 @@
-//! Sessions by the thousand whose peers, kernels and clocks are made up: life.rs says what
-//! must hold in each. Fuzzing goes on from here: fuzz/README.md.
+//! Thousands of sessions with a simulated kernel, clock and peer. life.rs has the rules that must hold in each.
+//! The fuzzer uses the same simulation: fuzz/README.md.
 
 mod ends;
 mod life;
@@ -11,7 +11,7 @@ use std::fs;
 use life::live;
 use util::noise;
 
-/// Says how to repeat a life, if it fails.
+/// Prints how to repeat a life if it fails.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -29,7 +29,7 @@ fn live_by_seed(seed: u64) {
 }
 
 #[test]
-fn whatever_happens_no_byte_is_lost_and_every_session_ends() {
+fn random_lives_lose_no_byte_and_end() {
     if let Ok(seed) = std::env::var("ECHO_ALEX_SEED") {
         return live_by_seed(seed.parse().expect("ECHO_ALEX_SEED is a number"));
     }
@@ -39,7 +39,7 @@ fn whatever_happens_no_byte_is_lost_and_every_session_ends() {
 }
 
 #[test]
-fn lives_that_the_fuzzer_found_go_well() {
+fn lives_in_the_corpus_of_the_fuzzer_lose_no_byte_and_end() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/session");
     for file in fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
