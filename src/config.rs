@@ -17,5 +17,6 @@ mod value;
 
 pub use load::DEFAULT_PATH;
 pub use settings::{
-    ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Source, Timeouts, Tls,
+    ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Service, Source,
+    Timeouts, Tls,
 };

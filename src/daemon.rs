@@ -1,9 +1,14 @@
 //! The daemon: one thread that polls, and the sessions that it serves.
 
 pub mod event_loop;
+pub mod listeners;
 pub mod listener;
+pub mod bind;
+pub mod accept;
 pub mod admission;
+pub mod sessions;
 pub mod session;
+pub mod service;
 pub mod deadline;
 pub mod signals;
 pub mod systemd;

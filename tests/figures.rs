@@ -150,9 +150,9 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
     let reads = number("src/daemon/session.rs", "STEPS_A_TURN") + 1;
     let kib = READ_SIZE / 1024;
     let held = HELD_MAX / 1024;
-    let accepts = number("src/daemon/event_loop.rs", "ACCEPTS_A_TURN");
-    let lines = number("src/daemon/listener.rs", "ENDINGS_SAID");
-    let pause = constant("src/daemon/event_loop.rs", "EXHAUSTED_PAUSE");
+    let accepts = number("src/daemon/accept.rs", "ACCEPTS_A_TURN");
+    let lines = number("src/daemon/listener.rs", "ENDINGS_LOGGED");
+    let pause = constant("src/daemon/accept.rs", "THROTTLE_TIME");
     let milliseconds = numbers(&pause)[0];
     assert!(pause.contains("from_millis"), "{pause}");
     let interval = constant("src/daemon/log_limit.rs", "INTERVAL");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use echo_alex::config::{self, Config};
-use echo_alex::daemon::event_loop::Server;
+use echo_alex::daemon::event_loop::EventLoop;
 use echo_alex::daemon::{admission, logger};
 use echo_alex::exit::{Exit, Failure};
 use echo_alex::os::output;
@@ -49,7 +49,7 @@ fn run() -> Result<(), Failure> {
             let config = Config::for_start(arguments.config.as_deref())?;
             logger::set(&config.log)?;
             let file = arguments.config.unwrap_or_else(|| config::DEFAULT_PATH.into());
-            Server::start(config, file)?.run()?;
+            EventLoop::start(config, file)?.run()?;
         }
     }
     Ok(())

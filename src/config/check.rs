@@ -137,6 +137,7 @@ fn listener(
         limits: self::limits(&table.limits, &Limits::default())?,
         timeouts: self::timeouts(&table.limits, timeouts)?,
         reuse_port: table.reuse_port.is_some_and(Spanned::into_inner),
+        service: table.service,
         tls: table.tls.map(|table| tls(table, folder)).transpose()?,
         endpoints: table.listen.into_inner().0,
         name: table.name.into_inner(),

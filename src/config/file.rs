@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
+use super::settings::Service;
 use super::value::{Count, Listen, MinVersion, Timeout};
 
 /// The whole file.
@@ -73,6 +74,8 @@ pub(super) struct ListenerTable {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Listen>,
     pub(super) reuse_port: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) service: Service,
     pub(super) tls: Option<Spanned<TlsTable>>,
     #[serde(default)]
     pub(super) limits: LimitsTable,

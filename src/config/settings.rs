@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
+use serde::Deserialize;
 
 /// The configuration of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,12 +83,38 @@ pub struct Listener {
     pub endpoints: Vec<Endpoint>,
     /// Whether other processes may listen there too (`SO_REUSEPORT`).
     pub reuse_port: bool,
+    /// What its sessions do with plaintext.
+    pub service: Service,
     /// TLS; `None` is plain TCP.
     pub tls: Option<Tls>,
     /// Limits on this listener alone.
     pub limits: Limits,
     /// The timeouts of its sessions.
     pub timeouts: Timeouts,
+}
+
+/// What a listener does with plaintext.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// Sends back what came (RFC 862).
+    #[default]
+    Echo,
+    /// Throws away what came (RFC 863).
+    Discard,
+    /// Sends characters without end (RFC 864).
+    Chargen,
+}
+
+impl Service {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Discard => "discard",
+            Self::Chargen => "chargen",
+        }
+    }
 }
 
 /// The timeouts of a session; `None` is off.

@@ -1,117 +1,71 @@
-//! The loop: one thread that polls, and gives each its turn.
+//! The event loop: one thread that polls, and gives each socket, session and signal its turn.
 //!
 //! # Every turn is bounded
 //!
-//! A session makes a few reads a turn, a listener accepts a few connections; whoever has more comes
-//! again in the next turn, after all others. So a fast sender starves nobody.
-//!
-//! # A key is not used twice in a turn
-//!
-//! What ends in a turn is marked, and leaves the slab when the turn is over. So an event that was
-//! polled for one session never reaches another.
+//! A session makes a few reads in a turn, a listening socket accepts a few connections; one that has
+//! more to do goes on in the next iteration, after all others. So a fast sender starves nobody.
 //!
 //! # An idle daemon sleeps
 //!
-//! The loop waits for the earliest of all deadlines, and for nothing if there is none. There is no
-//! tick.
-//!
-//! # Accepting is taken up again
-//!
-//! A listener's event comes once. Where accepting stopped before the queue was empty (the turn was
-//! over, or there were no descriptors left), its socket is `pending`, and tried again: in the next
-//! turn, or as soon as a session has ended or `EXHAUSTED_PAUSE` is over.
-
-mod control;
+//! The loop waits for the earliest of all deadlines, and without a time limit if there is none. There
+//! is no tick.
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use log::{debug, error, info, warn};
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
-use slab::Slab;
+use log::{error, info, warn};
+use mio::{Events, Poll, Token};
 
 use crate::config::Config;
-use crate::daemon::admission::Admission;
-use crate::daemon::deadline::Deadlines;
-use crate::daemon::listener::{BACKLOG, ListenSocket, Listener};
-use crate::daemon::log_limit::Repeats;
-use crate::daemon::session::{Session, Turn};
-use crate::daemon::signals::Signals;
-use crate::daemon::stats::{Figures, Stats};
-use crate::daemon::systemd::{Manager, handed_sockets};
-use crate::exit::{Failure, plain};
+use crate::daemon::accept::Acceptor;
+use crate::daemon::admission::raise_descriptor_limit;
+use crate::daemon::listeners::{FIRST_SOCKET, Listeners};
+use crate::daemon::logger;
+use crate::daemon::sessions::Sessions;
+use crate::daemon::signals::{Command, Signals};
+use crate::daemon::stats::{ListenerSnapshot, Snapshot, Totals};
+use crate::daemon::systemd::{HandedOver, Manager, handed_over_sockets};
+use crate::exit::Failure;
 use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
+use crate::wire::close::CloseReason;
 
 /// How many events one poll brings at most.
-const EVENTS_A_TURN: usize = 1024;
+const EVENTS_A_POLL: usize = 1024;
 
-/// How many connections are accepted from one socket before others have their turn.
-const ACCEPTS_A_TURN: usize = 64;
-
-/// How long accepting rests when there are no descriptors, if no session ends before.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// The token of the signals. Those below [`FIRST_SOCKET`] are keys of sessions, those from there on keys
+/// of listening sockets.
+const SIGNALS: Token = Token(usize::MAX);
 
 /// The daemon.
-pub struct Server {
+pub struct EventLoop {
     config_file: PathBuf,
     poll: Poll,
     signals: Signals,
+    /// A signal has arrived in this iteration.
+    signalled: bool,
     manager: Manager,
     buffers: Buffers,
-    listeners: Slab<Listener>,
-    sockets: Slab<ListenSocket>,
-    sessions: Slab<Slot>,
-    deadlines: Deadlines,
-    /// Sessions of all listeners, counted against the limits of the daemon.
-    admission: Admission,
-    tls_sessions: usize,
-    /// What happened on listeners that are gone.
-    past: Stats,
-    /// Sessions that want another turn.
-    again: Vec<usize>,
-    /// Sessions that have ended in this turn.
-    ended: Vec<usize>,
-    /// Sockets that may have connections waiting.
-    pending: Vec<usize>,
-    /// A signal has come in this turn.
-    signalled: bool,
-    /// Until when accepting rests.
-    exhausted: Option<Moment>,
-    exhaustion: Repeats,
+    listeners: Listeners,
+    acceptor: Acceptor,
+    sessions: Sessions,
     drain_timeout: Option<Duration>,
-    stopping: Option<Stopping>,
+    /// The daemon stops, and waits for its last sessions.
+    draining: Option<Drain>,
     started: Moment,
 }
 
-/// A session, and what the loop knows of it.
-struct Slot {
-    session: Session<TcpStream>,
-    listener: usize,
-    /// Where its entry among the deadlines is.
-    armed: Option<Moment>,
-    /// It is among those that want another turn.
-    again: bool,
-}
-
-/// The daemon waits for its last sessions.
+/// The wait for the last sessions.
 #[derive(Clone, Copy, Debug)]
-struct Stopping {
-    /// How long.
+struct Drain {
+    /// Then the rest is cut off; `None` waits for the last one.
     until: Option<Moment>,
 }
 
-/// The token of the signals. Those below [`SOCKETS`] are keys of sessions, those from there on keys of
-/// sockets.
-const SIGNALS: Token = Token(usize::MAX);
-const SOCKETS: usize = 1 << (usize::BITS - 1);
-
-impl Server {
-    /// Binds every listener of `config` and tells the service manager.
+impl EventLoop {
+    /// Binds every listener of `config` and reports to the service manager.
     ///
     /// `config_file` is what SIGHUP reads, whether it was there at the start or not.
     pub fn start(config: Config, config_file: PathBuf) -> Result<Self, Failure> {
@@ -120,261 +74,116 @@ impl Server {
         let signals =
             Signals::register(poll.registry(), SIGNALS).map_err(|error| failed(&error))?;
         let now = Moment::now();
-        let mut server = Self {
+        let mut event_loop = Self {
             config_file,
             poll,
             signals,
+            signalled: false,
             manager: Manager::from_environment(now),
             buffers: Buffers::new(),
-            listeners: Slab::new(),
-            sockets: Slab::new(),
-            sessions: Slab::new(),
-            deadlines: Deadlines::default(),
-            admission: Admission::default(),
-            tls_sessions: 0,
-            past: Stats::default(),
-            again: Vec::new(),
-            ended: Vec::new(),
-            pending: Vec::new(),
-            signalled: false,
-            exhausted: None,
-            exhaustion: Repeats::new(1),
+            listeners: Listeners::default(),
+            acceptor: Acceptor::default(),
+            sessions: Sessions::default(),
             drain_timeout: None,
-            stopping: None,
+            draining: None,
             started: now,
         };
         info!("echo-alex {} starts, with {}", env!("CARGO_PKG_VERSION"), config.source);
-        server.apply(config, handed_sockets(), now)?;
-        server.manager.ready(server.figures(), now);
-        Ok(server)
+        event_loop.apply(config, handed_over_sockets(), now)?;
+        event_loop.manager.ready(event_loop.totals(), now);
+        Ok(event_loop)
     }
 
-    /// Serves until a signal says stop.
+    /// Serves until a signal stops it.
     pub fn run(&mut self) -> Result<(), Failure> {
-        let mut events = Events::with_capacity(EVENTS_A_TURN);
+        let mut events = Events::with_capacity(EVENTS_A_POLL);
         let mut now = Moment::now();
-        while self.stopping.is_none() || !self.sessions.is_empty() {
-            let polled = self.poll.poll(&mut events, self.until_next_deadline(now));
+        while self.draining.is_none() || !self.sessions.is_empty() {
+            let polled = self.poll.poll(&mut events, self.time_to_sleep(now));
             now = Moment::now();
             match polled {
-                Ok(()) => self.turn(&events, now),
+                Ok(()) => self.iterate(&events, now),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::system("cannot wait for events", &error)),
             }
         }
-        info!("stopped, {}", self.figures());
+        info!("stopped, {}", self.totals());
         Ok(())
     }
 
-    /// One turn for everybody who has something to do.
-    fn turn(&mut self, events: &Events, now: Moment) {
-        let again = mem::take(&mut self.again);
-        let pending = mem::take(&mut self.pending);
-        self.handle(events, now);
-        for key in again {
-            if let Some(slot) = self.sessions.get_mut(key) {
-                slot.again = false;
-            }
-            self.advance(key, true, now);
-        }
-        if self.exhausted.is_some_and(|until| now >= until) {
-            self.exhausted = None;
-        }
-        for key in pending {
-            self.accept(key, now);
-        }
-        self.expire(now);
-        if mem::take(&mut self.signalled) {
-            self.obey(now);
-        }
-        self.stop_draining(now);
-        self.bury(now);
-        self.report_repeats(now);
-        if self.manager.is_there() {
-            self.manager.tick(self.figures(), now);
-        }
-    }
-
-    /// Gives each event to the one that it is about. A function of its own: what else a turn does must
-    /// not compete with it for registers.
-    #[inline(never)]
-    fn handle(&mut self, events: &Events, now: Moment) {
-        for event in events {
-            match event.token() {
-                Token(key) if key < SOCKETS => {
-                    let to_the_end = event.is_priority() || event.is_read_closed();
-                    self.advance(key, to_the_end, now);
-                }
-                SIGNALS => self.signalled = true,
-                Token(number) => self.accept(number - SOCKETS, now),
-            }
-        }
-    }
-
     /// How long the loop may sleep, as of `now`; `None` until something happens.
-    fn until_next_deadline(&self, now: Moment) -> Option<Duration> {
-        let accepts = !self.pending.is_empty() && self.exhausted.is_none();
-        if accepts || !self.again.is_empty() {
+    fn time_to_sleep(&self, now: Moment) -> Option<Duration> {
+        if self.sessions.has_queue() || self.acceptor.has_work() {
             return Some(Duration::ZERO);
         }
-        let manager = self.manager.is_there().then(|| self.manager.next(self.figures())).flatten();
-        let mut next = self.deadlines.next();
+        let manager = self.manager.is_there().then(|| self.manager.next(self.totals())).flatten();
+        let mut next = self.sessions.next_deadline();
         let mut sooner = |due: Option<Moment>| {
             if due.is_some() && (next.is_none() || due < next) {
                 next = due;
             }
         };
         sooner(manager);
-        sooner(self.exhausted);
-        sooner(self.exhaustion.due());
-        sooner(self.stopping.and_then(|stopping| stopping.until));
-        for (_, listener) in &self.listeners {
-            sooner(listener.refusals.due());
-            sooner(listener.endings.due());
-        }
+        sooner(self.acceptor.next_tick());
+        sooner(self.draining.and_then(|drain| drain.until));
+        sooner(self.listeners.next_sum());
         Some(next?.duration_since(now))
     }
 
-    /// Accepts what waits at a socket, as far as a turn and the descriptors go.
+    /// One turn for each that has something to do.
+    fn iterate(&mut self, events: &Events, now: Moment) {
+        let queue = self.sessions.take_queue();
+        let deferred = self.acceptor.take_deferred();
+        self.handle_events(events, now);
+        for key in queue {
+            self.sessions.resume(key, now, &self.listeners, &mut self.buffers);
+        }
+        self.acceptor.tick(now);
+        for key in deferred {
+            self.accept(key, now);
+        }
+        self.sessions.expire(now, &self.listeners, &mut self.buffers);
+        if mem::take(&mut self.signalled) {
+            self.handle_signals(now);
+        }
+        self.end_drain(now);
+        self.reap(now);
+        self.listeners.log_sums(now);
+        if self.manager.is_there() {
+            self.manager.tick(self.totals(), now);
+        }
+    }
+
+    /// Gives each event to the one that it is about. A function of its own: what else an iteration does
+    /// must not compete with it for registers.
+    #[inline(never)]
+    fn handle_events(&mut self, events: &Events, now: Moment) {
+        for event in events {
+            match event.token() {
+                Token(key) if key < FIRST_SOCKET => {
+                    let to_the_end = event.is_priority() || event.is_read_closed();
+                    let Self { sessions, listeners, buffers, .. } = self;
+                    sessions.advance(key, to_the_end, now, listeners, buffers);
+                }
+                SIGNALS => self.signalled = true,
+                Token(number) => self.accept(number - FIRST_SOCKET, now),
+            }
+        }
+    }
+
     #[cold]
     fn accept(&mut self, key: usize, now: Moment) {
-        self.accept_up_to(ACCEPTS_A_TURN, key, now);
+        let Self { listeners, sessions, poll, .. } = self;
+        self.acceptor.accept(key, now, listeners, sessions, poll.registry());
     }
 
-    /// Closes a listening socket. The kernel resets what has not been accepted by then, peers that
-    /// are connected as far as they know, so that comes first: one whole queue, and not what joins
-    /// it meanwhile, or a busy port would never close.
-    fn stop_listening(&mut self, key: usize, now: Moment) {
-        if self.sockets[key].is_ours() {
-            self.accept_up_to(usize::from(BACKLOG) + 1, key, now);
-        }
-        self.sockets.remove(key);
-    }
-
-    fn accept_up_to(&mut self, most: usize, key: usize, now: Moment) {
-        if self.exhausted.is_some() {
-            self.put_off(key);
-            return;
-        }
-        for _ in 0..most {
-            let Some(socket) = self.sockets.get(key) else { return };
-            let listener = socket.listener;
-            match socket.socket.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer, listener, now),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
-                    // A connection that was gone before it was accepted (accept(2)).
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                    _ => {
-                        if self.exhaustion.note(now) {
-                            warn!(
-                                "cannot accept connections for now: {}; they wait",
-                                plain(&error)
-                            );
-                        }
-                        self.exhausted = Some(now + EXHAUSTED_PAUSE);
-                        self.put_off(key);
-                        return;
-                    }
-                },
-            }
-        }
-        self.put_off(key);
-    }
-
-    /// Accepts from this socket later; it is enough to be told once.
-    fn put_off(&mut self, key: usize) {
-        if !self.pending.contains(&key) {
-            self.pending.push(key);
-        }
-    }
-
-    /// Makes a session of a connection, if the limits allow one more.
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener_key: usize, now: Moment) {
-        let listener = &mut self.listeners[listener_key];
-        let name = &listener.name;
-        let admitted = self.admission.check(peer.ip());
-        if let Err(refusal) = admitted.and_then(|()| listener.admission.check(peer.ip())) {
-            listener.stats.refused += 1;
-            if listener.refusals.note(now) {
-                warn!("refused listener={name} peer={peer} limit={refusal}");
-            }
-            return;
-        }
-        let transport = match listener.transport() {
-            Ok(transport) => transport,
-            Err(reason) => return error!("session listener={name} peer={peer} reason={reason}"),
-        };
-        let mut session = Session::new(stream, peer, transport, now);
-        let entry = self.sessions.vacant_entry();
-        let key = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        if let Err(error) = self.poll.registry().register(session.wire(), Token(key), interest) {
-            return error!("session listener={name} peer={peer}: {}", plain(&error));
-        }
-        debug!("accepted listener={name} peer={peer}");
-        listener.stats.accepted += 1;
-        listener.admission.enter(peer.ip());
-        self.admission.enter(peer.ip());
-        self.tls_sessions += usize::from(session.is_tls());
-        let mut armed = None;
-        self.deadlines.set(key, &mut armed, session.deadline(&listener.timeouts));
-        entry.insert(Slot { session, listener: listener_key, armed, again: false });
-    }
-
-    /// Lets a session go as far as it can. One that waits for a turn has it after all events, and it
-    /// is one: then it goes as far as its event could tell.
-    #[inline(always)]
-    fn advance(&mut self, key: usize, to_the_end: bool, now: Moment) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
-        if !slot.again {
-            match slot.session.advance(to_the_end, now, &mut self.buffers) {
-                Turn::Unchanged => {}
-                turn => self.follow_up(key, turn),
-            }
-        }
-    }
-
-    /// Ends the sessions whose time is over.
-    fn expire(&mut self, now: Moment) {
-        while let Some(key) = self.deadlines.due(now) {
-            let slot = &mut self.sessions[key];
-            let due = slot.session.deadline(&self.listeners[slot.listener].timeouts);
-            self.deadlines.set(key, &mut slot.armed, due.filter(|due| *due > now));
-            // A session that has no deadline any more (its timeout is "none") only loses its entry.
-            if due.is_some_and(|due| due <= now) && !slot.session.is_closed() {
-                let turn = slot.session.expire(now, &mut self.buffers);
-                self.follow_up(key, turn);
-            }
-        }
-    }
-
-    /// Does what follows from a session's turn.
-    #[cold]
-    fn follow_up(&mut self, key: usize, turn: Turn) {
-        let slot = &mut self.sessions[key];
-        match turn {
-            Turn::Closed => return self.ended.push(key),
-            Turn::Again if !slot.again => {
-                slot.again = true;
-                self.again.push(key);
-            }
-            Turn::Again | Turn::Wait | Turn::Unchanged => {}
-        }
-        let due = slot.session.deadline(&self.listeners[slot.listener].timeouts);
-        self.deadlines.set(key, &mut slot.armed, due);
-    }
-
-    /// Takes leave of the sessions that ended in this turn.
-    fn bury(&mut self, now: Moment) {
-        for key in mem::take(&mut self.ended) {
-            let mut slot = self.sessions.remove(key);
-            self.deadlines.set(key, &mut slot.armed, None);
-            let Slot { session, listener: listener_key, .. } = slot;
+    /// Logs and counts the sessions that have ended in this iteration.
+    fn reap(&mut self, now: Moment) {
+        for (session, listener_key) in self.sessions.reap() {
             let Some(reason) = session.reason() else { continue };
-            let listener = &mut self.listeners[listener_key];
-            let says_all = log::log_enabled!(log::Level::Debug);
-            if listener.is_worth_a_line(reason.fault(), now) || says_all {
+            let listener = self.listeners.get_mut(listener_key);
+            let logs_all = log::log_enabled!(log::Level::Debug);
+            if listener.logs_end(reason.fault(), now) || logs_all {
                 log::log!(
                     reason.level(),
                     "session listener={} peer={} {} reason={reason}",
@@ -383,45 +192,134 @@ impl Server {
                     session.summary(now),
                 );
             }
-            let address = session.peer().ip();
-            self.admission.leave(address);
-            listener.admission.leave(address);
-            self.tls_sessions -= usize::from(session.is_tls());
-            listener.stats.end(reason, session.received());
-            self.forget_if_retired(listener_key);
-            // Its descriptor is free for one that waits.
-            self.exhausted = None;
+            listener.admission.leave(session.peer().ip());
+            listener.counters.end(reason, session.volume());
+            self.listeners.forget_if_retired(listener_key);
+            self.acceptor.release_throttle();
         }
     }
 
-    /// Forgets a listener that has neither sockets nor sessions any more, but not what it counted.
-    fn forget_if_retired(&mut self, key: usize) {
-        let listener = &self.listeners[key];
-        if listener.sockets.is_empty() && listener.admission.sessions() == 0 {
-            self.past.add(&self.listeners.remove(key).stats);
-        }
-    }
-
-    /// Writes the sums of what was not worth a line each.
-    fn report_repeats(&mut self, now: Moment) {
-        for (_, listener) in &mut self.listeners {
-            if let Some((count, time)) = listener.refusals.sum(now) {
-                warn!("refused listener={} more={count} in={}s", listener.name, time.as_secs());
-            }
-            if let Some((count, time)) = listener.endings.sum(now) {
-                info!("sessions listener={} more={count} in={}s", listener.name, time.as_secs());
+    /// Does what the signals of this iteration ask for.
+    fn handle_signals(&mut self, now: Moment) {
+        for command in self.signals.commands() {
+            match command {
+                Command::Stop => self.stop(now),
+                Command::Reload if self.draining.is_some() => {}
+                Command::Reload => self.reload(now),
+                Command::Report => {
+                    for line in self.snapshot(now).lines() {
+                        logger::write(format_args!("{line}"));
+                    }
+                }
             }
         }
-        if let Some((count, time)) = self.exhaustion.sum(now) {
-            warn!("cannot accept connections: tried {count} times more in {} s", time.as_secs());
+    }
+
+    /// Accepts the connections that wait and no more, and ends every session when its echo is out; at
+    /// the second call, ends them at once.
+    fn stop(&mut self, now: Moment) {
+        if self.draining.is_some() {
+            warn!("asked to stop again: {} are cut off", self.totals());
+            return self.sessions.cut_off(&CloseReason::Stopping);
+        }
+        info!("stopping, {}", self.totals());
+        self.manager.stopping();
+        let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
+        self.draining = Some(Drain { until });
+        for key in self.listeners.socket_keys() {
+            self.stop_listening(key, now);
+        }
+        self.end_sessions(&CloseReason::Stopping, |_| true, now);
+    }
+
+    /// Cuts off the sessions that are left when the time to drain is over.
+    fn end_drain(&mut self, now: Moment) {
+        let Some(Drain { until: Some(until) }) = self.draining else { return };
+        if now >= until && !self.sessions.is_empty() {
+            warn!("drain-timeout is over: {} are cut off", self.totals());
+            self.sessions.cut_off(&CloseReason::Stopping);
         }
     }
 
-    fn figures(&self) -> Figures {
-        Figures {
+    /// Reads the configuration again. One that does not pass changes nothing.
+    fn reload(&mut self, now: Moment) {
+        self.manager.reloading();
+        let outcome =
+            Config::load(&self.config_file).and_then(|config| self.apply(config, Vec::new(), now));
+        match outcome {
+            Ok(()) => info!("reloaded"),
+            Err(failure) => error!("not reloaded, all stays as it was: {failure}"),
+        }
+        self.manager.ready(self.totals(), now);
+    }
+
+    /// Serves what `config` says from here on. All that can fail is done before anything changes.
+    fn apply(
+        &mut self,
+        config: Config,
+        handed_over: Vec<HandedOver>,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        raise_descriptor_limit(&config)?;
+        let Config { log, limits, drain_timeout, listeners, .. } = config;
+        let plans = self.listeners.plan(listeners, handed_over)?;
+        logger::set(&log)?;
+        self.sessions.admission.set_limits(limits);
+        self.drain_timeout = drain_timeout;
+        for key in self.listeners.follow(plans, self.poll.registry())? {
+            self.stop_listening(key, now);
+        }
+        let retired = self.listeners.retired();
+        self.end_sessions(&CloseReason::ListenerRemoved, |key| retired.contains(&key), now);
+        for key in retired {
+            self.listeners.forget_if_retired(key);
+        }
+        self.sessions.rearm(&self.listeners);
+        Ok(())
+    }
+
+    fn stop_listening(&mut self, key: usize, now: Moment) {
+        let Self { listeners, sessions, poll, .. } = self;
+        self.acceptor.accept_backlog(key, now, listeners, sessions, poll.registry());
+        self.listeners.close(key);
+    }
+
+    /// Ends the sessions of the listeners whose keys are `chosen`.
+    fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Moment) {
+        self.sessions.end(reason, chosen, now, &self.listeners, &mut self.buffers);
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
             sessions: self.sessions.len(),
-            tls: self.tls_sessions,
-            echoed: self.buffers.passed,
+            tls: self.sessions.with_tls(),
+            echoed: self.buffers.echoed,
+        }
+    }
+
+    fn snapshot(&self, now: Moment) -> Snapshot {
+        let mut counters = self.listeners.past().clone();
+        let listeners = self.listeners.iter().map(|(key, listener)| {
+            let mut of_listener = listener.counters.clone();
+            for (session, _) in self.sessions.iter().filter(|(_, of)| *of == key) {
+                of_listener.volume += session.volume();
+            }
+            counters.add(&of_listener);
+            ListenerSnapshot {
+                name: listener.name.clone(),
+                sessions: listener.admission.sessions(),
+                counters: of_listener,
+            }
+        });
+        let listeners = listeners.collect();
+        let handshaking = self.sessions.iter().filter(|(session, _)| session.is_handshaking());
+        Snapshot {
+            uptime: now.duration_since(self.started),
+            totals: self.totals(),
+            handshaking: handshaking.count(),
+            counters,
+            log_lines_lost: logger::lost(),
+            listeners,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One connection's life: read, open, **echo**, seal, flush, close.
+//! One connection's life: read, open, **serve**, seal, flush, close.
 //!
 //! ```text
-//! Handshaking ──▶ Echoing ──▶ Draining ──▶ Finishing ──▶ Lingering ──▶ Closed, with a CloseReason
+//! Handshaking ──▶ Serving ──▶ Draining ──▶ Finishing ──▶ Lingering ──▶ Closed, with a CloseReason
 //!  handshake-      idle- or    write-       write-        linger-
 //!  timeout         write-      timeout      timeout       timeout
 //!                  timeout
@@ -9,108 +9,85 @@
 //!
 //! # Progress is tried at once
 //!
-//! Readiness is edge-triggered: an event tells of a change once. So whatever may put bytes into
-//! the outbox also tries to write them, and what is asked of a session is always the same thing:
+//! Readiness is edge-triggered: an event reports a change once. So whatever may put bytes into the
+//! outbox also tries to write them, and an event always asks a session for the same thing:
 //! [`Session::advance`], as far as it goes.
 //!
-//! # A read that stops early is picked up again
+//! # A read that stops early is resumed
 //!
-//! A read that stops because the kernel had no more (a short count, or `WouldBlock`) is waited for.
-//! One that stops for a cause of ours (the turn is over) says [`Turn::Again`], and the loop comes
-//! back by itself. One that stops because the outbox is not empty is taken up when that empties,
-//! and then goes on to `WouldBlock`, because its event has passed.
+//! A read that stops because the kernel had no more (a short count, or `WouldBlock`) waits for the next
+//! event. One that stops because the turn is over returns [`Turn::Again`], and the event loop resumes it.
+//! One that stops because the outbox is not empty is resumed when the outbox empties, and then goes on
+//! to `WouldBlock`, because its event has passed.
 //!
-//! # A short count ends reading, but for a FIN and urgent data
+//! # A short count ends reading, except for a FIN and urgent data
 //!
-//! New bytes make a new event, so there is no second read to hear `WouldBlock` after a short count.
-//! A FIN that came *with* the last bytes makes no second event, and before an urgent byte a read stops
-//! short of what is there (RFC 6093 §3). Their events say so, and then we read to the end
-//! (`to_the_end`).
+//! New bytes make a new event, so after a short count no second read is needed to see `WouldBlock`. A
+//! FIN that came *with* the last bytes makes no second event, and in front of an urgent byte a read
+//! stops short of what is there (RFC 6093 §3). Their events say so, and then the session reads to the
+//! end (`to_the_end`).
 //!
 //! # Backpressure
 //!
-//! A session whose outbox is not empty is not read from. That is the whole rule, and the bound on
-//! what a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::wire::buffers::READ_SIZE); with TLS the
-//! record that it completed, 16 KiB, and the rims of all its records.
+//! A session whose outbox is not empty is not read from. That is the whole rule, and the bound on what
+//! a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::wire::buffers::READ_SIZE);
+//! with TLS the record that it completed, 16 KiB, and the overhead of all its records.
 //!
 //! # A usual message takes a straight line
 //!
-//! It comes in one short read, goes out whole, and nothing changes but the time. What is beside the
-//! two system calls is inlined into the loop; what is rare is in functions of its own, which are
+//! It comes in one short read, goes out whole, and nothing changes but the time. What surrounds the two
+//! system calls is inlined into the event loop; what is rare is in functions of its own, which are
 //! `#[cold]`. benches/counts holds it to a number of instructions.
 //!
 //! # No byte vanishes
 //!
-//! A byte that was read is in the kernel again, in the outbox, or counted as `unsent` in the line
-//! that the log has for the session's end.
+//! A byte that a service gave to be sent is in the kernel, in the outbox, or counted as `unsent` in the
+//! log line of the session's end.
+
+mod state;
 
 use std::net::SocketAddr;
 
 use crate::config::Timeouts;
+use crate::daemon::service::{Service, Volume};
 use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::link::{Bytes, Link, Reading, Wire};
 use crate::wire::transport::Transport;
+use state::{State, Timer};
 
 /// How many steps a session may make, beyond the first, before the others have their turn; most of
 /// them are reads.
 const STEPS_A_TURN: usize = 6;
 
-/// How many turns more a session may have for what had come before it was ended: 6 MiB, as much as
+/// How many turns a session may have for what had come before it was ended: 6 MiB, as much as
 /// Linux keeps of a peer by default (tcp(7), `tcp_rmem`). Who goes on sending gets no more than that.
 const LAST_TURNS: usize = 32;
 
-/// Which of the timeouts a session is under.
-#[derive(Clone, Copy)]
-enum Timer {
-    Handshake,
-    Idle,
-    Write,
-    Linger,
-}
-
-/// Where a session is in its life. From `Draining` on, why it ends is known.
-#[derive(Clone, Debug)]
-enum State {
-    /// The TLS handshake is not over.
-    Handshaking,
-    /// What comes goes back.
-    Echoing,
-    /// Nothing more is read; what is in the outbox goes out.
-    Draining(CloseReason),
-    /// TLS has said `close_notify`, and that goes out.
-    Finishing(CloseReason),
-    /// Our FIN is out. What the peer still sends is read and dropped, because closing a socket
-    /// with unread bytes resets the connection, and a reset destroys the echo on its way.
-    Lingering(CloseReason),
-    /// It is over.
-    Closed(CloseReason),
-}
-
-/// What a step of a turn came to.
+/// The outcome of one step of a turn.
 #[derive(Clone, Copy)]
 enum Step {
-    /// What came went back, and the kernel had no more of it.
-    Echoed,
+    /// What came was answered, and the kernel had no more of it.
+    Answered,
     /// There may be more to do.
     More,
-    /// There is no more to do, for now.
+    /// There is nothing more to do until the next event.
     Wait,
     /// The session is over.
     Closed,
 }
 
-/// What a session wants after a turn.
+/// What a session waits for after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// An event; nothing has changed but that its deadline may have moved back.
+    /// An event; nothing has changed, except that its deadline may be later.
     Unchanged,
     /// An event.
     Wait,
     /// Another turn, after the others have had theirs.
     Again,
-    /// To be dropped; [`Session::reason`] says why.
+    /// To be reaped; [`Session::reason`] says why.
     Closed,
 }
 
@@ -118,27 +95,35 @@ pub enum Turn {
 pub struct Session<W> {
     link: Link<W>,
     state: State,
-    /// Since when the state's timeout runs: the state's beginning, and where bytes count as
-    /// life (echoing, draining, finishing) the last of them.
+    /// When the state's timeout began: with the state, or with the last byte that moved, where bytes
+    /// show that the peer is alive (serving, draining, finishing).
     since: Moment,
     opened: Moment,
     /// Plaintext bytes that came from the peer.
     received: u64,
-    /// The peer's FIN was read, or is not worth waiting for.
+    /// The peer's FIN was read.
     wire_ended: bool,
+    /// Where it came from: what limits count, and the log shows.
     peer: SocketAddr,
+    service: Service,
 }
 
 impl<W: Wire> Session<W> {
     /// A session over `wire`, at `now`.
-    pub fn new(wire: W, peer: SocketAddr, transport: Transport, now: Moment) -> Self {
-        let state = if transport.is_handshaking() { State::Handshaking } else { State::Echoing };
+    pub fn new(
+        wire: W,
+        peer: SocketAddr,
+        transport: Transport,
+        service: Service,
+        now: Moment,
+    ) -> Self {
+        let state = if transport.is_handshaking() { State::Handshaking } else { State::Serving };
         let link = Link::new(wire, transport);
-        Self { link, state, since: now, opened: now, received: 0, wire_ended: false, peer }
+        Self { link, state, since: now, opened: now, received: 0, wire_ended: false, peer, service }
     }
 
     /// Goes as far as the kernel and a turn allow. `to_the_end`: the event said that the peer has
-    /// closed or sent urgent data, or there was none.
+    /// closed or sent urgent data, or this turn follows no event.
     #[inline(always)]
     pub fn advance(&mut self, to_the_end: bool, now: Moment, buffers: &mut Buffers) -> Turn {
         if to_the_end || !self.is_idle() {
@@ -148,13 +133,13 @@ impl<W: Wire> Session<W> {
                 self.go_on(Step::More, to_the_end, now, buffers)
             };
         }
-        match self.read(now, buffers) {
-            Step::Echoed => Turn::Unchanged,
+        match self.read(false, now, buffers) {
+            Step::Answered => Turn::Unchanged,
             step => self.go_on(step, to_the_end, now, buffers),
         }
     }
 
-    /// The turn behind its first step.
+    /// The turn after its first step.
     #[cold]
     fn go_on(
         &mut self,
@@ -165,16 +150,16 @@ impl<W: Wire> Session<W> {
     ) -> Turn {
         for _ in 0..STEPS_A_TURN {
             match step {
-                Step::Echoed if !to_the_end => return Turn::Wait,
-                Step::Echoed | Step::More => {}
+                Step::Answered if !to_the_end => return Turn::Wait,
+                Step::Answered | Step::More => {}
                 Step::Wait => return Turn::Wait,
                 Step::Closed => return Turn::Closed,
             }
             step = if !self.link.is_flushed() {
                 to_the_end = true;
                 self.flush(now)
-            } else if self.is_open() {
-                self.read(now, buffers)
+            } else if self.state.reads() {
+                self.serve(now, buffers)
             } else {
                 self.wind_down(now, buffers)
             };
@@ -198,38 +183,69 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Reads once and echoes what came.
+    /// Sends what the service has to say without being asked, and reads once.
+    fn serve(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
+        if !self.speaks() {
+            return self.read(self.is_handshaking(), now, buffers);
+        }
+        if let Err(reason) = self.link.send(self.service.speak(), buffers) {
+            return self.fail(reason);
+        }
+        self.since = now;
+        if !self.link.is_flushed() {
+            return Step::Wait;
+        }
+        match self.read(false, now, buffers) {
+            Step::Wait | Step::Answered => Step::More,
+            step => step,
+        }
+    }
+
+    /// Reads once and answers what came.
     #[inline(always)]
-    fn read(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
+    fn read(&mut self, handshaking: bool, now: Moment, buffers: &mut Buffers) -> Step {
         match self.link.read(buffers) {
-            Ok(Reading::Bytes(bytes)) => self.receive(bytes, now, buffers),
+            Ok(Reading::Bytes(bytes)) => self.receive(bytes, handshaking, now, buffers),
             Ok(Reading::Nothing) => Step::Wait,
             Ok(Reading::Ended) => self.end_of_wire(now),
             Err(error) => self.fail(error.into()),
         }
     }
 
-    /// Takes what was read through open, echo and seal.
+    /// Takes what was read through open, service and seal.
     #[inline(always)]
-    fn receive(&mut self, bytes: Bytes, now: Moment, buffers: &mut Buffers) -> Step {
-        // This is the echo (RFC 862): what came is what goes.
-        let count = match self.link.receive(bytes, buffers, |came| came) {
-            Ok(plaintext) => plaintext.len() as u64,
-            // Where TLS failed, the peer is owed the alert, and then the end.
-            Err(reason) => return self.enter(State::Finishing(reason), now),
+    fn receive(
+        &mut self,
+        bytes: Bytes,
+        handshaking: bool,
+        now: Moment,
+        buffers: &mut Buffers,
+    ) -> Step {
+        let (service, mut answered) = (&self.service, 0);
+        let answer = |came| {
+            let answer = service.answer(came);
+            answered = answer.len();
+            answer
         };
-        self.received += count;
-        buffers.passed += count;
+        match self.link.receive(bytes, buffers, answer) {
+            Ok(plaintext) => self.received += plaintext.len() as u64,
+            // Where TLS failed, the alert goes out, and then the session ends.
+            Err(reason) => return self.enter(State::Finishing(reason), now),
+        }
+        buffers.echoed += answered as u64;
         if self.link.transport().peer_done() {
             return self.enter(State::Draining(CloseReason::PeerDone), now);
         }
-        if !self.is_handshaking() {
+        if !handshaking {
             self.since = now;
         } else if !self.link.transport().is_handshaking() {
-            self.enter(State::Echoing, now);
+            let step = self.enter(State::Serving, now);
+            if self.service.speaks() {
+                return step;
+            }
         }
         match (self.link.is_flushed(), bytes.is_short()) {
-            (true, true) => Step::Echoed,
+            (true, true) => Step::Answered,
             (true, false) => Step::More,
             (false, _) => Step::Wait,
         }
@@ -245,10 +261,10 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// From where nothing more is echoed, a step towards the end. The outbox is empty.
+    /// A step towards the end, once nothing more is answered. The outbox is empty.
     fn wind_down(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
         match self.state.clone() {
-            State::Handshaking | State::Echoing => Step::More,
+            State::Handshaking | State::Serving => Step::More,
             State::Draining(reason) => match self.link.finish(buffers) {
                 Ok(()) => {
                     self.enter(State::Finishing(reason), now);
@@ -272,19 +288,23 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Ends the session for `reason`: what has come already is echoed, then we say that no more
-    /// will come, and linger.
+    /// Ends the session for `reason`: what has come already is answered, then the peer is told that no
+    /// more will come, and the session lingers.
     pub fn end(&mut self, reason: CloseReason, now: Moment, buffers: &mut Buffers) -> Turn {
-        let mut turn = self.go_on(Step::More, true, now, buffers);
-        for _ in 0..LAST_TURNS {
-            if turn != Turn::Again {
-                break;
-            }
+        let mut turn = Turn::Wait;
+        // One that speaks would never come to an end.
+        if !self.speaks() {
             turn = self.go_on(Step::More, true, now, buffers);
+            for _ in 1..LAST_TURNS {
+                if turn != Turn::Again {
+                    break;
+                }
+                turn = self.go_on(Step::More, true, now, buffers);
+            }
         }
         match self.state {
             State::Handshaking => self.close(reason),
-            State::Echoing => {
+            State::Serving => {
                 self.enter(State::Draining(reason), now);
                 self.go_on(Step::More, true, now, buffers)
             }
@@ -323,25 +343,14 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Which timeout it is under.
-    fn timer(&self) -> Timer {
-        match self.state {
-            State::Handshaking => Timer::Handshake,
-            State::Echoing if self.link.is_flushed() => Timer::Idle,
-            State::Echoing | State::Draining(_) | State::Finishing(_) => Timer::Write,
-            State::Lingering(_) | State::Closed(_) => Timer::Linger,
-        }
-    }
-
     /// When `expire` is due, if ever.
     pub fn deadline(&self, timeouts: &Timeouts) -> Option<Moment> {
-        let timeout = match self.timer() {
-            Timer::Handshake => timeouts.handshake,
-            Timer::Idle => timeouts.idle,
-            Timer::Write => timeouts.write,
-            Timer::Linger => timeouts.linger,
-        };
-        self.since.checked_add(timeout?)
+        let timeout = self.timer().timeout(timeouts)?;
+        self.since.checked_add(timeout)
+    }
+
+    fn timer(&self) -> Timer {
+        self.state.timer(self.link.is_flushed())
     }
 
     #[cold]
@@ -357,15 +366,11 @@ impl<W: Wire> Session<W> {
         Step::Closed
     }
 
-    /// Bytes moved: counts as life where the state's timeout is for silence.
+    /// Bytes moved.
     fn touch(&mut self, now: Moment) {
-        if !matches!(self.state, State::Handshaking | State::Lingering(_)) {
+        if self.state.lives_by_bytes() {
             self.since = now;
         }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.state, State::Handshaking | State::Echoing)
     }
 
     /// Whether the TLS handshake is not over.
@@ -373,10 +378,10 @@ impl<W: Wire> Session<W> {
         matches!(self.state, State::Handshaking)
     }
 
-    /// Whether all that came went back.
+    /// Whether all that came was answered, and all answers went out.
     #[inline]
     fn is_idle(&self) -> bool {
-        matches!(self.state, State::Echoing) && self.link.is_flushed()
+        matches!(self.state, State::Serving) && self.link.is_flushed()
     }
 
     /// Whether it speaks TLS.
@@ -399,13 +404,23 @@ impl<W: Wire> Session<W> {
         self.received
     }
 
+    /// What its service has done.
+    pub fn volume(&self) -> Volume {
+        self.service.volume(self.received)
+    }
+
+    /// Whether it has bytes to send without an event.
+    pub fn speaks(&self) -> bool {
+        matches!(self.state, State::Serving) && self.service.speaks()
+    }
+
     /// What the log says of it at its end, as `key=value`.
     ///
-    /// `in` and `out` are bytes of the echo. `unsent` are bytes of the wire that the kernel had not
-    /// taken; with TLS their rims count too, so `out` may then be a little too small.
+    /// `in` and `out` are bytes of plaintext. `unsent` are bytes of the wire that the kernel had not
+    /// taken; with TLS the record overhead is among them, so `out` may then be a little too small.
     pub fn summary(&self, now: Moment) -> String {
         let (received, unsent) = (self.received, self.link.unsent() as u64);
-        let echoed = received.saturating_sub(unsent);
+        let sent = self.service.sent(received).saturating_sub(unsent);
         let duration = now.duration_since(self.opened).as_secs_f64();
         let agreed = self.link.transport().agreed();
         let optional = [
@@ -413,7 +428,7 @@ impl<W: Wire> Session<W> {
             agreed.map(|agreed| format!(" {agreed}")),
         ];
         let optional: String = optional.into_iter().flatten().collect();
-        format!("in={received} out={echoed} duration={duration:.3}s{optional}")
+        format!("in={received} out={sent} duration={duration:.3}s{optional}")
     }
 }
 

@@ -20,7 +20,7 @@ use log::warn;
 use rustix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
-use crate::daemon::stats::Figures;
+use crate::daemon::stats::Totals;
 use crate::exit::plain;
 use crate::os::clock::Moment;
 
@@ -33,7 +33,7 @@ pub struct Manager {
     /// `None` without a service manager.
     line: Option<Line>,
     /// What it was told last, and when.
-    told: Option<(Figures, Moment)>,
+    told: Option<(Totals, Moment)>,
     /// READY=1 was dropped.
     ready_again: bool,
     /// How often it wants to hear from the loop, twice over, and when it heard last.
@@ -61,11 +61,11 @@ impl Manager {
     }
 
     /// Every listener is bound.
-    pub fn ready(&mut self, figures: Figures, now: Moment) {
-        let status = figures.to_string();
+    pub fn ready(&mut self, totals: Totals, now: Moment) {
+        let status = totals.to_string();
         let taken = self.say(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.ready_again = !taken;
-        self.told = Some((figures, now));
+        self.told = Some((totals, now));
     }
 
     /// The configuration is read anew; `ready` follows.
@@ -82,38 +82,38 @@ impl Manager {
         self.say(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    /// Says what is due at `now`: that the loop is alive, and the figures where they changed.
-    pub fn tick(&mut self, figures: Figures, now: Moment) {
+    /// Says what is due at `now`: that the loop is alive, and the totals where they changed.
+    pub fn tick(&mut self, totals: Totals, now: Moment) {
         if let Some((every, last)) = &mut self.watchdog
             && now >= *last + *every
         {
             *last = now;
             self.say(&[NotifyState::Watchdog]);
         }
-        if self.status_due(figures).is_none_or(|due| now < due) {
+        if self.status_due(totals).is_none_or(|due| now < due) {
             return;
         }
         if self.ready_again {
-            self.ready(figures, now);
+            self.ready(totals, now);
         } else {
-            self.say(&[NotifyState::Status(&figures.to_string())]);
-            self.told = Some((figures, now));
+            self.say(&[NotifyState::Status(&totals.to_string())]);
+            self.told = Some((totals, now));
         }
     }
 
     /// When `tick` has something to say, if nothing else happens.
-    pub fn next(&self, figures: Figures) -> Option<Moment> {
+    pub fn next(&self, totals: Totals) -> Option<Moment> {
         let watchdog = self.watchdog.map(|(every, last)| last + every);
-        watchdog.into_iter().chain(self.status_due(figures)).min()
+        watchdog.into_iter().chain(self.status_due(totals)).min()
     }
 
     fn say(&mut self, state: &[NotifyState<'_>]) -> bool {
         self.line.as_mut().is_none_or(|line| line.say(state))
     }
 
-    fn status_due(&self, figures: Figures) -> Option<Moment> {
+    fn status_due(&self, totals: Totals) -> Option<Moment> {
         let (told, when) = self.told.as_ref()?;
-        (self.ready_again || *told != figures).then(|| *when + STATUS_INTERVAL)
+        (self.ready_again || *told != totals).then(|| *when + STATUS_INTERVAL)
     }
 }
 
@@ -167,7 +167,7 @@ impl Line {
 
 /// A listening socket that the service manager opened, and the name that it gave it.
 #[derive(Debug)]
-pub struct Handed {
+pub struct HandedOver {
     /// `FileDescriptorName=` of the socket unit; by default the unit's name.
     pub name: String,
     /// The socket.
@@ -175,7 +175,7 @@ pub struct Handed {
 }
 
 /// The sockets that were handed over with this process. Only the first call finds any.
-pub fn handed_sockets() -> Vec<Handed> {
+pub fn handed_over_sockets() -> Vec<HandedOver> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut descriptors = ListenFd::from_env();
@@ -183,7 +183,7 @@ pub fn handed_sockets() -> Vec<Handed> {
     for index in 0..descriptors.len() {
         let name = names.next().unwrap_or_default().to_owned();
         match descriptors.take_tcp_listener(index) {
-            Ok(Some(socket)) => sockets.push(Handed { name, socket }),
+            Ok(Some(socket)) => sockets.push(HandedOver { name, socket }),
             Ok(None) => {}
             Err(error) => warn!("socket {name:?} from the service manager: {error}"),
         }

@@ -24,8 +24,8 @@ pub struct Buffers {
     pub plain: Scratch,
     /// Bytes for the wire.
     pub sealed: Scratch,
-    /// How many bytes of plaintext have come through since the start.
-    pub passed: u64,
+    /// How many bytes of plaintext were echoed since the start.
+    pub echoed: u64,
 }
 
 impl Buffers {
@@ -37,7 +37,7 @@ impl Buffers {
             wire: vec![0; WIRE_SIZE].into_boxed_slice().try_into().expect("this is its length"),
             plain: Scratch::default(),
             sealed: Scratch::default(),
-            passed: 0,
+            echoed: 0,
         }
     }
 }

@@ -76,7 +76,7 @@ impl<W: Wire> Link<W> {
         &mut self,
         bytes: Bytes,
         buffers: &'a mut Buffers,
-        answer: impl Fn(&[u8]) -> &[u8],
+        answer: impl FnOnce(&'a [u8]) -> &'a [u8],
     ) -> Result<&'a [u8], CloseReason> {
         let Buffers { wire, plain, sealed, .. } = buffers;
         let came = &mut wire[..bytes.held + bytes.count];

@@ -4,8 +4,8 @@
 //!
 //! # Rules
 //!
-//! - The peer receives the beginning of what it sent. Plain bytes that were read have been written or are
-//!   counted as unsent.
+//! - The peer receives the beginning of what the service sends: of what came (echo), nothing (discard),
+//!   or of the pattern (chargen). Plain bytes of it have been written or are counted as unsent.
 //! - A session that waits has nothing to do: another turn changes nothing.
 //! - The outbox stays below its bound, and nothing is written after the FIN.
 //! - A peer that follows the TLS protocol gets no error, and `close_notify` at the end.
@@ -19,7 +19,8 @@ use std::mem::take;
 use std::rc::Rc;
 use std::time::Duration;
 
-use echo_alex::config::Timeouts;
+use echo_alex::config::{self, Timeouts};
+use echo_alex::daemon::service::Service;
 use echo_alex::daemon::session::{Session, Turn};
 use echo_alex::os::clock::Moment;
 use echo_alex::wire::buffers::{Buffers, HELD_MAX, Scratch};
@@ -78,6 +79,16 @@ impl Event {
             _ => Self::Change(amount),
         };
         (event, bytes[0] & 0x80 == 0)
+    }
+}
+
+/// The character at a place of what `chargen` sends (RFC 864): lines of 72 characters and CR LF, each
+/// beginning one character further on in the ring of 95.
+fn character_at(place: usize) -> u8 {
+    match (place / 74, place % 74) {
+        (_, 72) => b'\r',
+        (_, 73) => b'\n',
+        (line, column) => b' ' + u8::try_from((line + column) % 95).expect("below 95"),
     }
 }
 
@@ -175,9 +186,11 @@ impl Wire for FakeWire {
     }
 }
 
-/// The peer, which sends, and compares the echo.
+/// The peer, which sends, and compares what it receives.
 struct Peer {
     transport: Transport,
+    /// The service of its session.
+    service: config::Service,
     wire: Vec<u8>,
     plain: Scratch,
     sealed: Scratch,
@@ -189,9 +202,10 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(transport: Transport) -> Self {
+    fn new(transport: Transport, service: config::Service) -> Self {
         Self {
             transport,
+            service,
             wire: vec![0; HELD_MAX],
             plain: Scratch::default(),
             sealed: Scratch::default(),
@@ -215,10 +229,17 @@ impl Peer {
         match transport.open(&mut wire[..new.end], plain, sealed) {
             Ok(plaintext) => {
                 for byte in plaintext {
-                    assert_eq!(*byte, byte_at(self.received), "another byte at {}", self.received);
+                    let expected = match self.service {
+                        config::Service::Echo => byte_at(self.received),
+                        config::Service::Discard => panic!("discard has sent a byte"),
+                        config::Service::Chargen => character_at(self.received),
+                    };
+                    assert_eq!(*byte, expected, "another byte at {}", self.received);
                     self.received += 1;
                 }
-                assert!(self.received <= self.sent, "more came back than was sent");
+                if self.service == config::Service::Echo {
+                    assert!(self.received <= self.sent, "more came back than was sent");
+                }
             }
             Err(_) => self.lost = true,
         }
@@ -248,6 +269,7 @@ impl Peer {
 
 struct Life {
     session: Session<FakeWire>,
+    service: config::Service,
     kernel: Rc<RefCell<Kernel>>,
     peer: Peer,
     now: Moment,
@@ -263,14 +285,21 @@ struct Life {
 impl Life {
     fn new(bits: u8) -> Self {
         let (server, client) = ends(bits);
+        let service = match bits >> 2 & 3 {
+            1 => config::Service::Discard,
+            2 => config::Service::Chargen,
+            _ => config::Service::Echo,
+        };
         let kernel = Rc::<RefCell<Kernel>>::default();
         let now = Moment::now();
         let address = "192.0.2.1:7".parse().expect("an address");
-        let session = Session::new(FakeWire(Rc::clone(&kernel)), address, server, now);
-        let mut peer = Peer::new(client);
+        let session =
+            Session::new(FakeWire(Rc::clone(&kernel)), address, server, Service::new(service), now);
+        let mut peer = Peer::new(client, service);
         kernel.borrow_mut().arrive(peer.receive(&[]));
         Self {
             session,
+            service,
             kernel,
             peer,
             now,
@@ -323,7 +352,8 @@ impl Life {
             let all = self.peer.sent;
             let turn = self.session.end(CloseReason::Stopping, self.now, &mut self.buffers);
             let is_read = self.kernel.borrow().incoming.is_empty() && self.unsent() == 0;
-            self.owed = Some(if is_read { all } else { 0 });
+            let is_echo = self.service == config::Service::Echo;
+            self.owed = Some(if is_read && is_echo { all } else { 0 });
             self.follow(turn);
         }
         if self.deadline().is_some_and(|due| due <= self.now) {
@@ -333,6 +363,9 @@ impl Life {
         self.serve();
         let kernel = self.kernel.borrow();
         let is_drained = kernel.incoming.is_empty() && self.unsent() == 0;
+        if self.peer.done && !self.changed && is_drained {
+            assert!(kernel.ended || self.session.is_closed(), "it does not notice close_notify");
+        }
         if kernel.reset || kernel.fin && is_drained {
             assert!(self.session.is_closed(), "it does not notice that the peer is gone");
         }
@@ -367,7 +400,7 @@ impl Life {
         assert!(self.unsent() <= most, "{} bytes are unsent, more than {most}", self.unsent());
         if !self.session.is_tls() && !self.kernel.borrow().reset {
             let accounted = self.kernel.borrow().written + self.unsent();
-            assert_eq!(self.session.received(), accounted as u64, "{}", self.summary());
+            assert_eq!(self.given(), accounted, "{}", self.summary());
         }
         if turn != Turn::Closed {
             self.established = !self.session.is_handshaking();
@@ -399,10 +432,11 @@ impl Life {
         }
         let reason = self.session.reason().expect("it does not end");
         assert_ne!(reason.fault(), Fault::Us, "{reason}");
-        let (sent, received) = (self.peer.sent, self.peer.received);
+        let received = self.peer.received;
         let is_done = matches!(reason, CloseReason::PeerDone | CloseReason::PeerTruncated);
         if is_done && !self.changed {
-            assert_eq!((received, self.unsent()), (sent, 0), "{}", self.summary());
+            assert_eq!(self.session.received(), self.peer.sent as u64, "{}", self.summary());
+            assert_eq!((received, self.unsent()), (self.given(), 0), "{}", self.summary());
         }
         let is_clean = is_done || *reason == CloseReason::Stopping;
         if is_clean
@@ -416,6 +450,12 @@ impl Life {
         if let (CloseReason::Stopping, Some(owed), false) = (reason, self.owed, self.changed) {
             assert!(received >= owed, "{received} of {owed} bytes came back: {}", self.summary());
         }
+    }
+
+    /// The number of bytes that the service gave to be sent.
+    fn given(&self) -> usize {
+        let volume = self.session.volume();
+        usize::try_from(volume.echoed + volume.generated).expect("a small number")
     }
 
     fn deadline(&self) -> Option<Moment> {
@@ -439,6 +479,9 @@ pub(crate) fn live(script: &[u8]) {
     let Some((first, rest)) = script.split_first() else { return };
     let mut life = Life::new(*first);
     life.kernel.borrow_mut().room = usize::from(*first) * 64;
+    if life.session.speaks() {
+        life.follow(Turn::Again);
+    }
     for bytes in rest.chunks_exact(3) {
         let (event, at_once) = Event::of(bytes);
         life.apply(&event);

@@ -33,7 +33,7 @@ fn random_lives_lose_no_byte_and_end() {
     if let Ok(seed) = std::env::var("ECHO_ALEX_SEED") {
         return live_by_seed(seed.parse().expect("ECHO_ALEX_SEED is a number"));
     }
-    for seed in 1..=2000 {
+    for seed in 1..=3000 {
         live_by_seed(seed);
     }
 }

@@ -101,23 +101,23 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(transport: Transport) -> Self {
+    fn new(transport: Transport, service: Service) -> Self {
         let kernel = Rc::new(RefCell::new(Kernel { room: usize::MAX, ..Kernel::default() }));
         let now = Moment::now();
         let peer = "192.0.2.1:7".parse().unwrap();
-        let session = Session::new(FakeWire(kernel.clone()), peer, transport, now);
+        let session = Session::new(FakeWire(kernel.clone()), peer, transport, service, now);
         Self { session, kernel, now, buffers: Buffers::new() }
     }
 
     fn plain() -> Self {
-        Self::new(Transport::Plain)
+        Self::new(Transport::Plain, Service::Echo)
     }
 
     /// A TLS session whose handshake has not begun.
     fn tls() -> Self {
         let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
         let config = server::server_config(&settings).unwrap();
-        Self::new(Transport::tls_server(config).unwrap())
+        Self::new(Transport::tls_server(config).unwrap(), Service::Echo)
     }
 
     /// The peer sends.
@@ -346,14 +346,14 @@ fn bytes_are_counted_for_the_session_and_for_all() {
         scene.send(b"seven b");
         scene.event();
     }
-    assert_eq!((scene.session.received(), scene.buffers.passed), (21, 21));
+    assert_eq!((scene.session.received(), scene.buffers.echoed), (21, 21));
 
     let mut scene = Scene::tls();
     let mut peer = scene.shake_hands();
     assert_eq!(scene.session.received(), 0, "a handshake is no echo");
     scene.send(&peer.say(b"seven b"));
     scene.event();
-    assert_eq!((scene.session.received(), scene.buffers.passed), (7, 7));
+    assert_eq!((scene.session.received(), scene.buffers.echoed), (7, 7));
 }
 
 #[test]
@@ -464,8 +464,7 @@ fn a_session_that_is_ended_echoes_what_has_come_already() {
 #[test]
 fn a_session_that_is_ended_echoes_more_than_a_turn_of_it_but_not_for_ever() {
     let mut scene = Scene::plain();
-    // 33 turns of six reads: a little more than the 6 MiB that are promised.
-    let most = 33 * 6 * READ;
+    let most = 6 * 1024 * 1024;
     scene.send(&vec![b'x'; most - 1]);
     scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
     assert_eq!(scene.outgoing().len(), most - 1);
@@ -522,4 +521,78 @@ fn a_handshake_that_is_not_over_in_time_ends_the_session_and_bytes_do_not_put_it
     let turn = scene.session.expire(scene.now, &mut scene.buffers);
     assert_eq!(turn, Turn::Closed);
     assert_eq!(scene.session.reason(), Some(&CloseReason::HandshakeTimeout));
+}
+
+#[test]
+fn discard_reads_all_and_answers_nothing() {
+    let mut scene = Scene::new(Transport::Plain, Service::Discard);
+    scene.send(&vec![b'x'; 3 * READ]);
+    while scene.event() == Turn::Again {}
+    assert_eq!(scene.session.received(), 3 * READ as u64);
+    assert_eq!((scene.outgoing().len(), scene.buffers.echoed), (0, 0));
+    assert_eq!(scene.seconds_left(), 60, "it is idle");
+    scene.kernel(|kernel| kernel.fin = true);
+    assert_eq!(scene.event(), Turn::Closed);
+    let all = 3 * READ;
+    assert_eq!(scene.session.summary(scene.now), format!("in={all} out=0 duration=0.000s"));
+}
+
+#[test]
+fn chargen_speaks_until_the_kernel_is_full_and_again_when_there_is_room() {
+    let mut scene = Scene::new(Transport::Plain, Service::new(config::Service::Chargen));
+    assert!(scene.session.speaks());
+    scene.kernel(|kernel| kernel.room = 2 * READ + 1);
+    assert_eq!(scene.session.advance(true, scene.now, &mut scene.buffers), Turn::Wait);
+    assert_eq!(scene.outgoing().len(), 2 * READ + 1);
+    assert_eq!(scene.seconds_left(), 30, "the peer takes nothing");
+    // What comes is not read while the peer takes nothing.
+    scene.send(b"stop?");
+    assert_eq!(scene.event(), Turn::Wait);
+    assert_eq!(scene.session.received(), 0);
+
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    assert_eq!(scene.event(), Turn::Again, "others have their turn too");
+    assert_eq!(scene.session.received(), 5);
+    scene.kernel(|kernel| kernel.fin = true);
+    assert_eq!(scene.event(), Turn::Closed);
+    assert_eq!(scene.session.reason(), Some(&CloseReason::PeerDone));
+    let sent = scene.outgoing().len() as u64;
+    assert_eq!(scene.session.volume().generated, sent);
+    assert_eq!(scene.session.summary(scene.now), format!("in=5 out={sent} duration=0.000s"));
+}
+
+#[test]
+fn chargen_ends_when_the_daemon_wants_an_end() {
+    let mut scene = Scene::new(Transport::Plain, Service::new(config::Service::Chargen));
+    scene.session.advance(true, scene.now, &mut scene.buffers);
+    let before = scene.outgoing().len();
+    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+    assert!(scene.kernel.borrow().ended && scene.outgoing().len() == before);
+}
+
+#[test]
+fn chargen_speaks_over_tls_once_the_handshake_is_over() {
+    let mut scene = Scene::tls();
+    scene.session.service = Service::new(config::Service::Chargen);
+    assert!(!scene.session.speaks());
+    let mut peer = scene.shake_hands();
+    scene.kernel(|kernel| kernel.room = 4 * READ);
+    while scene.event() == Turn::Again {}
+    let heard = peer.hear(&scene.outgoing());
+    assert!(heard.is_empty(), "TLS has nothing to answer");
+    assert!(scene.session.volume().generated >= 2 * READ as u64);
+}
+
+#[test]
+fn close_notify_ends_a_session_without_a_fin() {
+    let mut scene = Scene::tls();
+    let mut peer = scene.shake_hands();
+    let mut bytes = peer.say(b"last words");
+    peer.sealed.clear();
+    peer.transport.finish(&mut peer.sealed).unwrap();
+    bytes.extend_from_slice(peer.sealed.filled());
+    scene.send(&bytes);
+    while scene.event() == Turn::Again {}
+    assert!(scene.kernel.borrow().ended, "our FIN follows");
+    assert_eq!(scene.session.received(), 10);
 }

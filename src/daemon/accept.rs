@@ -1,0 +1,198 @@
+//! Accepting connections, within limits.
+//!
+//! # Accepting is resumed
+//!
+//! A listening socket's event comes once. Where accepting stopped before the backlog was empty (the
+//! socket's turn was over, or there were no descriptors left), the socket is deferred, and tried again:
+//! in the next iteration of the event loop, or, without descriptors, as soon as a session has ended or
+//! [`THROTTLE_TIME`] is over.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, error, warn};
+use mio::Registry;
+use mio::net::TcpStream;
+
+use crate::daemon::bind::{BACKLOG, ListenSocket};
+use crate::daemon::listeners::Listeners;
+use crate::daemon::log_limit::LogLimiter;
+use crate::daemon::session::Session;
+use crate::daemon::sessions::Sessions;
+use crate::exit::plain;
+use crate::os::clock::Moment;
+
+/// How many connections are accepted from one socket before others have their turn.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// How long accepting is throttled when there are no descriptors, if no session ends before.
+const THROTTLE_TIME: Duration = Duration::from_millis(100);
+
+/// Accepts connections, and makes sessions of those that the limits allow.
+#[derive(Debug)]
+pub struct Acceptor {
+    /// Sockets that may have connections waiting.
+    deferred: Vec<usize>,
+    throttle: Throttle,
+}
+
+/// Stops accepting for a while when the system has no descriptors left: the connections wait in the
+/// backlog.
+#[derive(Debug)]
+struct Throttle {
+    until: Option<Moment>,
+    failures: LogLimiter,
+}
+
+impl Default for Acceptor {
+    fn default() -> Self {
+        let throttle = Throttle { until: None, failures: LogLimiter::new(1) };
+        Self { deferred: Vec::new(), throttle }
+    }
+}
+
+impl Acceptor {
+    /// Accepts what waits at the socket with the key `key`, as far as a turn and the descriptors go.
+    #[cold]
+    pub fn accept(
+        &mut self,
+        key: usize,
+        now: Moment,
+        listeners: &mut Listeners,
+        sessions: &mut Sessions,
+        registry: &Registry,
+    ) {
+        self.accept_up_to(ACCEPTS_A_TURN, key, now, listeners, sessions, registry);
+    }
+
+    /// Accepts the backlog of a socket that is about to be closed: the kernel resets what is still
+    /// there by then, although the peers are connected as far as they know. One whole backlog, and not
+    /// what joins it meanwhile, or a busy port would never close.
+    pub fn accept_backlog(
+        &mut self,
+        key: usize,
+        now: Moment,
+        listeners: &mut Listeners,
+        sessions: &mut Sessions,
+        registry: &Registry,
+    ) {
+        if listeners.socket(key).is_some_and(ListenSocket::is_ours) {
+            let most = usize::from(BACKLOG) + 1;
+            self.accept_up_to(most, key, now, listeners, sessions, registry);
+        }
+    }
+
+    fn accept_up_to(
+        &mut self,
+        most: usize,
+        key: usize,
+        now: Moment,
+        listeners: &mut Listeners,
+        sessions: &mut Sessions,
+        registry: &Registry,
+    ) {
+        if self.throttle.until.is_some() {
+            return self.defer(key);
+        }
+        for _ in 0..most {
+            let Some(socket) = listeners.socket(key) else { return };
+            let listener = socket.listener;
+            match socket.socket.accept() {
+                Ok((stream, peer)) => {
+                    admit(stream, peer, listener, now, listeners, sessions, registry);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // A connection that was gone before it was accepted (accept(2)).
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                    _ => {
+                        self.throttle.start(&error, now);
+                        break;
+                    }
+                },
+            }
+        }
+        self.defer(key);
+    }
+
+    /// Accepts from this socket later: its event does not come again.
+    fn defer(&mut self, key: usize) {
+        if !self.deferred.contains(&key) {
+            self.deferred.push(key);
+        }
+    }
+
+    /// The sockets that were deferred, to be tried again.
+    pub fn take_deferred(&mut self) -> Vec<usize> {
+        mem::take(&mut self.deferred)
+    }
+
+    /// Whether a deferred socket can be tried at once.
+    pub fn has_work(&self) -> bool {
+        !self.deferred.is_empty() && self.throttle.until.is_none()
+    }
+
+    /// A session has ended: its descriptor is free for a connection that waits.
+    pub fn release_throttle(&mut self) {
+        self.throttle.until = None;
+    }
+
+    /// Ends the throttle if its time is over, and logs the sum of failures that is due.
+    pub fn tick(&mut self, now: Moment) {
+        if self.throttle.until.is_some_and(|until| now >= until) {
+            self.throttle.until = None;
+        }
+        if let Some((count, time)) = self.throttle.failures.sum(now) {
+            warn!("cannot accept connections: tried {count} times more in {} s", time.as_secs());
+        }
+    }
+
+    /// When `tick` has something to do.
+    pub fn next_tick(&self) -> Option<Moment> {
+        self.throttle.until.into_iter().chain(self.throttle.failures.due()).min()
+    }
+}
+
+impl Throttle {
+    fn start(&mut self, error: &io::Error, now: Moment) {
+        if self.failures.note(now) {
+            warn!("cannot accept connections for now: {}; they wait", plain(error));
+        }
+        self.until = Some(now + THROTTLE_TIME);
+    }
+}
+
+/// Makes a session of a connection, if the limits allow one more.
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener_key: usize,
+    now: Moment,
+    listeners: &mut Listeners,
+    sessions: &mut Sessions,
+    registry: &Registry,
+) {
+    let listener = listeners.get_mut(listener_key);
+    let name = &listener.name;
+    let allowed = sessions.check(peer).and_then(|()| listener.admission.check(peer.ip()));
+    if let Err(refusal) = allowed {
+        listener.counters.refused += 1;
+        if listener.refusals.note(now) {
+            warn!("refused listener={name} peer={peer} limit={refusal}");
+        }
+        return;
+    }
+    let transport = match listener.transport() {
+        Ok(transport) => transport,
+        Err(reason) => return error!("session listener={name} peer={peer} reason={reason}"),
+    };
+    let session = Session::new(stream, peer, transport, listener.service(), now);
+    if let Err(error) = sessions.insert(session, listener_key, &listener.timeouts, registry) {
+        return error!("session listener={name} peer={peer}: {}", plain(&error));
+    }
+    debug!("accepted listener={name} peer={peer}");
+    listener.counters.accepted += 1;
+    listener.admission.enter(peer.ip());
+}

@@ -1,0 +1,230 @@
+//! All sessions, and when each of them has a turn.
+//!
+//! # A key is not used twice in an iteration
+//!
+//! A session that ends is marked, and leaves the slab when it is reaped, at the end of the event loop's
+//! iteration. So an event that was polled for one session never reaches another.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+
+use crate::config::Timeouts;
+use crate::daemon::admission::{Admission, Refusal};
+use crate::daemon::deadline::Deadlines;
+use crate::daemon::listeners::Listeners;
+use crate::daemon::session::{Session, Turn};
+use crate::os::clock::Moment;
+use crate::wire::buffers::Buffers;
+use crate::wire::close::CloseReason;
+
+/// The sessions of all listeners, each by its key.
+#[derive(Default)]
+pub struct Sessions {
+    slots: Slab<Slot>,
+    deadlines: Deadlines,
+    /// Those that want another turn.
+    queue: Vec<usize>,
+    /// Those that have ended and are still to be reaped.
+    ended: Vec<usize>,
+    /// Counts them against the limits of the daemon.
+    pub admission: Admission,
+    with_tls: usize,
+}
+
+/// A session, and what the event loop knows about it.
+struct Slot {
+    session: Session<TcpStream>,
+    /// Key of its listener.
+    listener: usize,
+    /// Where its entry among the deadlines is.
+    armed: Option<Moment>,
+    /// It is in the queue.
+    queued: bool,
+}
+
+impl Sessions {
+    /// Whether the limits of the daemon allow one more session from the peer's address.
+    pub fn check(&self, peer: SocketAddr) -> Result<(), Refusal> {
+        self.admission.check(peer.ip())
+    }
+
+    /// Takes in a session of the listener with the key `listener`, and has its socket watched.
+    pub fn insert(
+        &mut self,
+        mut session: Session<TcpStream>,
+        listener: usize,
+        timeouts: &Timeouts,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let entry = self.slots.vacant_entry();
+        let key = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        registry.register(session.wire(), Token(key), interest)?;
+        self.admission.enter(session.peer().ip());
+        self.with_tls += usize::from(session.is_tls());
+        let mut armed = None;
+        self.deadlines.set(key, &mut armed, session.deadline(timeouts));
+        // A service that speaks first is not waiting for an event.
+        let queued = session.speaks();
+        if queued {
+            self.queue.push(key);
+        }
+        entry.insert(Slot { session, listener, armed, queued });
+        Ok(())
+    }
+
+    /// Lets a session go as far as it can after an event. One in the queue has its turn after all
+    /// events, and goes then as far as its event could have told.
+    #[inline(always)]
+    pub fn advance(
+        &mut self,
+        key: usize,
+        to_the_end: bool,
+        now: Moment,
+        listeners: &Listeners,
+        buffers: &mut Buffers,
+    ) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if !slot.queued {
+            match slot.session.advance(to_the_end, now, buffers) {
+                Turn::Unchanged => {}
+                turn => self.follow_up(key, turn, listeners),
+            }
+        }
+    }
+
+    /// The sessions in the queue, which have their turn after the events of this iteration.
+    pub fn take_queue(&mut self) -> Vec<usize> {
+        mem::take(&mut self.queue)
+    }
+
+    /// Gives a turn to a session that was taken from the queue.
+    pub fn resume(
+        &mut self,
+        key: usize,
+        now: Moment,
+        listeners: &Listeners,
+        buffers: &mut Buffers,
+    ) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.queued = false;
+            self.advance(key, true, now, listeners, buffers);
+        }
+    }
+
+    /// Ends the sessions whose timeout is over.
+    pub fn expire(&mut self, now: Moment, listeners: &Listeners, buffers: &mut Buffers) {
+        while let Some(key) = self.deadlines.due(now) {
+            let slot = &mut self.slots[key];
+            let due = slot.session.deadline(&listeners.get(slot.listener).timeouts);
+            self.deadlines.set(key, &mut slot.armed, due.filter(|due| *due > now));
+            // A session that has no deadline any more (its timeout is "none") only loses its entry.
+            if due.is_some_and(|due| due <= now) && !slot.session.is_closed() {
+                let turn = slot.session.expire(now, buffers);
+                self.follow_up(key, turn, listeners);
+            }
+        }
+    }
+
+    /// Does what follows from a session's turn.
+    #[cold]
+    fn follow_up(&mut self, key: usize, turn: Turn, listeners: &Listeners) {
+        let slot = &mut self.slots[key];
+        match turn {
+            Turn::Closed => return self.ended.push(key),
+            Turn::Again if !slot.queued => {
+                slot.queued = true;
+                self.queue.push(key);
+            }
+            Turn::Again | Turn::Wait | Turn::Unchanged => {}
+        }
+        let due = slot.session.deadline(&listeners.get(slot.listener).timeouts);
+        self.deadlines.set(key, &mut slot.armed, due);
+    }
+
+    /// Ends the sessions of the listeners whose keys are `chosen`, once their echo is out.
+    pub fn end(
+        &mut self,
+        reason: &CloseReason,
+        chosen: impl Fn(usize) -> bool,
+        now: Moment,
+        listeners: &Listeners,
+        buffers: &mut Buffers,
+    ) {
+        let chosen = self.slots.iter().filter(|(_, slot)| chosen(slot.listener));
+        let keys: Vec<usize> = chosen.map(|(key, _)| key).collect();
+        for key in keys {
+            let session = &mut self.slots[key].session;
+            if !session.is_closed() {
+                let turn = session.end(reason.clone(), now, buffers);
+                self.follow_up(key, turn, listeners);
+            }
+        }
+    }
+
+    /// Ends all sessions as they are.
+    pub fn cut_off(&mut self, reason: &CloseReason) {
+        for (key, slot) in &mut self.slots {
+            if !slot.session.is_closed() {
+                slot.session.close(reason.clone());
+                self.ended.push(key);
+            }
+        }
+    }
+
+    /// Takes out the sessions that have ended, each with the key of its listener.
+    pub fn reap(&mut self) -> Vec<(Session<TcpStream>, usize)> {
+        let mut reaped = Vec::with_capacity(self.ended.len());
+        for key in mem::take(&mut self.ended) {
+            let Slot { session, listener, mut armed, .. } = self.slots.remove(key);
+            self.deadlines.set(key, &mut armed, None);
+            self.admission.leave(session.peer().ip());
+            self.with_tls -= usize::from(session.is_tls());
+            reaped.push((session, listener));
+        }
+        reaped
+    }
+
+    /// Sets every deadline again, because the timeouts may have changed.
+    pub fn rearm(&mut self, listeners: &Listeners) {
+        for (key, slot) in &mut self.slots {
+            let due = slot.session.deadline(&listeners.get(slot.listener).timeouts);
+            self.deadlines.set(key, &mut slot.armed, due);
+        }
+    }
+
+    /// The earliest deadline.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.deadlines.next()
+    }
+
+    /// Whether one of them waits for another turn.
+    pub fn has_queue(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many of them speak TLS.
+    pub fn with_tls(&self) -> usize {
+        self.with_tls
+    }
+
+    /// All of them, each with the key of its listener.
+    pub fn iter(&self) -> impl Iterator<Item = (&Session<TcpStream>, usize)> {
+        self.slots.iter().map(|(_, slot)| (&slot.session, slot.listener))
+    }
+}
