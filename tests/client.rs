@@ -1,5 +1,5 @@
-//! The client as a person uses it in a pipe, for pings and for measuring; against the daemon, and
-//! against servers that we did not write.
+//! The client in a pipe, with pings and with measurements, against the daemon and against servers of
+//! other projects.
 
 mod util;
 
@@ -13,7 +13,7 @@ use util::client::{Client, client, end, full_pipe, port, run, server, start, std
 use util::{Daemon, PATIENCE, PLAIN, ReservedPort, Running, noise, plain_and_tls, tool};
 
 #[test]
-fn a_pipe_gives_back_what_it_was_given_and_nothing_else() {
+fn a_pipe_returns_exactly_the_bytes_that_were_sent() {
     let daemon = plain_and_tls();
     let signing = daemon.path("signing.pem");
     let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
@@ -29,7 +29,7 @@ fn a_pipe_gives_back_what_it_was_given_and_nothing_else() {
 }
 
 #[test]
-fn a_file_and_the_empty_device_can_be_standard_input() {
+fn standard_input_can_be_a_file_or_the_null_device() {
     let daemon = Daemon::start(PLAIN);
     let port = port(daemon.address("plain"));
     let path = daemon.path("file");
@@ -49,7 +49,7 @@ fn a_file_and_the_empty_device_can_be_standard_input() {
 }
 
 #[test]
-fn a_gigabyte_neither_blocks_nor_grows() {
+fn a_gigabyte_passes_in_bounded_memory() {
     let daemon = Daemon::start(PLAIN);
     let mut child = client()
         .args(["--verify", "127.0.0.1", &port(daemon.address("plain"))])
@@ -84,7 +84,7 @@ fn a_gigabyte_neither_blocks_nor_grows() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_the_client_without_a_word() {
+fn the_client_exits_silently_when_the_reader_closes_the_pipe() {
     let daemon = Daemon::start(PLAIN);
     let mut child = start(&["-q", "127.0.0.1", &port(daemon.address("plain"))]);
     let mut stdin = child.stdin.take().unwrap();
@@ -94,8 +94,8 @@ fn a_reader_that_has_enough_ends_the_client_without_a_word() {
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "first\n");
     drop(stdout);
-    // A process that another test starts at this moment may still hold our end of the pipe, so one
-    // line could go out unread.
+    // A process that another test has just forked may still hold our end of the pipe, so one line may
+    // be written without an error.
     util::wait_until("the client's end", || {
         let _ = stdin.write_all(b"more\n");
         child.try_wait().unwrap().is_some()
@@ -107,7 +107,7 @@ fn a_reader_that_has_enough_ends_the_client_without_a_word() {
 }
 
 #[test]
-fn the_servers_end_ends_the_client_while_standard_input_is_open() {
+fn the_client_exits_when_the_server_closes_even_if_standard_input_is_open() {
     let port = server(|mut stream| {
         stream.write_all(b"that is all").unwrap();
     });
@@ -124,13 +124,13 @@ fn the_servers_end_ends_the_client_while_standard_input_is_open() {
 }
 
 #[test]
-fn a_pipe_that_is_cut_short_says_how_far_it_got() {
+fn an_answer_that_is_cut_short_is_reported_with_byte_counts() {
     let arguments = |port: &str| ["-q".to_owned(), "127.0.0.1".into(), port.into()];
     let run_against = |port: String, input: &[u8]| {
         let arguments = arguments(&port);
         end(&run(&arguments.each_ref().map(String::as_str), input))
     };
-    // It answers a part.
+    // It answers with a part of the input.
     let part = server(|mut stream| {
         let mut bytes = [0; 11];
         stream.read_exact(&mut bytes).unwrap();
@@ -140,12 +140,12 @@ fn a_pipe_that_is_cut_short_says_how_far_it_got() {
     assert_eq!(code, 1, "{said}");
     assert!(said.ends_with("answered less than was sent: sent 11 bytes, received 5\n"), "{said}");
 
-    // It ends before it has read anything; there may be a reset.
+    // It closes before it has read anything, which may cause a reset.
     let (code, said) = run_against(server(drop), b"hello");
     assert_eq!(code, 1, "{said}");
     assert!(said.contains(": sent ") && said.ends_with("received 0\n"), "{said}");
 
-    // It echoes a while, and takes no more.
+    // It echoes the beginning, and then closes.
     let a_while = server(|mut stream| {
         let mut bytes = [0; 10_000];
         stream.read_exact(&mut bytes).unwrap();
@@ -155,7 +155,7 @@ fn a_pipe_that_is_cut_short_says_how_far_it_got() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains(": sent ") && said.ends_with("received 10000\n"), "{said}");
 
-    // No echo, but an answer.
+    // It answers with something else than an echo.
     let other = server(|mut stream| {
         stream.read_to_end(&mut Vec::new()).unwrap();
         stream.write_all(b"something longer").unwrap();
@@ -164,7 +164,7 @@ fn a_pipe_that_is_cut_short_says_how_far_it_got() {
 }
 
 #[test]
-fn a_server_that_ends_before_the_input_has_not_cut_the_echo_short() {
+fn a_server_that_closes_before_the_input_ends_is_reported_as_such() {
     let port = server(|mut stream| {
         let mut bytes = [0; 3];
         stream.read_exact(&mut bytes).unwrap();
@@ -196,7 +196,7 @@ fn a_verified_echo_needs_no_close_notify() {
 }
 
 #[test]
-fn what_comes_with_the_end_of_the_handshake_counts_in_each_mode() {
+fn data_that_arrives_with_the_end_of_the_handshake_counts_in_each_mode() {
     let port = tls_server(b"EXTRA", true);
     let tls = ["-q", "--tls", "--insecure", "127.0.0.1", &port];
     for mode in [
@@ -215,20 +215,20 @@ fn what_comes_with_the_end_of_the_handshake_counts_in_each_mode() {
 }
 
 #[test]
-fn what_comes_before_it_was_sent_is_no_echo() {
+fn data_that_arrives_before_it_was_sent_is_no_echo() {
     let (sender, foretold) = std::sync::mpsc::channel();
     let port = server(move |mut stream| {
         let mut bytes = [0; 64];
         stream.read_exact(&mut bytes).unwrap();
         stream.write_all(&bytes).unwrap();
-        // Not together with the echo of the first.
+        // Not in the same segment as the echo of the first message.
         std::thread::sleep(util::STUCK);
         let second = String::from_utf8(bytes.to_vec()).unwrap().replace('1', "2");
         stream.write_all(second.as_bytes()).unwrap();
         sender.send(()).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    // The client does not go on before the line of the first is written.
+    // The client does not continue before the line of the first ping is written.
     let (mut reader, writer) = full_pipe();
     let arguments = ["ping", "-c2", "-i0.01", "127.0.0.1", &port];
     let mut pings = Client::start(&arguments, |command| {
@@ -242,7 +242,7 @@ fn what_comes_before_it_was_sent_is_no_echo() {
 }
 
 #[test]
-fn a_tls_server_that_ends_without_close_notify_may_have_been_cut_off() {
+fn a_tls_server_that_closes_without_close_notify_may_have_been_cut_off() {
     let mut daemon = plain_and_tls();
     let signing = daemon.path("signing.pem");
     let port = port(daemon.address("tls"));
@@ -277,7 +277,7 @@ fn a_changed_byte_is_reported_with_its_offset_and_both_values() {
 }
 
 #[test]
-fn an_echo_that_ends_early_or_says_too_much_is_reported() {
+fn an_echo_that_is_too_short_or_too_long_is_reported() {
     let port = server(|mut stream| {
         let mut bytes = [0; 11];
         stream.read_exact(&mut bytes).unwrap();
@@ -287,7 +287,7 @@ fn an_echo_that_ends_early_or_says_too_much_is_reported() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cut short: sent 11 bytes, received 5"), "{output:?}");
 
-    // What the class's server does: strlen + 1.
+    // A typical fault of a first C server: it sends strlen + 1 bytes.
     let port = server(|mut stream| {
         let mut bytes = [0; 64];
         let count = stream.read(&mut bytes).unwrap();
@@ -300,7 +300,7 @@ fn an_echo_that_ends_early_or_says_too_much_is_reported() {
 }
 
 #[test]
-fn each_way_to_fail_has_its_exit_code_and_one_line() {
+fn each_failure_has_its_exit_code_and_one_line() {
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         port(listener.local_addr().unwrap())
@@ -379,7 +379,7 @@ fn a_ping_looks_like_ping() {
     assert!(lines[4].starts_with("3 sent, 3 received, 0% loss, time "), "{text}");
     assert!(lines[5].starts_with("round trip min/avg/max/p99 = "), "{text}");
 
-    // More than both kernels hold.
+    // More than the socket buffers of both sides hold.
     let output = run(&["ping", "-c1", "-s50000000", "127.0.0.1", &port], b"");
     assert!(output.status.success(), "{}", stderr(&output));
 }
@@ -404,7 +404,7 @@ fn a_ping_that_reconnects_times_each_phase() {
 }
 
 #[test]
-fn an_interrupted_ping_has_its_summary() {
+fn an_interrupted_ping_prints_its_summary() {
     let daemon = Daemon::start(PLAIN);
     let mut child = client()
         .args(["ping", "-i60", "127.0.0.1", &port(daemon.address("plain"))])
@@ -442,7 +442,7 @@ fn a_measurement_checks_every_byte_and_reports_in_text_and_json() {
     let latency = |key: &str| report["latency"][key].as_f64().unwrap();
     assert!(latency("p50_ms") > 0.0 && latency("p50_ms") <= latency("max_ms"), "{report}");
 
-    // A server that changes one byte in the middle of it.
+    // A server that changes one byte after a while.
     let port = server(|mut stream| {
         let mut buffer = [0; 1000];
         for round in 0.. {
@@ -471,7 +471,7 @@ fn run_with_limit(limit: &str, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_measurement_raises_its_own_limit_on_descriptors_or_says_what_it_is() {
+fn a_measurement_raises_its_limit_on_descriptors_or_reports_it() {
     let daemon = Daemon::start(PLAIN);
     let load = ["bench", "--connections=100", "--duration=0.1", "127.0.0.1"];
     let plain = port(daemon.address("plain"));
@@ -487,11 +487,11 @@ fn a_measurement_raises_its_own_limit_on_descriptors_or_says_what_it_is() {
     let words = "--connections 100 needs 132 descriptors, and this process may have 64";
     assert!(said.contains(words), "{said}");
     untouched.set_nonblocking(true).unwrap();
-    assert!(untouched.accept().is_err(), "it has connected");
+    assert!(untouched.accept().is_err(), "the client has connected");
 }
 
 #[test]
-fn full_and_resumed_handshakes_are_counted_apart() {
+fn full_and_resumed_handshakes_are_counted_separately() {
     let daemon = plain_and_tls();
     let port = port(daemon.address("tls"));
     let arguments =
@@ -546,7 +546,7 @@ fn it_works_with_servers_of_other_projects() {
 }
 
 #[test]
-fn a_classs_first_server_is_found_out_by_its_extra_nul() {
+fn verify_finds_the_extra_nul_byte_of_a_beginners_server() {
     let Some(mut compiler) = tool("cc") else { return };
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("server");
@@ -582,7 +582,7 @@ fn netcat_can_be_the_server() {
 }
 
 #[test]
-fn each_address_of_a_name_is_tried_in_turn() {
+fn each_address_of_a_name_is_tried() {
     let resolved = |family: &str| {
         let output = run(&["-q", family, "localhost", "1"], b"");
         !stderr(&output).contains("cannot resolve") && !stderr(&output).contains("has no IPv")
@@ -606,7 +606,7 @@ fn each_address_of_a_name_is_tried_in_turn() {
 }
 
 #[test]
-fn ipv6_goes_with_and_without_brackets_and_families_can_be_chosen() {
+fn ipv6_works_with_and_without_brackets_and_a_family_can_be_chosen() {
     let Ok(probe) = TcpListener::bind("[::1]:0") else {
         eprintln!("skipped: this machine has no IPv6");
         return;
@@ -627,7 +627,7 @@ fn ipv6_goes_with_and_without_brackets_and_families_can_be_chosen() {
 }
 
 #[test]
-fn a_server_can_be_named_in_one_word() {
+fn host_and_port_can_be_one_argument() {
     let daemon = plain_and_tls();
     let signing = daemon.path("signing.pem");
     let plain = format!("127.0.0.1:{}", port(daemon.address("plain")));
@@ -641,7 +641,7 @@ fn a_server_can_be_named_in_one_word() {
 }
 
 #[test]
-fn tls_to_a_port_without_it_is_called_by_its_name() {
+fn tls_to_a_plain_port_is_explained() {
     let daemon = Daemon::start(PLAIN);
     let speaks_first = server(|mut stream| {
         stream.write_all(b"220 mail.example ESMTP\r\n").unwrap();
@@ -667,7 +667,7 @@ fn tls_to_a_port_without_it_is_called_by_its_name() {
 }
 
 #[test]
-fn a_port_with_tls_is_recognised_without_it() {
+fn plain_tcp_to_a_tls_port_is_explained() {
     let daemon = plain_and_tls();
     let port = port(daemon.address("tls"));
     for mode in [&[][..], &["--verify"], &["ping", "-c1"], &["bench", "--duration=9"]] {

@@ -1,4 +1,4 @@
-//! The client on its way to a server: names, addresses that do not answer, Ctrl-C meanwhile.
+//! The client while it resolves and connects: addresses that do not answer, Ctrl-C meanwhile.
 
 mod util;
 
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use util::client::{Client, silent};
 use util::tool;
 
-/// Takes the place of getaddrinfo(3), says so, and does not return: as where no name server answers.
+/// Replaces getaddrinfo(3): prints a line and does not return, as if no name server answered.
 const RESOLVER: &str = r#"
 #include <unistd.h>
 int getaddrinfo(void) {
@@ -34,7 +34,7 @@ fn preload(source: &str, folder: &Path) -> Option<std::path::PathBuf> {
 }
 
 #[test]
-fn ctrl_c_ends_a_client_that_connects() {
+fn ctrl_c_ends_a_client_that_is_connecting() {
     let (_socket, _queue, address) = silent();
     let port = address.port().to_string();
     for signal in [Signal::INT, Signal::TERM] {
@@ -49,7 +49,7 @@ fn ctrl_c_ends_a_client_that_connects() {
 }
 
 #[test]
-fn ctrl_c_ends_a_client_that_looks_for_the_name() {
+fn ctrl_c_ends_a_client_that_is_resolving() {
     if util::emulated() {
         eprintln!("skipped: the compiler makes nothing for the emulator");
         return;
@@ -72,7 +72,7 @@ fn ctrl_c_ends_a_client_that_looks_for_the_name() {
 }
 
 #[test]
-fn an_address_that_does_not_answer_is_given_up_after_the_timeout() {
+fn an_address_that_does_not_answer_fails_after_the_timeout() {
     let (_socket, _queue, address) = silent();
     let port = address.port().to_string();
     let mut client = Client::start(&["--timeout=0.2", "127.0.0.1", &port], |_| {});

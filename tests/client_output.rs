@@ -1,4 +1,4 @@
-//! Readers of what the client prints: one that has gone, one that never reads, and a slow one.
+//! Readers of the client's output: one that closes the pipe, one that never reads, and a slow one.
 
 mod util;
 
@@ -11,19 +11,19 @@ use rustix::process::Signal;
 use util::client::{Client, client, end, full_pipe, port, server};
 use util::{Daemon, PLAIN, noise, plain_and_tls};
 
-/// A pipe whose reader has gone.
+/// A pipe whose reader has closed it.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// A disk without room.
+/// A full disk.
 fn full_disk() -> Stdio {
     std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
 }
 
-/// Echoes one message, says so to whoever waits, and keeps the connection.
+/// A server that echoes one message and keeps the connection, and a function that waits for the echo.
 fn echo_once() -> (String, impl FnOnce()) {
     let (sender, echoed) = channel();
     let port = server(move |mut stream| {
@@ -37,7 +37,7 @@ fn echo_once() -> (String, impl FnOnce()) {
 }
 
 #[test]
-fn a_result_that_is_lost_is_a_failure_and_one_that_nobody_wants_is_none() {
+fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     let daemon = plain_and_tls();
     let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
     let input = daemon.path("input");
@@ -70,7 +70,7 @@ fn a_result_that_is_lost_is_a_failure_and_one_that_nobody_wants_is_none() {
             assert_eq!(end(&run(closed(), stderr())).0, 0, "{arguments:?}");
             assert_eq!(end(&run(Stdio::null(), stderr())).0, 0, "{arguments:?}");
         }
-        // Not even open.
+        // They are not even open.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" >&- 2>&-", "sh"]);
         if let Some((folder, path)) = util::emulator() {
@@ -83,7 +83,7 @@ fn a_result_that_is_lost_is_a_failure_and_one_that_nobody_wants_is_none() {
 }
 
 #[test]
-fn a_ping_ends_when_its_reader_has_gone() {
+fn a_ping_ends_when_its_reader_closes_the_pipe() {
     let daemon = Daemon::start(PLAIN);
     let port = port(daemon.address("plain"));
     let mut pings = Client::start(&["ping", "-i0.01", "127.0.0.1", &port], |command| {
@@ -98,7 +98,7 @@ fn a_ping_ends_when_its_reader_has_gone() {
 }
 
 #[test]
-fn ctrl_c_ends_a_client_that_nobody_reads() {
+fn ctrl_c_ends_a_client_whose_output_is_not_read() {
     for signal in [Signal::INT, Signal::TERM] {
         for is_error in [false, true] {
             let (reader, writer) = full_pipe();
@@ -118,13 +118,13 @@ fn ctrl_c_ends_a_client_that_nobody_reads() {
     }
 }
 
-/// A server that sends all that it can, in pieces that differ.
+/// Sends as much as the client takes, in pieces that differ.
 fn pour(stream: &mut TcpStream) -> usize {
     util::send_until_stuck(stream, (1..).map(|seed| noise(64 << 10, seed)))
 }
 
 #[test]
-fn a_client_that_nobody_reads_takes_no_more_from_the_server_and_can_be_ended() {
+fn a_client_whose_output_is_not_read_stops_reading_and_can_be_ended() {
     let (sender, stuck) = channel();
     let port = server(move |mut stream| {
         sender.send(pour(&mut stream)).unwrap();
@@ -133,7 +133,7 @@ fn a_client_that_nobody_reads_takes_no_more_from_the_server_and_can_be_ended() {
     let mut client = Client::start(&["127.0.0.1", &port], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
     });
-    let sent = stuck.recv_timeout(util::PATIENCE).expect("it takes whatever comes");
+    let sent = stuck.recv_timeout(util::PATIENCE).expect("the client does not stop reading");
     let status = std::fs::read_to_string(format!("/proc/{}/status", client.child.id())).unwrap();
     let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     let kib: usize = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -143,7 +143,7 @@ fn a_client_that_nobody_reads_takes_no_more_from_the_server_and_can_be_ended() {
 }
 
 #[test]
-fn a_slow_reader_gets_all_of_it_in_order() {
+fn a_slow_reader_gets_everything_in_order() {
     let daemon = plain_and_tls();
     let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
     let sent = noise(8 << 20, 6);

@@ -1,5 +1,4 @@
-//! The client at a terminal, as a person has it: what is typed, what arrives meanwhile, Ctrl-D and
-//! Ctrl-C.
+//! The client on a terminal: what is typed, what arrives meanwhile, Ctrl-D and Ctrl-C.
 
 mod util;
 
@@ -16,11 +15,11 @@ use util::{Daemon, PATIENCE, PLAIN, field, plain_and_tls, tool};
 const CTRL_C: &[u8] = b"\x03";
 const CTRL_D: &[u8] = b"\x04";
 
-/// The terminal's session leader, and the client's parent. When a leader ends, the kernel drops what
-/// nobody has read from the screen yet; so it stays until it is killed.
+/// The terminal's session leader, and the client's parent. When a session leader ends, the kernel drops
+/// output that was not read yet; therefore it stays until it is killed.
 const LEADER: &str = "trap : INT; \"$@\"; echo \"exit code $?\"; read -r _";
 
-/// A client at a terminal of its own.
+/// A client on a terminal of its own.
 struct Terminal {
     child: Child,
     keyboard: File,
@@ -65,13 +64,13 @@ impl Terminal {
         self.keyboard.write_all(keys).unwrap();
     }
 
-    /// Waits until this stands on the screen, behind what was waited for before.
+    /// Waits until the screen shows this, after what was waited for before.
     fn wait_for(&mut self, text: &str) {
         let at = self.find(text);
         self.seen.drain(..at + text.len());
     }
 
-    /// Where this stands in what is on the screen, once it does.
+    /// Waits until the screen shows this, and returns where.
     fn find(&mut self, text: &str) -> usize {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -80,12 +79,12 @@ impl Terminal {
             }
             match self.screen.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
-                Err(error) => panic!("no {text:?} on the screen ({error}), but {:?}", self.seen),
+                Err(error) => panic!("the screen shows {:?} and not {text:?} ({error})", self.seen),
             }
         }
     }
 
-    /// The client's, and what stood on the screen before it ended and was not waited for.
+    /// The client's exit code, and what the screen showed before that was not waited for.
     fn end(&mut self) -> (i32, String) {
         let at = self.find("exit code ");
         let rest = self.seen[..at].to_owned();
@@ -110,7 +109,7 @@ fn port(daemon: &Daemon, listener: &str) -> String {
     daemon.address(listener).port().to_string()
 }
 
-/// A client at a terminal, and its connection as a server has it; `None` as [`Terminal::run`] says.
+/// A client on a terminal, and the server's side of its connection; `None` as for [`Terminal::run`].
 fn connected() -> Option<(Terminal, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -121,7 +120,7 @@ fn connected() -> Option<(Terminal, TcpStream)> {
 }
 
 #[test]
-fn a_line_comes_back_with_its_figures_and_ctrl_d_waits_for_the_rest() {
+fn a_line_comes_back_with_its_byte_counts_and_ctrl_d_waits_for_the_rest() {
     let daemon = plain_and_tls();
     let (plain, tls) = (port(&daemon, "plain"), port(&daemon, "tls"));
     let signing = daemon.path("signing.pem");
@@ -150,7 +149,7 @@ fn a_line_comes_back_with_its_figures_and_ctrl_d_waits_for_the_rest() {
 }
 
 #[test]
-fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
+fn ctrl_c_closes_the_connection_cleanly_and_the_exit_code_is_130() {
     let daemon = plain_and_tls();
     let (plain, tls) = (port(&daemon, "plain"), port(&daemon, "tls"));
     for (name, arguments) in [
@@ -172,12 +171,12 @@ fn ctrl_c_ends_the_session_cleanly_and_the_client_with_130() {
 }
 
 #[test]
-fn ctrl_d_ends_our_half_and_the_answer_that_follows_is_read() {
+fn ctrl_d_half_closes_and_the_answer_that_follows_is_read() {
     let Some((mut terminal, mut server)) = connected() else { return };
     terminal.type_in(b"all of it?\n");
     terminal.wait_for("sent 11 bytes\r\n");
     terminal.type_in(CTRL_D);
-    // A server that answers nothing before the end of the question.
+    // The server answers only after the client has half-closed.
     let mut question = String::new();
     server.read_to_string(&mut question).unwrap();
     assert_eq!(question, "all of it?\n");
@@ -189,7 +188,7 @@ fn ctrl_d_ends_our_half_and_the_answer_that_follows_is_read() {
 }
 
 #[test]
-fn ctrl_c_gives_the_server_an_end_and_no_reset() {
+fn ctrl_c_sends_a_fin_and_no_reset() {
     let Some((mut terminal, mut server)) = connected() else { return };
     terminal.wait_for("connected to ");
     terminal.type_in(CTRL_C);
@@ -200,27 +199,27 @@ fn ctrl_c_gives_the_server_an_end_and_no_reset() {
 }
 
 #[test]
-fn what_arrives_while_a_line_is_typed_is_shown_at_once() {
+fn data_that_arrives_while_a_line_is_typed_is_shown_at_once() {
     let Some((mut terminal, mut server)) = connected() else { return };
     terminal.wait_for("connected to ");
     terminal.type_in(b"GE");
     terminal.wait_for("GE");
     server.write_all(b"are you still there?\n").unwrap();
     terminal.wait_for("are you still there?\r\nreceived 21 bytes\r\n");
-    // The line that was half typed goes on, and goes out whole.
+    // The line that was half typed continues, and is sent as a whole.
     terminal.type_in(b"T\n");
     let mut line = [0; 4];
     server.read_exact(&mut line).unwrap();
     assert_eq!(&line, b"GET\n");
     terminal.wait_for("sent 4 bytes\r\n");
-    // The server's end is said, and ends the client though nobody typed Ctrl-D.
+    // The server closes: the client prints that and exits, without Ctrl-D.
     drop(server);
     terminal.wait_for("closed by the server: sent 4 bytes, received 21 bytes");
     assert_eq!(terminal.exit_code(), 0);
 }
 
 #[test]
-fn quiet_leaves_the_conversation_alone() {
+fn quiet_prints_only_the_conversation() {
     let daemon = Daemon::start(PLAIN);
     let Some(mut terminal) = Terminal::run(&["-q", "127.0.0.1", &port(&daemon, "plain")]) else {
         return;

@@ -1,4 +1,4 @@
-//! Times, in a histogram: the summary of a ping, the figures and the drawing of a bench.
+//! Latencies in a histogram: their summary, and a drawing of their distribution.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Round-trip times, exact to three digits.
+/// Latencies, with three significant digits.
 pub struct Latencies {
     /// Nanoseconds.
     histogram: Histogram<u64>,
     last: Option<u64>,
-    /// Sum of the differences between one and the next, in nanoseconds.
+    /// The sum of the differences between one latency and the next, in nanoseconds.
     changes: u64,
     sum: u128,
 }
@@ -27,7 +27,7 @@ pub struct Summary {
     pub p99_ms: f64,
     pub p999_ms: f64,
     pub max_ms: f64,
-    /// The mean difference between one and the next.
+    /// The mean difference between one latency and the next.
     pub jitter_ms: f64,
 }
 
@@ -43,22 +43,22 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Counts one.
+    /// Adds a latency.
     pub fn record(&mut self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
-        // It grows as it must; only a time of centuries would not fit.
+        // The histogram grows as needed; only a time of centuries would not fit.
         let _ = self.histogram.record(nanos);
         self.changes += self.last.replace(nanos).map_or(0, |last| last.abs_diff(nanos));
         self.sum += u128::from(nanos);
     }
 
-    /// How many there are.
+    /// The number of latencies.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// The figures so far; all zero if there are none.
-    #[allow(clippy::cast_precision_loss)] // Times are far below 2^53 ns.
+    /// The summary so far. All figures are zero if there are no latencies.
+    #[allow(clippy::cast_precision_loss)] // Times are below 2^53 ns.
     pub fn summary(&self) -> Summary {
         let Some(last) = self.count().checked_sub(1) else { return Summary::default() };
         let ms = |nanos: u64| nanos as f64 / 1e6;
@@ -77,7 +77,7 @@ impl Latencies {
 }
 
 impl fmt::Display for Latencies {
-    /// A bar for each doubling of the time.
+    /// A bar for each doubling of the latency.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const WIDTH: u64 = 40;
 

@@ -1,4 +1,5 @@
-//! Writes standard output and standard error from a thread, because a write to a full pipe blocks. The descriptors cannot be made non-blocking instead: other processes share them.
+//! Writes standard output and standard error from a thread, because a write to a full pipe blocks. The
+//! descriptors cannot be made non-blocking instead, because other processes share them.
 //!
 //! # Memory is bounded by the caller
 //!
@@ -21,7 +22,7 @@ const FULL: usize = 256 * 1024;
 pub struct Printer {
     texts: Sender<Text>,
     reports: Receiver<Report>,
-    /// In bytes.
+    /// How many bytes are not written yet.
     unwritten: usize,
     /// The state of standard output in the last report.
     output: Result<Printed, Failure>,
@@ -33,7 +34,7 @@ enum Text {
     Error(String),
 }
 
-/// The thread is done with `length` bytes, and this is the state of standard output.
+/// The thread has finished with `length` bytes, and this is the state of standard output.
 struct Report {
     length: usize,
     output: Result<Printed, Failure>,
@@ -81,7 +82,7 @@ impl Printer {
         self.draw(format!("{line}\n"));
     }
 
-    /// Writes to standard error without a line end, for what moves on a terminal.
+    /// Writes to standard error without a line end, for a progress bar.
     pub fn draw(&mut self, text: String) {
         self.unwritten += text.len();
         let _ = self.texts.send(Text::Error(text));
@@ -97,7 +98,7 @@ impl Printer {
         self.unwritten == 0
     }
 
-    /// Takes the thread's reports. Fails once standard output cannot be written any more.
+    /// Reads the thread's reports. Fails once standard output can no longer be written.
     pub fn check(&mut self) -> Result<(), Error> {
         for Report { length, output } in self.reports.try_iter() {
             self.unwritten -= length;

@@ -29,13 +29,13 @@ pub struct Waiter {
     signals: Signals,
     /// While this is set, a signal has its default action.
     interrupted: Arc<AtomicBool>,
-    /// Kept here because a waker that is dropped takes its last event with it.
+    /// Kept here because dropping a waker loses its last event.
     waker: Arc<Waker>,
 }
 
 impl Waiter {
-    /// From here on, the first SIGINT or SIGTERM ends nothing by itself; the second ends the
-    /// program at once, whatever it waits for.
+    /// From now on, the first SIGINT or SIGTERM ends the current wait; the second ends the program at
+    /// once, whatever it waits for.
     pub fn new() -> Result<Self, Failure> {
         let make = || -> io::Result<Self> {
             let poll = Poll::new()?;
@@ -52,7 +52,7 @@ impl Waiter {
         make().map_err(|error| Failure::system("cannot start the event loop", &error))
     }
 
-    /// Where to register what is waited for.
+    /// Where sockets are registered.
     pub fn registry(&self) -> &Registry {
         self.poll.registry()
     }
@@ -92,7 +92,7 @@ impl Waiter {
 }
 
 impl Drop for Waiter {
-    /// From here on, the first signal ends the program: nothing handles it any more.
+    /// From now on, the first signal ends the program, because nothing handles it any more.
     fn drop(&mut self) {
         self.interrupted.store(true, Ordering::Relaxed);
     }
