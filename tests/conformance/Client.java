@@ -24,7 +24,7 @@ class Client {
             stream.setSoTimeout(10_000);
             var parameters = stream.getSSLParameters();
             parameters.setProtocols(new String[] {"TLSv" + args[2]});
-            parameters.setEndpointIdentificationAlgorithm("HTTPS"); // the name is checked by this alone
+            parameters.setEndpointIdentificationAlgorithm("HTTPS"); // this checks the name
             stream.setSSLParameters(parameters);
             for (byte turn = 0; turn < 10; turn++) {
                 var sent = new byte[10_000];
@@ -33,7 +33,7 @@ class Client {
                 if (!Arrays.equals(stream.getInputStream().readNBytes(sent.length), sent))
                     throw new Exception("the echo differs");
             }
-            // A session keeps the time at which it was first made.
+            // A resumed session has the creation time of the first one.
             var made = stream.getSession().getCreationTime();
             if (resumed != (made == first && made <= begun)) throw new Exception("resumed: " + !resumed);
             first = made;

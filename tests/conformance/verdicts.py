@@ -1,4 +1,4 @@
-"""What a test suite found, against what the daemon means to be; ends with 1 if they differ.
+"""Compares the findings of a test suite with what is expected of the daemon; exits with 1 if they differ.
 
 Usage: verdicts.py sslyze|testssl REPORT.json
 """
@@ -18,7 +18,7 @@ def verdict(what, found, expected):
 
 report = json.load(open(report))
 if suite == "testssl":
-    # docs/conformance.md says why these two are as they are.
+    # docs/conformance.md explains these two.
     known = {"cipher_order", "cert_revocation"}
     for finding in report:
         if finding["id"] not in known and finding["severity"] in ("LOW", "MEDIUM", "HIGH", "CRITICAL", "FATAL"):
@@ -63,5 +63,5 @@ for scan, key, expected in (
     verdict(key, found[scan][key], expected)
 chains = found["certificate_info"]["certificate_deployments"]
 stores = [path for chain in chains for path in chain["path_validation_results"]]
-verdict("verified by our CA", any(path["was_validation_successful"] for path in stores), True)
+verdict("verified by the CA", any(path["was_validation_successful"] for path in stores), True)
 sys.exit(failed)

@@ -23,9 +23,9 @@ int main(int argc, char **argv)
         strcmp(argv[3], "1.3") ? wolfTLSv1_2_client_method() : wolfTLSv1_3_client_method());
     if (wolfSSL_CTX_load_verify_locations(context, argv[2], NULL) != SSL_SUCCESS)
         fail(NULL, "CA");
-    /* Debian's build verifies nothing unless told to, as OpenSSL does. */
+    /* Debian's build, like OpenSSL, verifies nothing by default. */
     wolfSSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    /* Who does not offer psk_dhe_ke is sent no tickets. */
+    /* A client that does not offer psk_dhe_ke receives no tickets. */
     if (argc > 4)
         wolfSSL_CTX_no_dhe_psk(context);
     wolfSSL_CTX_UseSessionTicket(context);
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
         if (wolfSSL_session_reused(tls) != resumed)
             fail(NULL, resumed ? "not resumed" : "resumed");
         session = wolfSSL_get1_session(tls);
-        /* The first sends close_notify, the second waits for the daemon's. */
+        /* The first call sends close_notify, the second waits for the daemon's. */
         if (wolfSSL_shutdown(tls) != SSL_SUCCESS && wolfSSL_shutdown(tls) != SSL_SUCCESS)
             fail(tls, "close_notify");
         wolfSSL_free(tls);

@@ -1,4 +1,4 @@
-//! Bad days: what is round the daemon fails, or asks too much of it, while sessions live.
+//! Faults of the environment while sessions are open: the log daemon, the disk, the clock, the certificates.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use crate::util::{
 };
 use crate::{Row, Soak, Watch, memory, targets};
 
-/// Peers of all sorts that end well, until they are stopped.
+/// Peers of all kinds that close cleanly, until they are stopped.
 fn load(targets: [Target; 2], seed: u64) -> Load {
     Load::start(
         targets.into_iter().cycle().take(8),
@@ -50,20 +50,20 @@ pub fn reloads(soak: &Soak) -> Result<Row, String> {
     let reloaded = daemon.seen().iter().filter(|line| line.ends_with(" reloaded")).count();
     assert_eq!(reloaded, count + 1);
     let row = Row::of(&totals, format!("{count} reloads"));
-    // A reload has a line of its own.
+    // Each reload has a log line too.
     let lines = row.sessions;
     let row = watch.end(&daemon, Row { sessions: lines + count as u64, ..row });
     assert_settled(&row);
     Ok(Row { sessions: lines, ..row })
 }
 
-/// What was there before the load and after it is about the same memory, in KiB.
+/// Asserts that the memory after the load is about that before it.
 fn assert_settled(row: &Row) {
     let (before, after) = (row.memory[0], row.memory[1]);
     assert!(after <= before + 1024, "{before} KiB, then {after}");
 }
 
-/// Certificates that do not do, one after the other, and good ones between.
+/// Invalid certificates, and valid ones in between.
 pub fn certificates(soak: &Soak) -> Result<Row, String> {
     let folder = folder_with_certificates();
     let authority = Authority::new("test CA");
@@ -78,7 +78,7 @@ pub fn certificates(soak: &Soak) -> Result<Row, String> {
     let shown = || {
         let config = TlsClient::default().config(daemon.folder.path());
         let mut stream = connect_tls(&config, daemon.address("tls"));
-        assert_echo(&mut stream, b"who is it?");
+        assert_echo(&mut stream, b"hello");
         let shown = stream.conn.peer_certificates().unwrap()[0].clone();
         end_tls(&mut stream);
         shown
@@ -100,18 +100,18 @@ pub fn certificates(soak: &Soak) -> Result<Row, String> {
         }
         let line = daemon.reload();
         assert!(line.contains(" not reloaded"), "{line}");
-        assert_eq!(shown(), der(&serving), "the old one keeps serving");
+        assert_eq!(shown(), der(&serving), "the old certificate stays in use");
         (serving, serving_key) = other;
         put(&serving, &serving_key);
         let line = daemon.reload();
         assert!(line.ends_with(" reloaded"), "{line}");
-        assert_eq!(shown(), der(&serving), "the new one serves");
+        assert_eq!(shown(), der(&serving), "the new certificate is in use");
     }
     let totals = load.stop();
     totals.assert_well();
     let row = Row::of(&totals, format!("{swaps} invalid, {swaps} valid"));
     let (sessions, ours) = (row.sessions, 2 * swaps as u64);
-    // Each reload has a line of its own, and each look was a session.
+    // Each reload has a log line too, and each look at the certificate was a session.
     let row = watch.end(&daemon, Row { sessions: sessions + 2 * ours, ..row });
     assert_settled(&row);
     Ok(Row { sessions: sessions + ours, ..row })
@@ -123,7 +123,7 @@ fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
-/// A log daemon that counts what it is told.
+/// A log daemon that counts lines about sessions.
 struct LogDaemon {
     socket: UnixDatagram,
     lines: Arc<AtomicU64>,
@@ -131,7 +131,7 @@ struct LogDaemon {
 }
 
 impl LogDaemon {
-    /// One at `path`; if it is `stuck`, it reads nothing.
+    /// Starts a log daemon at `path`. If it is `stuck`, it reads nothing.
     fn start(path: &Path, lines: &Arc<AtomicU64>, stuck: bool) -> Self {
         let _ = fs::remove_file(path);
         let socket = UnixDatagram::bind(path).unwrap();
@@ -142,7 +142,7 @@ impl LogDaemon {
         Self { socket, lines: lines.clone(), reader }
     }
 
-    /// Takes nothing more; what it was told before is read, so that every line is accounted for.
+    /// Stops receiving, and reads what was sent before, so that every line is counted.
     fn stop(self) {
         self.socket.shutdown(std::net::Shutdown::Read).unwrap();
         match self.reader {
@@ -152,7 +152,7 @@ impl LogDaemon {
     }
 }
 
-/// Reads up to the socket's shutdown, and counts the lines about sessions.
+/// Counts the lines about sessions until the socket is shut down.
 fn count_lines(socket: &UnixDatagram, lines: &AtomicU64) {
     let mut buffer = [0; 8192];
     while let Ok(length @ 1..) = socket.recv(&mut buffer) {
@@ -161,8 +161,7 @@ fn count_lines(socket: &UnixDatagram, lines: &AtomicU64) {
     }
 }
 
-/// A port each for the plain and the TLS listener that were free a moment ago: the log does not say
-/// them where nobody reads it.
+/// Free ports for the plain and the TLS listener, because a log that nobody reads cannot tell them.
 fn ports() -> [u16; 2] {
     [(); 2]
         .map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
@@ -183,7 +182,7 @@ fn targets_at(folder: &Path, [plain, tls]: [u16; 2]) -> [Target; 2] {
     [Target { address: at(plain), tls: None }, Target { address: at(tls), tls: Some(config) }]
 }
 
-/// What a daemon has, where the log cannot be asked.
+/// The resources of a daemon whose log cannot be read.
 struct Quiet {
     descriptors: usize,
     memory: usize,
@@ -194,13 +193,13 @@ impl Quiet {
         Self { descriptors: daemon.descriptors(), memory: memory(daemon) }
     }
 
-    /// It echoes at once, and has as many descriptors as before: fills in the row.
+    /// Asserts that it echoes and has as many descriptors as before, and completes the row.
     fn end(&self, daemon: &Daemon, targets: &[Target; 2], row: Row) -> Row {
         for target in targets {
             let plan = Plan::whole(1000, 1);
             assert!(play(target, &plan).is_whole(&plan));
         }
-        wait_until("as few descriptors", || daemon.descriptors() == self.descriptors);
+        wait_until("as many descriptors as before", || daemon.descriptors() == self.descriptors);
         let after = memory(daemon);
         let row = Row {
             descriptors: (self.descriptors, daemon.descriptors()),
@@ -213,7 +212,7 @@ impl Quiet {
     }
 }
 
-/// A session has two lines at the level debug, for its beginning and its end, however many there are.
+/// At the level debug, each session has two lines, for its beginning and its end.
 fn is_of_a_session(text: &str) -> bool {
     text.contains(" accepted listener=") || text.contains(" session listener=")
 }
@@ -247,7 +246,7 @@ pub fn log_daemon(soak: &Soak) -> Result<Row, String> {
     totals.assert_well();
     let row = before.end(&daemon, &targets, Row::of(&totals, String::new()));
 
-    // One that keeps its lines: what was lost was counted.
+    // A log daemon that reads: it receives the count of lost lines.
     log.stop();
     let _ = fs::remove_file(&path);
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -263,10 +262,10 @@ pub fn log_daemon(soak: &Soak) -> Result<Row, String> {
         }
     };
     let told = lines.load(Ordering::Relaxed);
-    // The two echoes in the end among them.
+    // Including the two echoes at the end.
     let lines = 2 * (row.sessions + 2);
     assert_eq!(told + lost, lines, "{told} lines arrived, {lost} were lost");
-    assert!(lost > 0, "the log took everything");
+    assert!(lost > 0, "no line was lost");
     assert_eq!(daemon.stop().code(), Some(0));
     let faults = format!("{rounds} times each; {told} lines arrived, {lost} were lost and counted");
     Ok(Row { faults, ..row })
@@ -292,7 +291,7 @@ pub fn disk_full(soak: &Soak) -> Result<Row, String> {
         let turn = soak.seconds(3);
         std::thread::sleep(turn);
         full += turn;
-        // Room again: it goes on by itself, and says what was lost.
+        // With room on the disk, logging continues, and reports what was lost.
         fs::File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
         wait_until("a line", || {
             fs::read_to_string(&file).is_ok_and(|text| text.contains(" log lines were lost"))
@@ -306,7 +305,7 @@ pub fn disk_full(soak: &Soak) -> Result<Row, String> {
     Ok(row)
 }
 
-/// A file system that is taken away again.
+/// A file system, which is unmounted at the end.
 struct Mounted(PathBuf);
 
 impl Drop for Mounted {
@@ -324,7 +323,7 @@ pub fn clock(soak: &Soak) -> Result<Row, String> {
     let folder = folder_with_certificates();
     let file = folder.path().join("clock");
     let set = |shift: &str| {
-        // In one step: a reader must not find it empty.
+        // Atomically, because a reader must not find it empty.
         let new = file.with_extension("new");
         fs::write(&new, shift).unwrap();
         fs::rename(&new, &file).unwrap();
@@ -337,7 +336,7 @@ pub fn clock(soak: &Soak) -> Result<Row, String> {
             .env("LD_PRELOAD", library)
             .env("FAKETIME_TIMESTAMP_FILE", &file)
             .env("FAKETIME_NO_CACHE", "1")
-            // The clock that an operator sets, and not the one that nobody can.
+            // The wall clock, not the monotonic clock, which cannot be set.
             .env("DONT_FAKE_MONOTONIC", "1");
     });
     let watch = Watch::over(&daemon);
@@ -346,8 +345,8 @@ pub fn clock(soak: &Soak) -> Result<Row, String> {
     let mut years = std::collections::BTreeSet::new();
     let mut others = 0;
     for round in 0..rounds {
-        // Sessions that live through the change, one idle, one in its handshake: their time is over
-        // when it is over, neither sooner nor never.
+        // Two sessions during the change, one idle, one in its handshake: they must time out when they
+        // should.
         let looks = round % 20 == 0;
         let begun = Instant::now();
         let mut waiting = looks.then(|| {
@@ -402,13 +401,13 @@ pub fn term(soak: &Soak) -> Result<Row, String> {
                 scope.spawn(move || {
                     let target = &targets[dice.below(2)];
                     let plan = match number {
-                        // In echo, fast and slow.
+                        // Echoing, fast and slow.
                         0..3 => Plan {
                             rest: Duration::from_millis(1),
                             piece: 5000,
                             ..Plan::whole(1 << 20, dice.next())
                         },
-                        // In half-close: all is sent soon, and read late.
+                        // Half-closed: all is sent soon, and read late.
                         3..5 => {
                             Plan { stops: vec![0], ..Plan::whole(dice.size(400_000), dice.next()) }
                         }
@@ -420,9 +419,9 @@ pub fn term(soak: &Soak) -> Result<Row, String> {
                         },
                     };
                     let outcome = play(target, &plan);
-                    // What came back is what was sent, as far as it goes.
+                    // The echo is a prefix of what was sent.
                     assert_eq!(outcome.wrong, 0);
-                    // It may have been cut off, which is no fault here.
+                    // It may have been cut off, which is no failure here.
                     totals.add(&Plan { end: End::Stay, ..plan }, &outcome);
                 });
             }

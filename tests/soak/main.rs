@@ -1,9 +1,9 @@
-//! Minutes of abuse and faults, thrown at the daemon: `tests/soak/run` builds and starts this, in a
-//! network and with mounts of its own. docs/soak.md has what it does, and the figures of a run.
+//! Minutes of abuse and faults for the daemon. `tests/soak/run` builds and starts this program in network and
+//! mount namespaces. docs/soak.md describes it and has the figures of a run.
 //!
-//! A part fails where it panics. What it did and found is a row of a table.
-#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc)] // Nobody links to it.
-#![allow(clippy::unnecessary_wraps)] // All parts are called alike.
+//! A part fails if it panics. Its result is a row of a table.
+#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc)] // It is not a library.
+#![allow(clippy::unnecessary_wraps)] // All parts have the same type.
 
 #[path = "../util/mod.rs"]
 mod util;
@@ -22,19 +22,19 @@ use std::time::{Duration, Instant};
 use peers::{Target, Totals};
 use util::{Daemon, TlsClient};
 
-/// How much, and which.
+/// The options of a run.
 pub struct Soak {
     pub seed: u64,
     pub quick: bool,
 }
 
 impl Soak {
-    /// So much in a full run, and a tenth of it in a quick one.
+    /// The number `full`, or a tenth of it in a quick run.
     pub fn count(&self, full: usize) -> usize {
         if self.quick { full / 10 } else { full }
     }
 
-    /// So long in a full run, and a sixth of it in a quick one.
+    /// The time `full`, or a sixth of it in a quick run.
     pub fn seconds(&self, full: u64) -> Duration {
         Duration::from_millis(if self.quick { full * 1000 / 6 } else { full * 1000 })
     }
@@ -44,18 +44,18 @@ impl Soak {
     }
 }
 
-/// What a part did, and found.
+/// The result of a part.
 #[derive(Default)]
 pub struct Row {
     pub sessions: u64,
     pub bytes: u64,
-    /// Bytes that came back wrong, and that did not come back though they should.
+    /// Echoed bytes that were wrong, and bytes that should have been echoed and were not.
     pub wrong: u64,
     pub lost: u64,
     /// What was done to the daemon.
     pub faults: String,
     pub descriptors: (usize, usize),
-    /// `RssAnon` in KiB: before, after each round or at the end, and the most.
+    /// `RssAnon` in KiB: before, and after each repetition or at the end.
     pub memory: Vec<usize>,
     pub most_memory: usize,
 }
@@ -67,11 +67,11 @@ impl Row {
         Self { sessions, bytes, wrong, lost, faults, ..Self::default() }
     }
 
-    fn written(&self, name: &str) -> String {
+    fn render(&self, name: &str) -> String {
         let Self { sessions, bytes, faults, descriptors: (before, after), memory, .. } = self;
         let mega = mega(*bytes);
         let row = format!("| {name} | {sessions} | {mega:.1} | {faults}");
-        // Where each daemon is gone in the end, there is nothing to compare.
+        // If every daemon has ended, there is nothing to compare.
         let Some(most) = memory.iter().max() else { return format!("{row} | - | - |") };
         let most = most.max(&self.most_memory);
         let memory = memory.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -79,7 +79,7 @@ impl Row {
     }
 }
 
-/// Notes what a daemon has before and after, and the most memory in between.
+/// Records the resources of a daemon before and after a part, and the peak of its memory.
 pub struct Watch {
     before: util::State,
     memory: usize,
@@ -110,12 +110,12 @@ impl Watch {
         Self { before, memory, most, enough, thread: Some(thread) }
     }
 
-    /// The most memory so far, in KiB, beyond what it was in the beginning.
+    /// The peak of the memory so far minus that at the beginning, in KiB.
     pub fn growth(&self) -> usize {
         self.most.load(Ordering::Relaxed).saturating_sub(self.memory)
     }
 
-    /// The daemon is unharmed: fills in the row.
+    /// Asserts that the daemon is unharmed, and completes the row.
     pub fn end(mut self, daemon: &Daemon, row: Row) -> Row {
         let sessions = usize::try_from(row.sessions).unwrap();
         daemon.assert_unharmed_since(&self.before, sessions);
@@ -159,7 +159,7 @@ pub fn targets(daemon: &Daemon) -> [Target; 2] {
     ]
 }
 
-/// What a part is called, and what it does. It says why where it had to be left out.
+/// The name of a part, and its function, which returns an error if the part has to be skipped.
 type Part = (&'static str, fn(&Soak) -> Result<Row, String>);
 
 const PARTS: [Part; 17] = [
@@ -210,14 +210,14 @@ fn main() {
                 bytes += row.bytes;
                 lost += row.lost;
                 wrong += row.wrong;
-                let row = row.written(name);
+                let row = row.render(name);
                 println!("{row}");
                 table.extend([&row, "\n"]);
                 println!("passed, {:.1} s", start.elapsed().as_secs_f64());
             }
             Ok(Err(why)) => {
                 skipped += 1;
-                println!("left out: {why}");
+                println!("skipped: {why}");
             }
             Err(_) => {
                 failed += 1;
@@ -235,7 +235,7 @@ fn main() {
     std::process::exit(i32::from(failed > 0));
 }
 
-/// In millions, for people.
+/// In millions.
 #[allow(clippy::cast_precision_loss)]
 fn mega(bytes: u64) -> f64 {
     bytes as f64 / 1e6

@@ -1,5 +1,5 @@
-//! A bad line between two network namespaces (wire.c): whatever it does to packets, every byte that
-//! arrives is right, none is lost, and every session ends on both sides.
+//! A faulty network between two namespaces (wire.c): whatever it does to packets, no byte is wrong or lost, and
+//! every session ends on both sides.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -12,12 +12,12 @@ use crate::peers::{End, Load, Plan};
 use crate::util::{Daemon, field, folder_with_certificates, outcome, wait};
 use crate::{Row, Soak, Watch, targets};
 
-/// Of the documentation's (RFC 5737): nobody else's.
+/// Addresses for documentation (RFC 5737).
 const NEAR: &str = "192.0.2.1";
 const FAR: &str = "192.0.2.2";
 
-/// What a line does: times in µs, and to how many packets of 10,000.
-struct Weather {
+/// The faults of a network: times in µs, and numbers of packets in 10,000.
+struct Faults {
     delay: u32,
     extra: u32,
     reorder: u32,
@@ -27,33 +27,33 @@ struct Weather {
 }
 
 pub fn loses(soak: &Soak) -> Result<Row, String> {
-    let weather = Weather { delay: 5000, extra: 0, reorder: 0, lose: 300, double: 300, corrupt: 0 };
-    let (row, line) = under(soak, &weather)?;
+    let network = Faults { delay: 5000, extra: 0, reorder: 0, lose: 300, double: 300, corrupt: 0 };
+    let (row, line) = under(soak, &network)?;
     assert!(count(&line, "lost") > 0 && count(&line, "duplicated") > 0, "{line}");
     Ok(row)
 }
 
 pub fn reorders(soak: &Soak) -> Result<Row, String> {
-    let weather =
-        Weather { delay: 2000, extra: 10_000, reorder: 3000, lose: 50, double: 50, corrupt: 0 };
-    let (row, line) = under(soak, &weather)?;
+    let network =
+        Faults { delay: 2000, extra: 10_000, reorder: 3000, lose: 50, double: 50, corrupt: 0 };
+    let (row, line) = under(soak, &network)?;
     assert!(count(&line, "reordered") > 0, "{line}");
     Ok(row)
 }
 
 pub fn corrupts(soak: &Soak) -> Result<Row, String> {
-    let weather =
-        Weather { delay: 3000, extra: 5000, reorder: 500, lose: 50, double: 50, corrupt: 300 };
-    let (row, line) = under(soak, &weather)?;
+    let network =
+        Faults { delay: 3000, extra: 5000, reorder: 500, lose: 50, double: 50, corrupt: 300 };
+    let (row, line) = under(soak, &network)?;
     assert!(count(&line, "corrupted") > 0, "{line}");
     Ok(row)
 }
 
-/// Many sessions of all sorts over such a line: the row, and what the line did.
-fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
-    let wire = Wire::lay(soak.seed, weather)?;
-    // Where a reset is lost, a timeout ends the session: soon enough for a test. Each session has its
-    // line at that level, however many there are.
+/// Many sessions of all kinds over such a network: the row, and the counts of faults.
+fn under(soak: &Soak, network: &Faults) -> Result<(Row, String), String> {
+    let wire = Wire::lay(soak.seed, network)?;
+    // If a reset is lost, a timeout ends the session, so the timeouts are short. At this level, every session
+    // has its line.
     let config = format!(
         "[log]\nlevel = \"debug\"\n[limits]\nhandshake-timeout = \"15s\"\nidle-timeout = \"15s\"\nwrite-timeout = \"20s\"\n\
          [[listener]]\nname = \"plain\"\nlisten = \"{FAR}:0\"\n\
@@ -81,7 +81,7 @@ fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     totals.assert_well();
     let row = Row::of(&totals, String::new());
     let sessions = row.sessions;
-    // One line more for the beginning of each.
+    // Each session has another line for its beginning.
     let row = Row { sessions, ..watch.end(&daemon, Row { sessions: 2 * sessions, ..row }) };
 
     let log = daemon.seen();
@@ -94,18 +94,15 @@ fn under(soak: &Soak, weather: &Weather) -> Result<(Row, String), String> {
     for (peer, length) in done.iter() {
         let (peer, length) = (peer.unwrap().to_string(), length.to_string());
         let end = [peer.as_str(), &length, &length, "peer-done"];
-        assert!(
-            ends.contains(&end),
-            "the daemon does not say so of a session that was whole: {end:?}"
-        );
+        assert!(ends.contains(&end), "the log does not agree that a session was complete: {end:?}");
     }
     let kernel = Kernel::now(&wire);
     let line = wire.end();
     let (dropped, again) = (kernel.dropped - before.dropped, kernel.sent_again - before.sent_again);
-    // The length of TCP's header is looked at before the checksum, so not all count as the latter.
+    // The kernel checks the length of the TCP header before the checksum, so it does not count all of them.
     let corrupted = count(&line, "corrupted");
     assert!(dropped >= corrupted * 9 / 10, "{dropped} of {corrupted} corrupted packets dropped");
-    let mut faults = format!("{} sessions whole; {} packets", done.len(), count(&line, "packets"));
+    let mut faults = format!("{} complete sessions; {} packets", done.len(), count(&line, "packets"));
     let counts =
         ["lost", "duplicated", "reordered", "corrupted"].map(|what| (what, count(&line, what)));
     let kernel = [("dropped by the kernel as damaged", dropped), ("retransmitted", again)];
@@ -119,15 +116,15 @@ fn count(line: &str, key: &str) -> u64 {
     field(line, key).parse().unwrap()
 }
 
-/// A line of tests/soak/wire.c; its far end is in a namespace of its own.
+/// A network by tests/soak/wire.c, with the far end in a namespace of its own.
 struct Wire {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Wire {
-    fn lay(seed: u64, weather: &Weather) -> Result<Self, String> {
-        let Weather { delay, extra, reorder, lose, double, corrupt } = *weather;
+    fn lay(seed: u64, network: &Faults) -> Result<Self, String> {
+        let Faults { delay, extra, reorder, lose, double, corrupt } = *network;
         let program = std::env::var_os("ECHO_ALEX_WIRE").ok_or("tests/soak/run was not used")?;
         let mut child = Command::new(program)
             .arg(seed.to_string())
@@ -138,7 +135,7 @@ impl Wire {
             .unwrap();
         let mut wire = Self { output: BufReader::new(child.stdout.take().unwrap()), child };
         if wire.line() != "ready\n" {
-            return Err("this user or this kernel may not make a device with /dev/net/tun".into());
+            return Err("/dev/net/tun is not available".into());
         }
         wire.ip(false, &["address", "add", NEAR, "peer", FAR, "dev", "near"]);
         wire.ip(true, &["address", "add", FAR, "peer", NEAR, "dev", "far"]);
@@ -162,7 +159,7 @@ impl Wire {
         line
     }
 
-    /// Takes it away: what it did.
+    /// Removes it: the counts of faults.
     fn end(mut self) -> String {
         drop(self.child.stdin.take());
         let line = self.line();
@@ -178,7 +175,7 @@ impl Drop for Wire {
     }
 }
 
-/// What the kernel has counted on both sides, as nstat(8) shows it.
+/// Counters of the kernel on both sides, as in nstat(8).
 struct Kernel {
     dropped: u64,
     sent_again: u64,
@@ -196,7 +193,7 @@ impl Kernel {
     }
 }
 
-/// A counter of /proc/net/snmp: a line of names, and one of numbers.
+/// A counter in /proc/net/snmp, which has a line of names and a line of numbers.
 fn snmp(text: &str, protocol: &str, name: &str) -> u64 {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol));
     let (names, numbers) = (lines.next().unwrap(), lines.next().unwrap());

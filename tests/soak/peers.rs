@@ -1,5 +1,5 @@
-//! Peers of all sorts, plain and TLS, in one function: [`play`] sends, reads, stops, resumes and
-//! ends as its [`Plan`] says, and compares each byte as it comes.
+//! Peers of all kinds, plain and TLS: [`play`] sends, reads, stops, resumes and ends as its [`Plan`] says, and
+//! compares each byte of the echo.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,12 +14,12 @@ use rustls::{ClientConfig, ClientConnection};
 
 use crate::util::{PATIENCE, STUCK, noise, reset};
 
-/// Numbers that look random and are the same for the same seed (xorshift64*, Marsaglia 2003).
+/// Pseudorandom numbers from a seed (xorshift64*, Marsaglia 2003).
 pub struct Dice(u64);
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        // Neighbouring seeds must not begin alike.
+        // Neighbouring seeds must begin differently.
         Self(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -34,62 +34,62 @@ impl Dice {
         usize::try_from(self.next()).unwrap() % most
     }
 
-    /// Of every magnitude alike, up to `most`.
+    /// A size up to `most`, with every order of magnitude equally likely.
     pub fn size(&mut self, most: usize) -> usize {
         let magnitude = self.below(most.ilog2() as usize + 1);
         1 + self.below(most.min(2 << magnitude))
     }
 }
 
-/// Where a peer connects to; with a configuration, over TLS.
+/// The address that a peer connects to, over TLS if there is a configuration.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
     pub tls: Option<Arc<ClientConfig>>,
 }
 
-/// What a peer does.
+/// The behaviour of a peer.
 pub struct Plan {
-    /// How much it sends.
+    /// The number of bytes that it sends.
     pub length: usize,
     pub seed: u64,
-    /// How much it writes at once, at most.
+    /// The largest write.
     pub piece: usize,
-    /// What it rests between two writes.
+    /// The pause between two writes.
     pub rest: Duration,
-    /// After how many bytes it stops reading, until nothing can be sent any more.
+    /// The numbers of received bytes after which it stops reading until it is stuck.
     pub stops: Vec<usize>,
-    /// New keys for each piece (TLS 1.3).
+    /// Whether it updates its keys before each write (TLS 1.3).
     pub new_keys: bool,
     pub end: End,
 }
 
-/// How a peer goes away.
+/// How a peer ends its session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It ends its side, and reads to the end.
+    /// It half-closes, and reads to the end.
     Done,
-    /// It closes with a reset when so much is sent.
+    /// It resets the connection after so many bytes.
     Reset(usize),
-    /// It just closes when so much is sent.
+    /// It closes the connection after so many bytes.
     Close(usize),
-    /// At its first stop it stays, and never reads again, until the daemon is gone.
+    /// It never reads again after its first stop, and stays until the daemon closes.
     Stay,
 }
 
 impl Plan {
-    /// Sends all, reads all.
+    /// Sends all bytes and reads the whole echo.
     pub fn whole(length: usize, seed: u64) -> Self {
         let (piece, rest) = (64 << 10, Duration::ZERO);
         Self { length, seed, piece, rest, stops: Vec::new(), new_keys: false, end: End::Done }
     }
 
-    /// Any size, pieces, rate, and stops.
+    /// Random size, writes, pauses and stops.
     pub fn any(dice: &mut Dice, most: usize) -> Self {
         let mut plan = Self::whole(dice.size(most), dice.next());
         plan.piece = dice.size(64 << 10);
         if dice.below(3) == 0 {
-            // Up to 50 pieces with a rest between.
+            // Up to 50 writes with pauses.
             plan.piece = plan.piece.max(plan.length / 50);
             plan.rest = Duration::from_millis(dice.next() % 20);
         } else {
@@ -101,7 +101,7 @@ impl Plan {
         plan
     }
 
-    /// The same, and one in three goes away before the end.
+    /// The same, and one in three closes or resets early.
     pub fn any_end(dice: &mut Dice, most: usize) -> Self {
         let mut plan = Self::any(dice, most);
         let cut = dice.below(plan.length);
@@ -114,25 +114,25 @@ impl Plan {
     }
 }
 
-/// What became of a session, as its peer saw it.
+/// The result of a session for its peer.
 pub struct Outcome {
     pub peer: Option<SocketAddr>,
     pub sent: usize,
     pub received: usize,
-    /// Of those received, how many were not what was sent at that place, or never sent.
+    /// Received bytes that differ from what was sent, or were never sent.
     pub wrong: usize,
     pub resumed: bool,
     pub ended: io::Result<()>,
 }
 
 impl Outcome {
-    /// Every byte came back, and then a clean end.
+    /// Whether every byte was echoed, followed by a clean end.
     pub fn is_whole(&self, plan: &Plan) -> bool {
         self.ended.is_ok() && self.wrong == 0 && self.received == plan.length
     }
 }
 
-/// Lives a session as planned.
+/// Runs a session as planned.
 pub fn play(target: &Target, plan: &Plan) -> Outcome {
     let mut outcome =
         Outcome { peer: None, sent: 0, received: 0, wrong: 0, resumed: false, ended: Ok(()) };
@@ -175,7 +175,7 @@ impl Peer {
         let bytes = noise(plan.length, plan.seed);
         let mut stops = plan.stops.iter().copied().peekable();
         let forever = plan.end == End::Stay;
-        let (mut reading, mut said_all) = (true, false);
+        let (mut reading, mut half_closed) = (true, false);
         let mut next_piece = Instant::now();
         loop {
             if let End::Reset(cut) | End::Close(cut) = plan.end
@@ -192,23 +192,23 @@ impl Peer {
                 let Some(count) = self.read()? else { break };
                 if count == 0 {
                     let early = || ErrorKind::UnexpectedEof.into();
-                    return said_all.then_some(()).ok_or_else(early);
+                    return half_closed.then_some(()).ok_or_else(early);
                 }
                 let expected = bytes[..outcome.sent].iter().skip(outcome.received);
                 let right = expected.zip(&self.buffer[..count]).filter(|(a, b)| a == b).count();
                 outcome.received += count;
                 outcome.wrong += count - right;
             }
-            if outcome.sent == bytes.len() && !said_all && !forever {
-                self.say_all()?;
-                said_all = true;
+            if outcome.sent == bytes.len() && !half_closed && !forever {
+                self.half_close()?;
+                half_closed = true;
             }
 
             let pauses = Instant::now() < next_piece;
             let sends = outcome.sent < bytes.len() && !pauses && !self.is_handshaking();
             let mut interest = if reading { PollFlags::IN } else { PollFlags::RDHUP };
             interest.set(PollFlags::OUT, sends || self.wants_write());
-            // Who has nothing left to send cannot be stuck, or see that the daemon is gone.
+            // A peer that has sent everything cannot get stuck, or notice that the daemon has closed.
             let waits = reading || (forever && outcome.sent < bytes.len());
             let patience = match (pauses, waits) {
                 (true, _) => next_piece.saturating_duration_since(Instant::now()),
@@ -230,7 +230,7 @@ impl Peer {
                     next_piece = Instant::now() + plan.rest;
                 }
             }
-            // Nothing goes on any more, and what is left shows how it ended.
+            // The session has ended; reading shows how.
             reading |= ready.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::RDHUP);
         }
     }
@@ -250,8 +250,8 @@ impl Peer {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Ends our side.
-    fn say_all(&mut self) -> io::Result<()> {
+    /// Half-closes.
+    fn half_close(&mut self) -> io::Result<()> {
         match &mut self.tls {
             None => self.socket.shutdown(Shutdown::Write),
             Some(tls) => {
@@ -261,12 +261,12 @@ impl Peer {
         }
     }
 
-    /// Sends as much as goes: how much was taken.
+    /// Writes without blocking: the number of bytes that were accepted.
     fn write(&mut self, bytes: &[u8], new_keys: bool) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
             return none_if_blocked((&self.socket).write(bytes));
         };
-        // What waits goes first, or there is no end to what waits.
+        // Buffered records go first, or the buffer would grow without limit.
         let mut taken = 0;
         if !bytes.is_empty() && !tls.wants_write() {
             if new_keys {
@@ -282,7 +282,7 @@ impl Peer {
         Ok(taken)
     }
 
-    /// Reads into the buffer: how much came, 0 at the clean end.
+    /// Reads into the buffer: the number of bytes, 0 at a clean end.
     fn read(&mut self) -> io::Result<Option<usize>> {
         let would_block = |result: io::Result<usize>| match result {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -291,7 +291,7 @@ impl Peer {
         let Some(tls) = &mut self.tls else {
             return would_block((&self.socket).read(&mut self.buffer));
         };
-        // Plaintext that is there already comes first: rustls takes no more above its limit.
+        // Buffered plaintext comes first: rustls reads no more above its limit.
         if let Some(count @ 1..) = would_block(tls.reader().read(&mut self.buffer))? {
             return Ok(Some(count));
         }
@@ -308,20 +308,20 @@ fn none_if_blocked(result: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// What a crowd of peers did.
+/// The results of many sessions.
 #[derive(Default)]
 pub struct Totals {
-    /// Sessions in all.
+    /// All sessions.
     pub sessions: AtomicU64,
-    /// Those that were to end well, and did.
+    /// Sessions that should end well, and did.
     pub whole: AtomicU64,
-    /// Bytes that came back.
+    /// Echoed bytes.
     pub received: AtomicU64,
-    /// Bytes that came back wrong.
+    /// Wrong bytes.
     pub wrong: AtomicU64,
-    /// Bytes that did not come back in sessions that were to end well.
+    /// Bytes that were not echoed in sessions that should end well.
     pub lost: AtomicU64,
-    /// Sessions that were to end well, and did not.
+    /// Sessions that should end well, and did not.
     pub broken: AtomicU64,
 }
 
@@ -356,7 +356,7 @@ impl Totals {
         counter.load(Ordering::Relaxed)
     }
 
-    /// No byte was lost or wrong, and there was something to lose.
+    /// Asserts that no byte was lost or wrong, and that there was a load.
     pub fn assert_well(&self) {
         assert_eq!(Self::get(&self.wrong), 0, "wrong bytes");
         assert_eq!(Self::get(&self.lost), 0, "lost bytes");
@@ -365,28 +365,28 @@ impl Totals {
     }
 }
 
-/// Peers that live one session after another, each in a thread of its own, until it is enough.
+/// Peers that run one session after the other, each in a thread of its own, until they are stopped.
 pub struct Load {
-    enough: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
     pub totals: Arc<Totals>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// One peer in a thread for each target; `plan` makes up what they do. `look` is shown each
-    /// session when it is over.
+    /// Starts a peer for each target, with plans from `plan`. `look` is called with the result of each
+    /// session.
     pub fn start(
         targets: impl IntoIterator<Item = Target>,
         seed: u64,
         plan: fn(&mut Dice) -> Plan,
         look: impl Fn(&Plan, &Outcome) + Send + Clone + 'static,
     ) -> Self {
-        let (enough, totals) = <(Arc<AtomicBool>, Arc<Totals>)>::default();
+        let (stopped, totals) = <(Arc<AtomicBool>, Arc<Totals>)>::default();
         let one = |(number, target): (usize, Target)| {
-            let (enough, totals, look) = (enough.clone(), totals.clone(), look.clone());
+            let (stopped, totals, look) = (stopped.clone(), totals.clone(), look.clone());
             let mut dice = Dice::new(seed.wrapping_add(number as u64));
             std::thread::spawn(move || {
-                while !enough.load(Ordering::Relaxed) {
+                while !stopped.load(Ordering::Relaxed) {
                     let plan = plan(&mut dice);
                     let outcome = play(&target, &plan);
                     totals.add(&plan, &outcome);
@@ -395,12 +395,12 @@ impl Load {
             })
         };
         let threads = targets.into_iter().enumerate().map(one).collect();
-        Self { enough, totals, threads }
+        Self { stopped, totals, threads }
     }
 
-    /// Lets each session end, and starts no more: what they were.
+    /// Waits for the end of the current sessions, and starts no more: the results.
     pub fn stop(mut self) -> Arc<Totals> {
-        self.enough.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().unwrap();
         }
@@ -410,6 +410,6 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.enough.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,6 @@
-//! Attacks by the thousand, round after round on the same daemon. After each it echoes at once, has as
-//! many descriptors as before and has written a line a session at most; and the last round leaves it with
-//! no more memory than the first ones needed at once.
+//! Thousands of attacks, repeated on the same daemon. After each repetition the daemon echoes, has as many
+//! descriptors as before and has logged at most a line for each session. After the last one, it uses no more
+//! memory than the peak of the first ones.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -14,8 +14,8 @@ use crate::util::{
 };
 use crate::{Row, Soak, Watch, memory, targets};
 
-/// What there may be after the last round beyond what the first ones needed at once, in KiB: how many
-/// sessions of a round are there at once is chance.
+/// The memory after the last repetition may exceed the peak of the first ones by this, in KiB, because the
+/// number of simultaneous sessions is random.
 const SLACK: usize = 512;
 
 const LIMITS: &str = "
@@ -30,14 +30,14 @@ fn daemon() -> Daemon {
     Daemon::start_in(folder_with_certificates(), &format!("{LIMITS}{PLAIN}{TLS}"), |_| {})
 }
 
-/// Lets `attack` come over a daemon round after round; it says how many sessions and bytes that were.
+/// Repeats `attack`, which returns the numbers of its sessions and bytes.
 fn rounds(
     soak: &Soak,
     daemon: &Daemon,
     faults: &str,
     mut attack: impl FnMut(u64) -> (u64, u64),
 ) -> Row {
-    // The heap may keep what was needed at once; what leaks goes on beyond it.
+    // The heap may stay at its peak; a leak grows beyond it.
     let mut needed = 0;
     let mut all = Row { faults: faults.to_owned(), ..Row::default() };
     for round in 0..soak.rounds() {
@@ -58,11 +58,15 @@ fn rounds(
         }
     }
     let last = *all.memory.last().unwrap();
-    assert!(last <= needed + SLACK, "memory grows from round to round, in KiB: {:?}", all.memory);
+    assert!(
+        last <= needed + SLACK,
+        "the memory grows with each repetition, in KiB: {:?}",
+        all.memory
+    );
     all
 }
 
-/// So many sessions, made up by `plan`, from a few threads.
+/// So many sessions with plans from `plan`, in several threads.
 fn crowd(
     targets: &[Target],
     count: usize,
@@ -89,7 +93,7 @@ fn crowd(
     totals
 }
 
-/// The attack was what it was meant to be: so many sessions ended for this reason.
+/// Asserts that the attack worked: so many sessions ended for this reason.
 fn assert_ended(daemon: &Daemon, reason: &str, sessions: usize) {
     assert_eq!(field(&daemon.statistics(), reason), sessions.to_string());
 }
@@ -164,12 +168,9 @@ pub fn never_read(soak: &Soak) -> Result<Row, String> {
             ..Plan::whole(24 << 20, dice.next())
         });
         growth = growth.max(watch.growth());
-        // What docs/design.md promises: 32 KiB plain, 150 KiB with TLS, each with what is its own.
+        // The bounds in docs/design.md: 32 KiB plain, 150 KiB with TLS; and the session itself.
         let bound = count / 2 * (33 + 150) + 1024;
-        assert!(
-            growth < bound,
-            "{growth} KiB more for {count} stuck sessions, {bound} are the bound"
-        );
+        assert!(growth < bound, "{growth} KiB more for {count} stuck sessions, more than {bound}");
         figures(&totals)
     });
     assert_ended(&daemon, "write-timeout", soak.rounds() * count);
@@ -214,7 +215,7 @@ pub fn key_updates(soak: &Soak) -> Result<Row, String> {
             for _ in 0..1000 {
                 storm.conn.refresh_traffic_keys().unwrap();
             }
-            // The end may come, with a reset, before all is written.
+            // The session may be reset before all is written.
             let _ = storm.sock.write_all(&flight(&mut storm.conn));
             let _ = storm.sock.shutdown(Shutdown::Write);
             rest(&mut storm.sock);
@@ -261,7 +262,7 @@ pub fn descriptors(soak: &Soak) -> Result<Row, String> {
         let start = daemon.cpu_ticks();
         std::thread::sleep(watch);
         let used = daemon.cpu_ticks() - start;
-        // Ten tries a second cost next to nothing; a loop would take 100 ticks a second.
+        // Ten attempts a second cost almost nothing; a busy loop would use 100 ticks a second.
         let bound = watch.as_millis() / 200;
         assert!(u128::from(used) <= bound, "{used} ticks of processor time in {watch:?}");
         (ticks, exhausted) = (ticks + used, exhausted + watch);

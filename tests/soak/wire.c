@@ -1,12 +1,12 @@
-/* A bad line between two network namespaces, in user space: the same on every kernel, netem or not,
- * and the same faults for the same seed.
+/* A faulty network between two namespaces, in user space: the same on every kernel, with or without
+ * netem, and the same faults for the same seed.
  *
  * Usage: wire SEED DELAY_US EXTRA_US REORDER LOSE DOUBLE CORRUPT
  *
- * Makes the device "near" here and "far" in a new namespace (/proc/PID/ns/net), says "ready", and
- * carries IPv4 packets both ways until its standard input ends; then it writes what it did. The last
- * four are in packets of 10,000: held back by EXTRA_US, dropped, sent twice, changed in one bit. One
- * bit is what a checksum of TCP or IP always finds. */
+ * Makes the device "near" here and "far" in a new namespace (/proc/PID/ns/net), prints "ready", and
+ * forwards IPv4 packets in both directions until its standard input ends; then it prints counts. The
+ * last four arguments are numbers of packets in 10,000: delayed by EXTRA_US, dropped, sent twice,
+ * changed in one bit. The checksums of TCP and IP always detect a change of one bit. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What is on the line at once; a queue that is full drops, like a router's. */
+/* The largest number of packets on the way; a full queue drops packets, like a router. */
 #define ROOM 8192
 
 struct packet {
@@ -37,7 +37,7 @@ struct packet {
 };
 
 static struct packet pool[ROOM];
-static struct packet *heap[ROOM]; /* heap[..waiting] by due, the rest are free */
+static struct packet *heap[ROOM]; /* heap[..waiting] is ordered by due, the rest is free */
 static int waiting;
 static int device[2];
 static uint64_t state, number, delivered[2];
@@ -100,7 +100,7 @@ static int open_device(const char *name) {
 }
 
 static void deliver(struct packet *packet) {
-    /* Behind the header of tun(4), which is ours. */
+    /* After the header of tun(4). */
     if (packet->corrupt) {
         uint64_t bit = dice() % (8 * (packet->length - sizeof(struct tun_pi)));
         packet->bytes[sizeof(struct tun_pi) + bit / 8] ^= 1 << bit % 8;
