@@ -245,10 +245,10 @@ fn an_address_in_use_exits_with_69_and_a_cure() {
     )
     .unwrap();
     let line = fails(UNAVAILABLE, &["-c", file.to_str().unwrap()]);
-    let who = format!("ss -ltnp 'sport = :{}'", address.port());
+    let cure = format!("ss -ltnp 'sport = :{}'", address.port());
     contains_all(
         &line,
-        &["listener \"a\"", &format!("cannot listen on {address}: address already in use"), &who],
+        &["listener \"a\"", &format!("cannot listen on {address}: address already in use"), &cure],
     );
     // A check binds nothing.
     assert_eq!(run(&["--check", "-c", file.to_str().unwrap()]).0, 0);

@@ -292,8 +292,8 @@ fn the_goals_are_compared_with_the_measured_figures() {
     assert_eq!(format!("{} B", numbers(&reached("plain: bytes an idle session").1)[0]), plain[0]);
     assert_eq!(format!("{} B", numbers(&reached("TLS: bytes an idle session").1)[0]), tls[0]);
     let left = numbers(&tls[1])[0] * 1024.0 / 1e6;
-    let (_, said) = reached("memory after 5,000 TLS sessions");
-    assert!(said.starts_with(&format!("**{left:.1} MB**")), "{said}, not {left:.1} MB");
+    let (_, stated) = reached("memory after 5,000 TLS sessions");
+    assert!(stated.starts_with(&format!("**{left:.1} MB**")), "{stated}, not {left:.1} MB");
     let stalled = format!("{} plain, {} TLS", plain[2], tls[2]);
     assert_eq!(reached("a stalled reader").1, stalled);
     assert_says("SECURITY.md", &format!("three that would send 30 MB each: {stalled};"));

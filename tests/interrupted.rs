@@ -221,21 +221,21 @@ fn a_failing_call_leaves_all_files_old_or_new() {
         let folder = folder_with(&before);
         let inject = format!("{call}:error=EBUSY:when={count}");
         let (output, _) = with_faults(folder.path(), &[inject], &arguments).unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() {
-            assert_eq!(said, "", "{what}");
+            assert_eq!(stderr, "", "{what}");
             good(folder.path(), &["verify", "certs/alex.crt", "certs/laptop.crt"]);
             assert!(assert_whole(folder.path(), &before, &ALL, &what), "{what}: nothing is new");
-        } else if said.contains(" are in their places, but ") {
-            assert!(call.starts_with("rmdir"), "{what}: {said}");
+        } else if stderr.contains(" are in their places, but ") {
+            assert!(call.starts_with("rmdir"), "{what}: {stderr}");
             good(folder.path(), &["verify", "certs/alex.crt", "certs/laptop.crt"]);
             assert!(assert_whole(folder.path(), &before, &ALL, &what), "{what}: nothing is new");
         } else {
             refused += 1;
             let starts =
                 ["cannot write ", "cannot make "].map(|it| format!("echo-alex-certs: {it}"));
-            assert!(starts.iter().any(|it| said.starts_with(it)), "{what}: {said}");
-            assert_eq!(said.lines().count(), 1, "{what}: {said}");
+            assert!(starts.iter().any(|it| stderr.starts_with(it)), "{what}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{what}: {stderr}");
             assert!(contents(folder.path()) == before, "{what}: something changed");
         }
     }
@@ -273,9 +273,9 @@ fn a_folder_in_place_of_a_file_leaves_every_file_unchanged() {
         let before = contents(folder.path());
         let output = certs(folder.path(), &["init", "--name", "localhost", "--force"]);
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         let expected = format!("echo-alex-certs: certs/{blocked} is a directory");
-        assert!(said.starts_with(&expected), "{said}");
+        assert!(stderr.starts_with(&expected), "{stderr}");
         assert!(contents(folder.path()) == before, "{blocked}: something changed");
     }
 }
@@ -295,18 +295,18 @@ fn a_committed_set_does_not_replace_a_newer_file() {
     fs::write(&place, "mine").unwrap();
 
     let output = certs(folder.path(), &["client", "phone"]);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("cannot write certs/tablet.key: file exists; certs/.echo-alex"),
-        "{said}"
+        stderr.contains("cannot write certs/tablet.key: file exists; certs/.echo-alex"),
+        "{stderr}"
     );
     assert_eq!(fs::read_to_string(&place).unwrap(), "mine");
 
     fs::remove_file(&place).unwrap();
     let output = certs(folder.path(), &["verify", "certs/tablet.crt"]);
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, "echo-alex-certs: certs: completed what an interrupted run had begun\n");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "echo-alex-certs: certs: completed what an interrupted run had begun\n");
     assert!(place.exists());
 }
 
@@ -354,14 +354,17 @@ fn the_daemon_reports_how_to_complete_an_interrupted_pair() {
         .unwrap();
     let config = folder.path().join("echo-alex.toml");
     fs::write(&config, util::TLS.replace("\"alex.", "\"certs/alex.")).unwrap();
-    let (code, _, said) = util::run(&["--check", "-c", config.to_str().unwrap()]);
-    assert_eq!(code, 78, "{said}");
+    let (code, _, stderr) = util::run(&["--check", "-c", config.to_str().unwrap()]);
+    assert_eq!(code, 78, "{stderr}");
     let cure =
         format!("run echo-alex-certs verify {}", folder.path().join("certs/alex.crt").display());
-    assert!(said.contains("was interrupted between the two") && said.contains(&cure), "{said}");
+    assert!(
+        stderr.contains("was interrupted between the two") && stderr.contains(&cure),
+        "{stderr}"
+    );
     good(folder.path(), &["verify", "certs/alex.crt"]);
-    let (code, _, said) = util::run(&["--check", "-c", config.to_str().unwrap()]);
-    assert_eq!(code, 0, "{said}");
+    let (code, _, stderr) = util::run(&["--check", "-c", config.to_str().unwrap()]);
+    assert_eq!(code, 0, "{stderr}");
 }
 
 #[test]
@@ -383,7 +386,7 @@ fn a_user_without_permission_to_complete_a_set_can_still_verify() {
     setpriv.args(["verify", "certs/laptop.crt"]).current_dir(folder.path());
     let output = setpriv.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("is not yours: let the owner of the folder run"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("is not yours: let the owner of the folder run"), "{stderr}");
     assert!(folder.path().join("certs/.echo-alex-certs").exists());
 }

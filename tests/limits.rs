@@ -50,7 +50,7 @@ fn two_and_no_third(daemon: &Daemon, limit: &str) -> TcpStream {
     assert_eq!(field(&line, "limit"), limit);
     assert_eq!(refused_count(daemon), "1");
 
-    assert_echo(&mut first, b"those that are there go on");
+    assert_echo(&mut first, b"existing sessions continue");
     end(daemon, second);
     let second = served(address);
     refused(address);
@@ -130,8 +130,8 @@ fn refused_connections_are_counted_and_do_not_flood_the_log() {
     let sum = daemon.wait_for_line(|line| line.contains(" more="));
     assert_eq!(field(&sum, "listener"), "plain");
     let summed: usize = lines().filter(|line| line.contains(" more=")).map(|l| count(&l)).sum();
-    let said = lines().filter(|line| line.contains(" peer=")).count();
-    assert!(said >= 1 && said + summed <= 100 && summed > 0);
+    let logged = lines().filter(|line| line.contains(" peer=")).count();
+    assert!(logged >= 1 && logged + summed <= 100 && summed > 0);
     assert_echo(&mut only, b"still here");
 }
 

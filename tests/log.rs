@@ -234,11 +234,11 @@ fn a_missing_log_daemon_is_reported_in_one_line_on_standard_error() {
          [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:{port}\"\n"
     );
     let mut daemon = Daemon::start_in(folder, &config, |_| {});
-    let told = format!(
+    let missing = format!(
         " WARN  no log daemon takes lines at {}: no such file or directory; ",
         path.display()
     );
-    let first = daemon.wait_for_line(|line| line.contains(&told));
+    let first = daemon.wait_for_line(|line| line.contains(&missing));
     let echo = || {
         let mut stream = util::connect(([127, 0, 0, 1], port).into());
         assert_echo(&mut stream, b"x");

@@ -593,14 +593,15 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
     let rare = ["unsent", "detail"];
     for (peer, absent) in peers.into_iter().zip([&["tls", "cipher", "resumed"][..], &[]]) {
         let line = daemon.session_line(peer);
-        let (_, said) = line.split_once(" session ").unwrap();
-        let said: Vec<&str> = said.split(' ').map(|word| word.split_once('=').unwrap().0).collect();
+        let (_, pairs) = line.split_once(" session ").unwrap();
+        let keys: Vec<&str> =
+            pairs.split(' ').map(|word| word.split_once('=').unwrap().0).collect();
         let expected: Vec<&str> = described
             .iter()
             .copied()
             .filter(|key| !absent.contains(key) && !rare.contains(key))
             .collect();
-        assert_eq!(said, expected, "{line}");
+        assert_eq!(keys, expected, "{line}");
     }
 }
 

@@ -126,7 +126,7 @@ fn only_sessions_of_removed_listeners_end() {
     drop(goes);
     assert_eq!(field(&daemon.session_line(peer), "reason"), "listener-removed");
     no_answer(tls);
-    assert_echo(&mut stays, b"lives on");
+    assert_echo(&mut stays, b"continues");
     assert_echo(&mut connect(plain), b"new");
     assert_echo(&mut daemon.connect("added"), b"new");
     let line = daemon.wait_for_line(|line| line.contains(" no longer listening "));
@@ -295,7 +295,7 @@ fn a_port_is_narrowed_to_one_address_and_widened_again_without_losing_connection
             assert_eq!(&echo, b"waits", "{listen}");
         }
         assert_eq!(TcpStream::connect(other).is_ok(), answers, "{listen}");
-        assert_echo(&mut old, b"the session goes on");
+        assert_echo(&mut old, b"the session continues");
     }
     no_answer(one);
 }

@@ -45,22 +45,22 @@ fn the_status_is_sent_at_most_once_a_second_and_only_if_it_changed() {
     let daemon = Daemon::start(PLAIN);
     let start = Instant::now();
     let mut stream = daemon.connect("plain");
-    let mut said = vec![String::new()];
+    let mut messages = vec![String::new()];
     // Busy for as long as five status messages take.
-    while said.len() < 6 {
+    while messages.len() < 6 {
         assert!(start.elapsed() < util::PATIENCE);
         assert_echo(&mut stream, b"busy");
         for text in daemon.notifications_so_far() {
             assert!(text.starts_with("STATUS=1 session (0 TLS), "), "{text}");
-            assert_ne!(Some(&text), said.last());
-            said.push(text);
+            assert_ne!(Some(&text), messages.last());
+            messages.push(text);
         }
     }
     // The first one is sent at any time, and then at most one a second. Late reads make the measured time only
     // longer.
-    let between = u32::try_from(said.len() - 2).unwrap();
+    let between = u32::try_from(messages.len() - 2).unwrap();
     let least = between * Duration::from_millis(950);
-    assert!(start.elapsed() > least, "{:?}: {said:?}", start.elapsed());
+    assert!(start.elapsed() > least, "{:?}: {messages:?}", start.elapsed());
     // The last change is sent, and then nothing.
     drop(stream);
     daemon.wait_for_notification(|text| text.starts_with("STATUS=0 sessions "));
@@ -125,8 +125,8 @@ fn a_missing_service_manager_does_not_stop_the_echo() {
         daemon.wait_for_nth_line(reload, |line| line.ends_with(" reloaded"));
     }
     assert_echo(&mut daemon.connect("plain"), b"x");
-    let told = daemon.seen().iter().filter(|line| line.ends_with(&warning)).count();
-    assert_eq!(told, 1, "{:#?}", daemon.seen());
+    let warnings = daemon.seen().iter().filter(|line| line.ends_with(&warning)).count();
+    assert_eq!(warnings, 1, "{:#?}", daemon.seen());
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn check_name(name: &Spanned<String>, others: &[Listener]) -> Result<(), Problem
 }
 
 /// The addresses of a listener must differ from each other and from those of the `others`: a port of
-/// an address has one socket. The kernel would say no more than "address in use".
+/// an address has one socket. The error of the kernel would be only "address in use".
 fn check_addresses(table: &ListenerTable, others: &[Listener]) -> Result<(), Problem> {
     let (name, listen) = (table.name.get_ref(), &table.listen);
     let endpoints = &listen.get_ref().0;

@@ -30,7 +30,7 @@ impl Config {
     /// The configuration of a start: the file at `path`, or the one at [`DEFAULT_PATH`] if no path
     /// is given, or the built-in configuration if there is none there.
     ///
-    /// A reload uses [`Config::load`] instead: where the file has gone, the built-in configuration
+    /// A reload uses [`Config::load`] instead: if the file were missing, the built-in configuration
     /// would replace private listeners by public ones.
     pub fn for_start(path: Option<&Path>) -> Result<Self, Failure> {
         match path {

@@ -261,13 +261,14 @@ pub fn log_daemon(soak: &Soak) -> Result<Row, String> {
             break field(&text, "log-lines-lost").parse().unwrap();
         }
     };
-    let told = lines.load(Ordering::Relaxed);
+    let arrived = lines.load(Ordering::Relaxed);
     // Including the two echoes at the end.
     let lines = 2 * (row.sessions + 2);
-    assert_eq!(told + lost, lines, "{told} lines arrived, {lost} were lost");
+    assert_eq!(arrived + lost, lines, "{arrived} lines arrived, {lost} were lost");
     assert!(lost > 0, "no line was lost");
     assert_eq!(daemon.stop().code(), Some(0));
-    let faults = format!("{rounds} times each; {told} lines arrived, {lost} were lost and counted");
+    let faults =
+        format!("{rounds} times each; {arrived} lines arrived, {lost} were lost and counted");
     Ok(Row { faults, ..row })
 }
 

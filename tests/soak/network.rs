@@ -102,7 +102,8 @@ fn under(soak: &Soak, network: &Faults) -> Result<(Row, String), String> {
     // The kernel checks the length of the TCP header before the checksum, so it does not count all of them.
     let corrupted = count(&line, "corrupted");
     assert!(dropped >= corrupted * 9 / 10, "{dropped} of {corrupted} corrupted packets dropped");
-    let mut faults = format!("{} complete sessions; {} packets", done.len(), count(&line, "packets"));
+    let mut faults =
+        format!("{} complete sessions; {} packets", done.len(), count(&line, "packets"));
     let counts =
         ["lost", "duplicated", "reordered", "corrupted"].map(|what| (what, count(&line, what)));
     let kernel = [("dropped by the kernel as damaged", dropped), ("retransmitted", again)];

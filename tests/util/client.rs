@@ -34,7 +34,7 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Output {
     })
 }
 
-/// The exit code, and what was said on standard error.
+/// The exit code, and standard error.
 pub fn end(output: &Output) -> (i32, String) {
     (output.status.code().unwrap(), stderr(output))
 }
@@ -139,10 +139,10 @@ pub fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// The client at work, with what it has said on standard error so far passed over.
+/// A running client. Lines of its standard error are read once.
 pub struct Client {
     pub child: Child,
-    said: Option<BufReader<ChildStderr>>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Client {
@@ -152,17 +152,20 @@ impl Client {
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         change(&mut command);
         let mut child = command.spawn().unwrap();
-        let said = child.stderr.take().map(BufReader::new);
-        Self { child, said }
+        let stderr = child.stderr.take().map(BufReader::new);
+        Self { child, stderr }
     }
 
     /// Waits for a line on standard error that has these words.
     pub fn wait_for(&mut self, words: &str) {
-        let said = self.said.as_mut().unwrap();
+        let stderr = self.stderr.as_mut().unwrap();
         let mut line = String::new();
         while !line.contains(words) {
             line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "it ended and did not say {words:?}");
+            assert!(
+                stderr.read_line(&mut line).unwrap() > 0,
+                "it ended without printing {words:?}"
+            );
         }
     }
 

@@ -9,7 +9,7 @@
 //! | `tcp` | connections of the test, and what is sent over them |
 //! | `tls` | TLS sessions of the test |
 //! | `authority` | certificates that are made for one test |
-//! | `documents`, `options` | what documents and programs say, for the tests that compare them |
+//! | `documents`, `options` | the texts of documents and the options of programs, for the tests that compare them |
 //! | `command_line` | files that are generated from the definition of a command line |
 //!
 //! Tests wait for events, not for time: the daemon is ready when it sends READY=1, and a log line has
