@@ -126,7 +126,7 @@ fn only_sessions_of_removed_listeners_end() {
     drop(goes);
     assert_eq!(field(&daemon.session_line(peer), "reason"), "listener-removed");
     no_answer(tls);
-    assert_echo(&mut stays, b"continues");
+    assert_echo(&mut stays, b"survives");
     assert_echo(&mut connect(plain), b"new");
     assert_echo(&mut daemon.connect("added"), b"new");
     let line = daemon.wait_for_line(|line| line.contains(" no longer listening "));
