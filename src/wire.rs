@@ -2,5 +2,7 @@
 
 pub mod link;
 pub mod transport;
+mod records;
+mod explain;
 pub mod buffers;
 pub mod close;

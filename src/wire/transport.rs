@@ -1,46 +1,32 @@
-//! How bytes of the wire and bytes of the echo become each other: the one place where plain TCP
-//! and TLS differ. It does no I/O; the daemon and its peers' side of a session share it.
+//! Wire bytes to plaintext and back: the one place where plain TCP and TLS differ. It does no I/O; the
+//! daemon and the client share it.
 //!
 //! # The contract
 //!
-//! - [`Transport::open`] takes wire bytes and gives plaintext. What the protocol itself has to say
-//!   (handshake, alerts, key updates) it leaves in `sealed`, which it empties first, also where it
-//!   fails: send that first, then act on the error.
-//! - [`Transport::seal`] takes plaintext and gives wire bytes, `sealed` included, in order.
-//! - Between calls, a TLS transport holds nothing but the beginning of a record that is not whole
-//!   yet. [`Transport::restore`] puts that in front of the next read.
-//! - Plain bytes are not copied: what `open` and `seal` give is what they were given.
+//! - [`Transport::open`] takes wire bytes and returns plaintext. What the protocol itself has to send
+//!   (handshake, alerts, key updates) it puts into `sealed`, which it clears first, also where it fails:
+//!   send that first, then act on the error.
+//! - [`Transport::seal`] takes plaintext and returns wire bytes, `sealed` included, in order.
+//! - Between calls, a TLS transport holds nothing but the beginning of an incomplete record.
+//!   [`Transport::restore`] puts that in front of the next read.
+//! - Plain bytes are not copied: `open` and `seal` return what they were given.
 
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::UnbufferedClientConnection;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ProtocolVersion};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
-use crate::tls::handshake::{ServerConfig, VerificationRecord};
-use crate::wire::buffers::{HELD_MAX, Scratch};
+use crate::tls::handshake::ServerConfig;
+use crate::wire::buffers::Scratch;
 use crate::wire::close::CloseReason;
+use crate::wire::records::{Tls, Write};
 
-mod explain;
-
-use explain::{Role, explain};
-
-/// The most plaintext that one record carries, in bytes (RFC 8446 §5.1).
-const RECORD_MAX: usize = 16 * 1024;
-
-/// What a record puts round its plaintext, in bytes, and a little more: the header, the explicit
-/// nonce of TLS 1.2, the content type of TLS 1.3, the tag.
-const RECORD_ROOM: usize = 64;
-
-/// The wire form of a session.
+/// What a session's plaintext travels in.
 pub enum Transport {
-    /// RFC 862 as it stands: the wire carries the bytes themselves.
+    /// Nothing: the wire carries the plaintext itself.
     Plain,
-    /// TLS 1.2 (RFC 5246) or 1.3 (RFC 8446) round them.
+    /// Records of TLS 1.2 (RFC 5246) or 1.3 (RFC 8446).
     Tls(Box<Tls>),
 }
 
@@ -66,10 +52,7 @@ impl fmt::Display for Agreed {
 impl Transport {
     /// The server's side of a TLS session.
     pub fn tls_server(config: ServerConfig) -> Result<Self, CloseReason> {
-        let ServerConfig { rustls, record } = config;
-        let connection = UnbufferedServerConnection::new(rustls)
-            .map_err(|error| explain(&error, true, Role::Server(&record)))?;
-        Ok(Self::tls(Side::Server(connection, record)))
+        Ok(Self::Tls(Box::new(Tls::server(config)?)))
     }
 
     /// The client's side of a TLS session with the server called `name`.
@@ -77,18 +60,11 @@ impl Transport {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, CloseReason> {
-        let provider = config.crypto_provider().clone();
-        let connection = UnbufferedClientConnection::new(config, name)
-            .map_err(|error| explain(&error, true, Role::Client(&provider)))?;
-        Ok(Self::tls(Side::Client(connection, provider)))
+        Ok(Self::Tls(Box::new(Tls::client(config, name)?)))
     }
 
-    fn tls(side: Side) -> Self {
-        Self::Tls(Box::new(Tls { side, held: Vec::new(), peer_done: false }))
-    }
-
-    /// Puts what was held back at the front of `wire` and says how long it is; the next bytes
-    /// belong behind it.
+    /// Puts the held bytes at the front of `wire` and returns how many they are; the next bytes belong
+    /// behind them.
     pub fn restore(&self, wire: &mut [u8]) -> usize {
         match self {
             Self::Plain => 0,
@@ -134,7 +110,7 @@ impl Transport {
     pub fn finish(&mut self, sealed: &mut Scratch) -> Result<(), CloseReason> {
         match self {
             Self::Plain => Ok(()),
-            Self::Tls(tls) => tls.write(Say::CloseNotify, sealed),
+            Self::Tls(tls) => tls.write(Write::CloseNotify, sealed),
         }
     }
 
@@ -151,7 +127,7 @@ impl Transport {
     pub fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain => false,
-            Self::Tls(tls) => tls.side.common().is_handshaking(),
+            Self::Tls(tls) => tls.common().is_handshaking(),
         }
     }
 
@@ -167,7 +143,7 @@ impl Transport {
     /// What was agreed, once the handshake is over; nothing for plain.
     pub fn agreed(&self) -> Option<Agreed> {
         let Self::Tls(tls) = self else { return None };
-        let common = tls.side.common();
+        let common = tls.common();
         let suite = common.negotiated_cipher_suite()?.suite().as_str()?;
         Some(Agreed {
             version: match common.protocol_version()? {
@@ -177,232 +153,6 @@ impl Transport {
             cipher_suite: suite.trim_start_matches("TLS13_").trim_start_matches("TLS_"),
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
         })
-    }
-}
-
-/// One side of a TLS session.
-pub struct Tls {
-    side: Side,
-    /// The beginning of a record, or of a handshake message in several, that is not whole yet.
-    held: Vec<u8>,
-    /// The peer has sent `close_notify`.
-    peer_done: bool,
-}
-
-/// With what explains a handshake that failed.
-enum Side {
-    Server(UnbufferedServerConnection, Arc<VerificationRecord>),
-    Client(UnbufferedClientConnection, Arc<CryptoProvider>),
-}
-
-/// What is to be written as soon as TLS allows it.
-#[derive(Clone, Copy)]
-enum Say<'a> {
-    Nothing,
-    Plaintext(&'a [u8]),
-    CloseNotify,
-}
-
-/// What one step through the records came to.
-enum Step {
-    /// There may be more in the bytes at hand.
-    Again,
-    /// Plaintext came. That may have been all, if no more bytes are at hand.
-    Read,
-    /// The peer has sent `close_notify`.
-    PeerDone,
-    /// The bytes at hand are used up, and what was to be written is written.
-    Done,
-}
-
-impl Tls {
-    /// Opens all whole records of `wire` and holds the rest.
-    #[inline(never)] // It would only be in the way of plain bytes; so would `seal`.
-    fn open(
-        &mut self,
-        wire: &mut [u8],
-        plain: &mut Scratch,
-        sealed: &mut Scratch,
-    ) -> Result<(), CloseReason> {
-        plain.clear();
-        sealed.clear();
-        let mut used = 0;
-        loop {
-            let (discard, result) = self.side.step(&mut wire[used..], Say::Nothing, plain, sealed);
-            used += discard;
-            match result {
-                // One look less at each message.
-                Ok(Step::Read) if used == wire.len() && !self.side.common().wants_write() => break,
-                Ok(Step::Again | Step::Read) => {}
-                Ok(Step::PeerDone) => self.peer_done = true,
-                Ok(Step::Done) => break,
-                Err(error) => {
-                    let handshaking = self.side.common().is_handshaking();
-                    // The alert that tells the peer is among what is still to be said. As long as
-                    // there is something to say, the bytes that failed are not looked at again.
-                    while self.side.common().wants_write() {
-                        if self.side.step(&mut wire[used..], Say::Nothing, plain, sealed).1.is_err()
-                        {
-                            break;
-                        }
-                    }
-                    return Err(explain(&error, handshaking, self.side.role()));
-                }
-            }
-        }
-        let rest = if self.peer_done { &[] } else { &wire[used..] };
-        if rest.len() > HELD_MAX {
-            return Err(CloseReason::TlsPeer("handshake message too long".into()));
-        }
-        self.held = rest.to_vec();
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn seal<'a>(
-        &mut self,
-        plaintext: &[u8],
-        sealed: &'a mut Scratch,
-    ) -> Result<&'a [u8], CloseReason> {
-        if !plaintext.is_empty() {
-            self.write(Say::Plaintext(plaintext), sealed)?;
-        }
-        Ok(sealed.filled())
-    }
-
-    /// Puts one thing of ours behind what `sealed` holds; in a handshake, nothing may be said.
-    fn write(&mut self, say: Say<'_>, sealed: &mut Scratch) -> Result<(), CloseReason> {
-        // rustls gives the right to write as its answer to "what is in these bytes?", and wants
-        // to be shown the same bytes as before.
-        let mut nothing = Scratch::default();
-        loop {
-            match self.side.step(&mut self.held, say, &mut nothing, sealed).1 {
-                Ok(Step::Done) => return Ok(()),
-                Ok(Step::Again | Step::Read | Step::PeerDone) => {}
-                Err(error) => return Err(explain(&error, false, self.side.role())),
-            }
-        }
-    }
-}
-
-impl Side {
-    fn common(&self) -> &CommonState {
-        match self {
-            Self::Server(connection, _) => connection,
-            Self::Client(connection, _) => connection,
-        }
-    }
-
-    fn role(&self) -> Role<'_> {
-        match self {
-            Self::Server(_, record) => Role::Server(record),
-            Self::Client(_, provider) => Role::Client(provider),
-        }
-    }
-
-    /// One step through `wire`; says how much of its front is done with.
-    fn step(
-        &mut self,
-        wire: &mut [u8],
-        say: Say<'_>,
-        plain: &mut Scratch,
-        sealed: &mut Scratch,
-    ) -> (usize, Result<Step, Error>) {
-        match self {
-            Self::Server(c, _) => take(c.process_tls_records(wire), say, plain, sealed),
-            Self::Client(c, _) => take(c.process_tls_records(wire), say, plain, sealed),
-        }
-    }
-}
-
-/// Takes what rustls found, whichever side it speaks for.
-fn take<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    say: Say<'_>,
-    plain: &mut Scratch,
-    sealed: &mut Scratch,
-) -> (usize, Result<Step, Error>) {
-    let mut discard = status.discard;
-    let result = status.state.and_then(|state| match state {
-        ConnectionState::ReadTraffic(mut traffic) => {
-            while let Some(record) = traffic.next_record() {
-                let record = record?;
-                plain.push(record.payload);
-                discard += record.discard;
-            }
-            Ok(Step::Read)
-        }
-        ConnectionState::EncodeTlsData(mut message) => {
-            fill(sealed, RECORD_ROOM, |room| message.encode(room))?;
-            Ok(Step::Again)
-        }
-        ConnectionState::TransmitTlsData(transmit) => {
-            transmit.done();
-            Ok(Step::Again)
-        }
-        ConnectionState::PeerClosed => Ok(Step::PeerDone),
-        ConnectionState::WriteTraffic(mut traffic) => {
-            match say {
-                Say::Nothing => {}
-                Say::Plaintext(bytes) => {
-                    let room = bytes.len() + RECORD_ROOM * (1 + bytes.len() / RECORD_MAX);
-                    fill(sealed, room, |room| traffic.encrypt(bytes, room))?;
-                }
-                Say::CloseNotify => {
-                    fill(sealed, RECORD_ROOM, |room| traffic.queue_close_notify(room))?;
-                }
-            }
-            Ok(Step::Done)
-        }
-        ConnectionState::BlockedHandshake | ConnectionState::Closed => Ok(Step::Done),
-        // Early data is never offered (`max_early_data_size` stays 0: what is replayed would be
-        // echoed), and no other state is known.
-        _ => Err(Error::General("TLS is in a state that was not asked for".into())),
-    });
-    (discard, result)
-}
-
-/// Lets `put` write behind what `sealed` holds, with more room if it asks for more.
-fn fill<E: Into<Refused>>(
-    sealed: &mut Scratch,
-    mut room: usize,
-    mut put: impl FnMut(&mut [u8]) -> Result<usize, E>,
-) -> Result<(), Error> {
-    loop {
-        match put(sealed.spare(room)).map_err(Into::into) {
-            Ok(written) => {
-                sealed.advance(written);
-                return Ok(());
-            }
-            Err(Refused::Wants(more)) => room = more,
-            Err(Refused::For(error)) => return Err(error),
-        }
-    }
-}
-
-/// Why rustls did not write.
-enum Refused {
-    /// It wants this many bytes of room.
-    Wants(usize),
-    /// It must not, or cannot.
-    For(Error),
-}
-
-impl From<EncodeError> for Refused {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::InsufficientSize(size) => Self::Wants(size.required_size),
-            EncodeError::AlreadyEncoded => Self::For(Error::General(error.to_string())),
-        }
-    }
-}
-
-impl From<EncryptError> for Refused {
-    fn from(error: EncryptError) -> Self {
-        match error {
-            EncryptError::InsufficientSize(size) => Self::Wants(size.required_size),
-            EncryptError::EncryptExhausted => Self::For(Error::EncryptError),
-        }
     }
 }
 
