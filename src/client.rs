@@ -16,10 +16,12 @@ pub mod latency;
 pub mod progress;
 pub mod mode;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Failure};
-use cli::{Mode, Options};
+use crate::os::output;
+use cli::{Mode, Options, Request};
 use connection::Connection;
 use context::Client;
 use error::Error;
@@ -27,8 +29,26 @@ use error::Error;
 /// How long to wait for standard output after Ctrl-C, whose reader may never take it.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
+/// Runs the client from its command line to its exit code.
+pub fn main() -> ExitCode {
+    output::end("echo-alex-client", run())
+}
+
+fn run() -> Result<Exit, Failure> {
+    match Request::parse(std::env::args_os().skip(1))? {
+        Request::Help(text) => {
+            output::print(text)?;
+        }
+        Request::Version => {
+            output::print(format_args!("echo-alex-client {}\n", env!("CARGO_PKG_VERSION")))?;
+        }
+        Request::Run(options) => return do_as_asked(*options),
+    }
+    Ok(Exit::Ok)
+}
+
 /// Does what `options` ask for.
-pub fn run(options: Options) -> Result<Exit, Failure> {
+fn do_as_asked(options: Options) -> Result<Exit, Failure> {
     if let Mode::Bench(bench) = &options.mode {
         mode::bench::prepare(bench)?;
     }

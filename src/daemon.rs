@@ -1,5 +1,6 @@
 //! The daemon: one thread that polls, and the sessions that it serves.
 
+pub mod cli;
 pub mod event_loop;
 pub mod listeners;
 pub mod listener;

@@ -2,8 +2,8 @@
 //!
 //! # Architecture
 //!
-//! The three programs in `src/bin` parse their command line, call this library and return an exit code.
-//! Each of [`daemon`], [`client`] and [`certs`] is one program; the other modules are shared. Dependencies
+//! Each of the three programs in `src/bin` is a call of [`daemon()`], [`client()`] or [`certs()`]. The modules of
+//! these names have what is theirs alone; the other modules are shared. Dependencies
 //! point downwards, and `tests/architecture.rs` holds them there:
 //!
 //! ```text
@@ -32,7 +32,7 @@
 //!                        v
 //!                  transport.open  --> plaintext       Plain: the same bytes    Tls: decrypt, handshake
 //!                        v
-//!                      echo        (the one line that makes this an echo server)
+//!                     service      echo: the same bytes    discard: none    chargen: its own
 //!                        v
 //!                  transport.seal  --> wire bytes      Plain: the same bytes    Tls: encrypt
 //!                        v
@@ -47,19 +47,43 @@
 //! 2. [`wire::transport`]: plain and TLS, without I/O.
 //! 3. [`daemon::event_loop`]: which session gets a turn, and when.
 //! 4. [`config`]: what can be configured, and how it is checked.
-//! 5. [`client`]: connect, then one of the modes.
+//! 5. [`mod@client`]: connect, then one of the modes.
 //!
 //! `tests/simulation` runs sessions without a network. `docs/design.md` has the states, the invariants,
 //! the bounds and the decisions.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod exit;
-pub mod command_line;
-pub mod os;
-pub mod config;
-pub mod tls;
-pub mod wire;
-pub mod daemon;
-pub mod certs;
-pub mod client;
+pub(crate) mod exit;
+pub(crate) mod command_line;
+pub(crate) mod os;
+pub(crate) mod config;
+pub(crate) mod tls;
+pub(crate) mod wire;
+pub(crate) mod daemon;
+pub(crate) mod certs;
+pub(crate) mod client;
+
+pub use certs::main as certs;
+pub use client::main as client;
+pub use daemon::cli::main as daemon;
+
+/// What the tests, the simulation and the fuzz targets use of the library.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::certs::authority::{CA_DAYS, DAYS};
+    pub use crate::certs::cli::command as certs_command;
+    pub use crate::client::cli::{Options, Request, command as client_command};
+    pub use crate::config::{Config, Limits, Service as ServiceName, Source, Timeouts, Tls};
+    pub use crate::daemon::service::Service;
+    pub use crate::daemon::session::{Session, Turn};
+    pub use crate::exit::Exit;
+    pub use crate::os::clock::Moment;
+    pub use crate::tls::client::{Settings as ClientSettings, Trust, client_config, server_name};
+    pub use crate::tls::handshake::ServerConfig;
+    pub use crate::tls::server::server_config;
+    pub use crate::wire::buffers::{Buffers, HELD_MAX, READ_SIZE, Scratch};
+    pub use crate::wire::close::{CloseReason, Fault};
+    pub use crate::wire::link::Wire;
+    pub use crate::wire::transport::Transport;
+}

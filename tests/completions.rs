@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use echo_alex::certs;
+use echo_alex::testing::certs_command;
 use util::options::{PROGRAMS, help, options};
 use util::{Running, outcome, tool};
 
@@ -218,7 +218,7 @@ fn fitting_commands_options_and_files_are_offered() {
 #[test]
 fn each_command_is_offered_its_own_options() {
     let folder = tempfile::tempdir().unwrap();
-    let mut program = certs::cli::command();
+    let mut program = certs_command();
     program.build();
     for command in program.get_subcommands() {
         let options = command.get_arguments().filter_map(clap::Arg::get_long);

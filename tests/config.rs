@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use echo_alex::config::Config;
+use echo_alex::testing::Config;
 use rcgen::{CustomExtension, ExtendedKeyUsagePurpose};
 use util::{
     Authority, Daemon, PATIENCE, PLAIN, TLS, TlsClient, assert_echo, connect, field,

@@ -6,7 +6,7 @@
 
 mod util;
 
-use echo_alex::wire::buffers::{HELD_MAX, READ_SIZE};
+use echo_alex::testing::{HELD_MAX, READ_SIZE};
 use util::documents::{Words, between, first_column, path, read, section, sources, words};
 
 /// A text as one line, for sentences that span several.

@@ -13,10 +13,9 @@ mod util;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use echo_alex::certs;
-use echo_alex::client::cli::{self, Options, Request};
-use echo_alex::config::{Config, Limits, Source, Tls};
-use echo_alex::wire::close::CloseReason;
+use echo_alex::testing::{
+    CloseReason, Config, Limits, Options, Request, Source, Tls, certs_command, client_command,
+};
 use util::command_line::{self, assert_generated, assert_generated_part};
 use util::documents::{
     Words, between, documents, first_column, manual, read, section, sources, words,
@@ -425,12 +424,9 @@ fn each_manual_page_has_the_exit_codes_of_its_program() {
     // Shared code has failures of files and addresses, which all programs use.
     let shared = ["src/exit.rs", "src/os"];
     for (page, belongs) in [
-        (
-            "echo-alex-client.1",
-            &["src/client", "src/bin/echo-alex-client.rs", "src/tls/client.rs"][..],
-        ),
-        ("echo-alex-certs.1", &["src/bin/echo-alex-certs.rs", "src/certs"]),
-        ("echo-alex.8", &["src/bin/echo-alex.rs", "src/config", "src/daemon"]),
+        ("echo-alex-client.1", &["src/client.rs", "src/client", "src/tls/client.rs"][..]),
+        ("echo-alex-certs.1", &["src/certs.rs", "src/certs"]),
+        ("echo-alex.8", &["src/config", "src/daemon"]),
     ] {
         let of_program = |file: &&str| belongs.iter().any(|start| file.starts_with(start));
         let files: Vec<&str> = all.iter().map(String::as_str).filter(of_program).collect();
@@ -496,7 +492,7 @@ fn options_of_manual(page: &str) -> Words {
 
 #[test]
 fn parser_help_and_manual_of_the_daemon_have_the_same_options() {
-    let parsed = options_of_source("src/bin/echo-alex.rs");
+    let parsed = options_of_source("src/daemon/cli.rs");
     assert!(parsed.contains("--help") && parsed.len() > 5, "{parsed:?}");
     assert_eq!(options(&help("echo-alex")), parsed, "echo-alex -h");
     assert_eq!(options_of_manual("echo-alex.8"), parsed, "echo-alex.8");
@@ -525,8 +521,8 @@ fn the_daemon_accepts_the_options_of_its_help() {
 /// The programs whose command line is defined once: the page of the manual, and the definition.
 fn definitions() -> [(&'static str, clap::Command); 2] {
     [
-        ("docs/man/echo-alex-client.1", cli::command()),
-        ("docs/man/echo-alex-certs.1", certs::cli::command()),
+        ("docs/man/echo-alex-client.1", client_command()),
+        ("docs/man/echo-alex-certs.1", certs_command()),
     ]
 }
 

@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use echo_alex::config::{Config, Source};
-use echo_alex::exit::Exit;
+use echo_alex::testing::{Config, Exit, Source};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -5,9 +5,7 @@
 //! An action is three bytes of the script: what to do, and a number of bytes.
 #![no_main]
 
-use echo_alex::wire::buffers::{HELD_MAX, READ_SIZE, Scratch};
-use echo_alex::wire::close::Fault;
-use echo_alex::wire::transport::Transport;
+use echo_alex::testing::{Fault, HELD_MAX, READ_SIZE, Scratch, Transport};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/simulation/ends.rs"]

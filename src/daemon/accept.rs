@@ -5,7 +5,7 @@
 //! A listening socket's event comes once. Where accepting stopped before the backlog was empty (the
 //! socket's turn was over, or there were no descriptors left), the socket is deferred, and tried again:
 //! in the next iteration of the event loop, or, without descriptors, as soon as a session has ended or
-//! [`THROTTLE_TIME`] is over.
+//! 100 ms are over.
 
 use std::io;
 use std::mem;

@@ -290,7 +290,7 @@ impl From<EncryptError> for Refused {
 
 #[cfg(test)]
 impl Tls {
-    /// Has the client's next records sealed with new keys, which makes a KeyUpdate (RFC 8446 §4.6.3).
+    /// Has the client's next records sealed with new keys, which makes a `KeyUpdate` (RFC 8446 §4.6.3).
     pub(super) fn refresh_traffic_keys(&mut self) {
         let Side::Client(connection, _) = &mut self.side else { unreachable!() };
         let status = connection.process_tls_records(&mut []);

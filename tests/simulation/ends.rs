@@ -2,10 +2,9 @@
 
 use std::sync::LazyLock;
 
-use echo_alex::config;
-use echo_alex::tls::handshake::ServerConfig;
-use echo_alex::tls::{client, server};
-use echo_alex::wire::transport::Transport;
+use echo_alex::testing::{
+    ClientSettings, ServerConfig, Tls, Transport, Trust, client_config, server_config, server_name,
+};
 
 /// The byte at a position in what an end sends. Neighbouring positions differ, so that swapped bytes are
 /// noticed.
@@ -22,21 +21,21 @@ pub(crate) fn bytes_from(place: usize, count: usize) -> Vec<u8> {
 /// The transports of a server and a client, by two bits: plain, TLS 1.3, plain, TLS 1.2. Sessions are not
 /// resumed, so that none depends on an earlier one.
 pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
-    static CLIENT: LazyLock<client::ClientConfig> = LazyLock::new(|| {
-        let trust = client::Trust::Anything;
-        let settings = client::Settings { trust, identity: None, resumes: false };
-        client::client_config(&settings).expect("no files are named").0
+    static CLIENT: LazyLock<std::sync::Arc<rustls::ClientConfig>> = LazyLock::new(|| {
+        let trust = Trust::Anything;
+        let settings = ClientSettings { trust, identity: None, resumes: false };
+        client_config(&settings).expect("no files are named").0
     });
     static SERVER: LazyLock<ServerConfig> = LazyLock::new(|| {
-        let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
-        server::server_config(&settings).expect("a temporary identity")
+        let settings = Tls { identity: None, client_ca: None, only_tls13: false };
+        server_config(&settings).expect("a temporary identity")
     });
     let server = match bits & 3 {
         1 => &SERVER,
         3 => &ONLY_TLS12,
         _ => return (Transport::Plain, Transport::Plain),
     };
-    let name = client::server_name("localhost").expect("a name");
+    let name = server_name("localhost").expect("a name");
     (
         Transport::tls_server((*server).clone()).expect("a server"),
         Transport::tls_client(CLIENT.clone(), name).expect("a client"),

@@ -19,14 +19,10 @@ use std::mem::take;
 use std::rc::Rc;
 use std::time::Duration;
 
-use echo_alex::config::{self, Timeouts};
-use echo_alex::daemon::service::Service;
-use echo_alex::daemon::session::{Session, Turn};
-use echo_alex::os::clock::Moment;
-use echo_alex::wire::buffers::{Buffers, HELD_MAX, Scratch};
-use echo_alex::wire::close::{CloseReason, Fault};
-use echo_alex::wire::link::Wire;
-use echo_alex::wire::transport::Transport;
+use echo_alex::testing::{
+    Buffers, CloseReason, Fault, HELD_MAX, Moment, Scratch, Service, ServiceName, Session,
+    Timeouts, Transport, Turn, Wire,
+};
 
 use crate::ends::{byte_at, bytes_from, ends};
 
@@ -190,7 +186,7 @@ impl Wire for FakeWire {
 struct Peer {
     transport: Transport,
     /// The service of its session.
-    service: config::Service,
+    service: ServiceName,
     wire: Vec<u8>,
     plain: Scratch,
     sealed: Scratch,
@@ -202,7 +198,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(transport: Transport, service: config::Service) -> Self {
+    fn new(transport: Transport, service: ServiceName) -> Self {
         Self {
             transport,
             service,
@@ -230,14 +226,14 @@ impl Peer {
             Ok(plaintext) => {
                 for byte in plaintext {
                     let expected = match self.service {
-                        config::Service::Echo => byte_at(self.received),
-                        config::Service::Discard => panic!("discard has sent a byte"),
-                        config::Service::Chargen => character_at(self.received),
+                        ServiceName::Echo => byte_at(self.received),
+                        ServiceName::Discard => panic!("discard has sent a byte"),
+                        ServiceName::Chargen => character_at(self.received),
                     };
                     assert_eq!(*byte, expected, "another byte at {}", self.received);
                     self.received += 1;
                 }
-                if self.service == config::Service::Echo {
+                if self.service == ServiceName::Echo {
                     assert!(self.received <= self.sent, "more came back than was sent");
                 }
             }
@@ -269,7 +265,7 @@ impl Peer {
 
 struct Life {
     session: Session<FakeWire>,
-    service: config::Service,
+    service: ServiceName,
     kernel: Rc<RefCell<Kernel>>,
     peer: Peer,
     now: Moment,
@@ -286,9 +282,9 @@ impl Life {
     fn new(bits: u8) -> Self {
         let (server, client) = ends(bits);
         let service = match bits >> 2 & 3 {
-            1 => config::Service::Discard,
-            2 => config::Service::Chargen,
-            _ => config::Service::Echo,
+            1 => ServiceName::Discard,
+            2 => ServiceName::Chargen,
+            _ => ServiceName::Echo,
         };
         let kernel = Rc::<RefCell<Kernel>>::default();
         let now = Moment::now();
@@ -352,7 +348,7 @@ impl Life {
             let all = self.peer.sent;
             let turn = self.session.end(CloseReason::Stopping, self.now, &mut self.buffers);
             let is_read = self.kernel.borrow().incoming.is_empty() && self.unsent() == 0;
-            let is_echo = self.service == config::Service::Echo;
+            let is_echo = self.service == ServiceName::Echo;
             self.owed = Some(if is_read && is_echo { all } else { 0 });
             self.follow(turn);
         }
