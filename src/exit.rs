@@ -1,39 +1,37 @@
 //! Exit codes, and the failure that ends a program with one of them.
 //!
-//! The numbers are those of `sysexits.h`, so that a service manager and a person can look them up.
+//! The numbers from 64 on are those of `sysexits.h`.
 
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// Why a program ended, as the number that its parent sees. The client has the small numbers for
-/// what it finds out, and all programs share the rest.
+/// The exit code of a program. The client has 2 to 4 for its own results; all programs share the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Stopped on request, or nothing was wrong.
     Ok = 0,
-    /// Anything that has no number of its own below; for the client: the echo differed from what
-    /// was sent, or was cut short.
+    /// Any other failure; for the client also: the echo differed from what was sent, or was cut short.
     Failure = 1,
-    /// The client cannot resolve the name or cannot connect, or the port speaks TLS where plain was
-    /// asked for, or the other way round.
+    /// The client cannot resolve the name or cannot connect, or the port speaks TLS and the client does
+    /// not, or the reverse.
     Unreachable = 2,
-    /// The client does not accept the server's certificate, or the server not the client's.
+    /// The client refused the server's certificate, or the server the client's.
     Certificate = 3,
-    /// The client waited too long.
+    /// A timeout of the client.
     TimedOut = 4,
-    /// The command line was not understood (`EX_USAGE`).
+    /// The command line is not valid (`EX_USAGE`).
     Usage = 64,
     /// A file that was named does not exist (`EX_NOINPUT`).
     NoInput = 66,
-    /// An address is in use, or not one of this machine's (`EX_UNAVAILABLE`).
+    /// An address is in use, or does not belong to this machine (`EX_UNAVAILABLE`).
     Unavailable = 69,
-    /// The system did not permit it (`EX_NOPERM`).
+    /// Permission denied (`EX_NOPERM`).
     NoPermission = 77,
-    /// The configuration does not pass its checks (`EX_CONFIG`).
+    /// The configuration fails its checks (`EX_CONFIG`).
     Config = 78,
-    /// The client was interrupted: 128 and the number of SIGINT, as shells have it.
+    /// The client was interrupted: 128 plus the number of SIGINT, as in shells.
     Interrupted = 130,
 }
 
@@ -43,40 +41,39 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What an operator has to mend before the program can do what it was asked: one line of text,
-/// and the code to end with.
+/// Why a program cannot do what it was asked to: one line for the user, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The code to end with.
+    /// The exit code.
     pub exit: Exit,
-    /// What happened, to which file or address, and what to do.
+    /// What failed, with the file or address, the cause and the remedy.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure that ends the program with `exit`.
+    /// A failure with this exit code.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
 
-    /// The command line was not understood.
+    /// The command line is not valid.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// The configuration does not pass.
+    /// The configuration fails its checks.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(Exit::Config, message)
     }
 
-    /// The same, said of the listener called `name`.
+    /// The same failure, with the listener called `name` in its message.
     #[must_use]
     pub fn of_listener(self, name: &str) -> Self {
         Self { message: format!("listener {name:?}: {}", self.message), ..self }
     }
 
-    /// The system refused `what`, such as "cannot read certs/alex.key"; the kind of error tells
-    /// which code fits.
+    /// The failure of a system call. `what` is the beginning of the message, such as "cannot read
+    /// certs/alex.key"; the kind of error decides the exit code.
     pub fn system(what: impl fmt::Display, error: &io::Error) -> Self {
         let exit = match error.kind() {
             io::ErrorKind::NotFound => Exit::NoInput,
@@ -96,7 +93,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// An error of the system in words, without the "(os error 13)" that the standard library adds.
+/// The text of an error of the system, without the "(os error 13)" that the standard library adds.
 pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);

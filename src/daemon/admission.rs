@@ -1,4 +1,4 @@
-//! How many sessions there may be: counts in all and by address, and the descriptors they need.
+//! Limits on the number of sessions, in all and by address, and the descriptors that they need.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +9,7 @@ use crate::config::{Config, Limits};
 use crate::exit::Failure;
 use crate::os::descriptors::{Shortage, raise_soft_limit};
 
-/// The sessions of the whole daemon, or of one listener, counted against its limits.
+/// Counts the sessions of the daemon, or of one listener, and compares them with its limits.
 #[derive(Debug, Default)]
 pub struct Admission {
     limits: Limits,
@@ -36,36 +36,36 @@ impl fmt::Display for Refusal {
 }
 
 impl Admission {
-    /// Sets new limits; sessions that are there already stay.
+    /// Sets new limits. Existing sessions stay.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     pub fn sessions(&self) -> usize {
         self.sessions
     }
 
-    /// Whether one more from `address` may come.
+    /// Whether the limits allow one more session from `address`.
     pub fn check(&self, address: IpAddr) -> Result<(), Refusal> {
-        let there = |most: Option<usize>, count| most.is_some_and(|most| count >= most);
-        if there(self.limits.sessions, self.sessions) {
+        let is_reached = |limit: Option<usize>, count| limit.is_some_and(|limit| count >= limit);
+        if is_reached(self.limits.sessions, self.sessions) {
             return Err(Refusal::Sessions);
         }
-        let from_there = self.by_address.get(&network(address)).copied().unwrap_or(0);
-        if there(self.limits.sessions_per_address, from_there) {
+        let from_address = self.by_address.get(&network(address)).copied().unwrap_or(0);
+        if is_reached(self.limits.sessions_per_address, from_address) {
             return Err(Refusal::Address);
         }
         Ok(())
     }
 
-    /// Counts one that has come.
+    /// Counts a session that begins.
     pub fn enter(&mut self, address: IpAddr) {
         self.sessions += 1;
         *self.by_address.entry(network(address)).or_default() += 1;
     }
 
-    /// Counts one that has gone.
+    /// Counts a session that has ended.
     pub fn leave(&mut self, address: IpAddr) {
         self.sessions -= 1;
         if let Entry::Occupied(mut count) = self.by_address.entry(network(address)) {
@@ -77,8 +77,8 @@ impl Admission {
     }
 }
 
-/// What counts as one address: a host is given a whole IPv6 /64 (RFC 6177 §2), so the rest of the
-/// address is the peer's to choose. IPv4 in IPv6's clothes is IPv4.
+/// What counts as one address. A host has a whole IPv6 /64 (RFC 6177 §2) and can choose the rest of
+/// the address, so a /64 counts as one. An IPv4-mapped IPv6 address counts as the IPv4 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -100,7 +100,7 @@ pub fn raise_descriptor_limit(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// How many sockets `config` allows, with those that listen; a port takes two of these.
+/// How many sockets `config` allows, listening sockets included; a port has two of these.
 fn sockets(config: &Config) -> usize {
     let listening = config.listeners.iter().map(|listener| 2 * listener.endpoints.len());
     config.limits.sessions.unwrap_or(0).saturating_add(listening.sum())
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_in_all_and_by_address_both_hold_and_free_up() {
+    fn the_limits_in_all_and_by_address_hold_until_sessions_leave() {
         let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let mut admission = admission(3, 2);
         for _ in 0..2 {

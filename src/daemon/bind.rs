@@ -252,7 +252,7 @@ pub fn cannot_listen((address, error): &Unbound, options: SocketOptions) -> Fail
         io::ErrorKind::AddrInUse if options.reuse_port => format!(
             "the other process needs reuse-port too, and the same user: see ss -ltnpe 'sport = :{port}'"
         ),
-        io::ErrorKind::AddrInUse => format!("see who has it: ss -ltnp 'sport = :{port}'"),
+        io::ErrorKind::AddrInUse => format!("see which process has it: ss -ltnp 'sport = :{port}'"),
         io::ErrorKind::AddrNotAvailable => "not an address of this machine: see ip address".into(),
         io::ErrorKind::PermissionDenied => {
             "a port below 1024 needs the capability CAP_NET_BIND_SERVICE".into()

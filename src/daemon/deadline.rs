@@ -1,25 +1,25 @@
-//! The next deadline of all sessions.
+//! The deadlines of all sessions, the earliest first.
 //!
 //! # An entry may be early, never late
 //!
-//! Each byte of an echo puts off its session's idle timeout, and must not cost an update here. So a
-//! session whose deadline has moved *back* may keep its entry; when that comes due, the loop asks the
-//! session again and enters the time that is true by then. That wakes an idle daemon at most once
-//! a timeout. Where another timeout begins, and the deadline may have moved forward, the entry is
+//! Each byte of an echo moves its session's idle deadline to a later time, and must not cost an update
+//! here. So a session whose deadline has become *later* keeps its entry. When the entry is due, the
+//! event loop asks the session for its deadline and enters that. This wakes an idle daemon at most once
+//! in a timeout. Where another timeout begins and the deadline may have become *earlier*, the entry is
 //! replaced.
 
 use std::collections::BTreeSet;
 
 use crate::os::clock::Moment;
 
-/// Deadlines of sessions, each known by its key.
+/// Deadlines of sessions by their keys.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     entries: BTreeSet<(Moment, usize)>,
 }
 
 impl Deadlines {
-    /// Puts the entry of `key`, which is at `armed`, at `due`.
+    /// Moves the entry of `key` from `armed` to `due`.
     pub fn set(&mut self, key: usize, armed: &mut Option<Moment>, due: Option<Moment>) {
         if let Some(old) = armed.take() {
             self.entries.remove(&(old, key));
@@ -35,7 +35,7 @@ impl Deadlines {
         self.entries.first().map(|(due, _)| *due)
     }
 
-    /// The key of an entry that is due at `now`, if there is one; it stays until `set`.
+    /// The key of an entry that is due at `now`, if there is one. `set` moves or removes the entry.
     pub fn due(&self, now: Moment) -> Option<usize> {
         self.entries.first().filter(|(due, _)| *due <= now).map(|(_, key)| *key)
     }
@@ -47,7 +47,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn an_entry_is_replaced_and_taken_out() {
+    fn an_entry_is_replaced_and_removed() {
         let start = Moment::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut deadlines = Deadlines::default();

@@ -1,5 +1,5 @@
-//! Events that a stranger can cause at will, without a log line for each: the first ones in an interval
-//! have a line, the rest are summed up in one.
+//! Limits the log lines for events that a peer can cause as often as it likes: the first events in an
+//! interval have a line each, the rest are summed up in one line.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Limits the log lines of one kind of event.
 #[derive(Debug)]
 pub struct LogLimiter {
-    /// How many events may have a line of their own in an interval.
+    /// How many events have a line of their own in an interval.
     allowance: u32,
     /// When the interval began.
     begun: Option<Moment>,
-    /// Lines since then.
+    /// Lines in the interval.
     logged: u32,
-    /// Events since then that had none.
+    /// Events in the interval without a line.
     left_out: u64,
 }
 

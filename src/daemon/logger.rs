@@ -1,15 +1,15 @@
-//! Where the `log` facade's lines go: standard error, or the log daemon.
+//! Writes the lines of the `log` facade to standard error or to the log daemon.
 //!
 //! # The log never blocks
 //!
-//! One thread serves everybody, so a log that is stuck must not stop it. A line that cannot be
-//! taken at once is dropped and counted, and the count is said when lines can be taken again.
+//! One thread serves all sessions, so a log that is stuck must not stop it. A line that cannot be
+//! written at once is dropped and counted. The count is logged when lines can be written again.
 //!
-//! # The log daemon may come and go
+//! # The log daemon may restart
 //!
-//! The socket is not connected: each line is sent to the path anew, so a restarted log daemon gets
-//! the next one. While no log daemon listens, lines are lost, and one line on standard error says so:
-//! a daemon without any output would look healthy.
+//! The socket is not connected: each line is sent to the path of the log daemon's socket, so a
+//! restarted log daemon receives the next one. While no log daemon listens, lines are lost, and one
+//! line on standard error reports that: a daemon without any output would look healthy.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -33,12 +33,12 @@ struct Logger {
 
 struct Output {
     target: Target,
-    /// Lines that could not be taken.
+    /// Lines that could not be written.
     lost: u64,
-    /// Of these, how many the log has been told of.
-    lost_and_told: u64,
-    /// One line on standard error has said that no log daemon listens at the target.
-    told_of_absence: bool,
+    /// Of these, how many a line in the log has reported.
+    lost_and_reported: u64,
+    /// A line on standard error has reported that no log daemon listens at the target.
+    absence_reported: bool,
 }
 
 enum Target {
@@ -56,7 +56,7 @@ enum Style {
 }
 
 impl Style {
-    /// Standard error is one thing for as long as a program runs, so it is looked at once.
+    /// Standard error does not change while the program runs, so it is examined once.
     fn of_stderr() -> Self {
         static STYLE: LazyLock<Style> = LazyLock::new(|| {
             let journal = std::env::var_os("JOURNAL_STREAM").is_some();
@@ -66,7 +66,7 @@ impl Style {
     }
 }
 
-/// Sends the log to where `settings` say, from the next line on; also again, at a reload.
+/// Sends the log to the target of `settings` from the next line on. A reload calls this again.
 pub fn set(settings: &config::Log) -> Result<(), Failure> {
     let target = match &settings.target {
         config::LogTarget::Stderr => Target::Stderr,
@@ -86,24 +86,24 @@ pub fn set(settings: &config::Log) -> Result<(), Failure> {
     };
     let mut output = LOGGER.lock();
     *output = Some(match output.take() {
-        None => Output { target, lost: 0, lost_and_told: 0, told_of_absence: false },
+        None => Output { target, lost: 0, lost_and_reported: 0, absence_reported: false },
         Some(old) => {
-            let told_of_absence = old.told_of_absence && old.target.path() == target.path();
-            Output { target, told_of_absence, ..old }
+            let absence_reported = old.absence_reported && old.target.path() == target.path();
+            Output { target, absence_reported, ..old }
         }
     });
-    // It can only be set once, and is the same one ever after.
+    // The first call sets it, and later calls fail: it is the same logger.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(settings.level);
     Ok(())
 }
 
-/// Writes a line that was asked for, whatever the level is set to.
+/// Writes a line at any level setting: the user has asked for it.
 pub fn write(line: fmt::Arguments<'_>) {
     LOGGER.log(&Record::builder().level(Level::Info).target("echo_alex").args(line).build());
 }
 
-/// Writes why the program ends, if the log is anywhere else than standard error, which has it.
+/// Logs why the program ends, unless the log is standard error, where that is printed anyway.
 pub fn failure(failure: &Failure) {
     if let Some(output) = LOGGER.lock().as_mut()
         && matches!(output.target, Target::Syslog { .. })
@@ -112,7 +112,7 @@ pub fn failure(failure: &Failure) {
     }
 }
 
-/// How many lines could not be taken since the start.
+/// How many lines could not be written since the start.
 pub fn lost() -> u64 {
     LOGGER.lock().as_ref().map_or(0, |output| output.lost)
 }
@@ -125,7 +125,7 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What the crates below us have to say is for those who look for a fault in them.
+        // The lines of other crates help only to find a fault in them.
         metadata.target().starts_with("echo_alex") || log::max_level() == LevelFilter::Trace
     }
 
@@ -143,36 +143,36 @@ impl Log for Logger {
 
 impl Output {
     fn write(&mut self, level: Level, line: &fmt::Arguments<'_>) {
-        let untold = self.lost - self.lost_and_told;
-        if untold > 0 {
-            let told = self.target.take(
+        let unreported = self.lost - self.lost_and_reported;
+        if unreported > 0 {
+            let report = self.target.write(
                 Level::Warn,
-                &format_args!("{untold} log lines were lost: the log could not take them"),
+                &format_args!("{unreported} log lines were lost: the log could not take them"),
             );
-            if told.is_ok() {
-                self.lost_and_told = self.lost;
+            if report.is_ok() {
+                self.lost_and_reported = self.lost;
             }
         }
-        match self.target.take(level, line) {
-            Ok(()) => self.told_of_absence = false,
+        match self.target.write(level, line) {
+            Ok(()) => self.absence_reported = false,
             Err(error) => {
                 self.lost += 1;
                 if error.kind() != io::ErrorKind::WouldBlock {
-                    self.tell_of_absence(&error);
+                    self.report_absence(&error);
                 }
             }
         }
     }
 
-    /// Says on standard error, once until it is back, that no log daemon listens.
-    fn tell_of_absence(&mut self, error: &io::Error) {
-        if let (Some(path), false) = (self.target.path(), self.told_of_absence) {
-            // In one expression: before Rust 1.89, arguments do not outlive theirs.
-            self.told_of_absence = to_stderr(
+    /// Reports on standard error that no log daemon listens, once until it has returned.
+    fn report_absence(&mut self, error: &io::Error) {
+        if let (Some(path), false) = (self.target.path(), self.absence_reported) {
+            // One expression: before Rust 1.89, the arguments live no longer than theirs.
+            self.absence_reported = to_stderr(
                 Level::Warn,
                 &format_args!(
-                    "no log daemon takes lines at {}: {}; they are lost until one listens there, and \
-                     target = \"stderr\" sends them here instead",
+                    "no log daemon takes lines at {}: {}; they are lost until one listens there; \
+                     target = \"stderr\" sends them here",
                     path.display(),
                     plain(error)
                 ),
@@ -183,7 +183,7 @@ impl Output {
 }
 
 impl Target {
-    /// Where the log daemon listens, if the log goes there.
+    /// The path of the log daemon's socket, if that is the target.
     fn path(&self) -> Option<&Path> {
         match self {
             Self::Stderr => None,
@@ -191,8 +191,8 @@ impl Target {
         }
     }
 
-    /// Hands over one line, or fails at once.
-    fn take(&self, level: Level, line: &fmt::Arguments<'_>) -> io::Result<()> {
+    /// Writes one line, or fails at once.
+    fn write(&self, level: Level, line: &fmt::Arguments<'_>) -> io::Result<()> {
         match self {
             Self::Stderr => to_stderr(level, line),
             Self::Syslog { socket, path, formatter } => {
@@ -222,7 +222,7 @@ fn to_stderr(level: Level, line: &fmt::Arguments<'_>) -> io::Result<()> {
     stderr.write_all(line.as_bytes())
 }
 
-/// The priority of a level, as syslog(3) counts them.
+/// The priority of a level in syslog(3).
 fn severity(level: Level) -> Severity {
     match level {
         Level::Error => Severity::LOG_ERR,
@@ -232,8 +232,7 @@ fn severity(level: Level) -> Severity {
     }
 }
 
-/// Whether a line can be written without waiting: a pipe says so while it has room for one, a
-/// terminal while nobody has stopped it.
+/// Whether a line can be written without waiting: not while a pipe is full or a terminal is stopped.
 fn is_writable(stderr: &io::StderrLock<'_>) -> bool {
     let mut wanted = [PollFd::new(stderr, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };

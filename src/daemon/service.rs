@@ -1,11 +1,12 @@
 //! What a listener does with plaintext. A service does no I/O, knows nothing of TLS or of the event
-//! loop, and its state is bounded; the session gives it what came, and sends what it answers.
+//! loop, and has bounded state. The session passes it the plaintext that was received, and sends its
+//! answer.
 //!
 //! # A service never waits
 //!
-//! It answers at once. One that has bytes to send without being asked says so ([`Service::speaks`]); the
-//! session asks for the next of them whenever all that went before is out, so backpressure holds here
-//! too.
+//! It answers at once. A service that sends bytes without a request reports that
+//! ([`Service::speaks`]). The session asks it for the next bytes only while the outbox is empty, so the
+//! rule of backpressure holds for it too.
 
 mod chargen;
 
@@ -19,27 +20,27 @@ use crate::config;
 /// The service of one session.
 #[derive(Debug)]
 pub enum Service {
-    /// What came goes back (RFC 862).
+    /// Sends back what is received (RFC 862).
     Echo,
-    /// What came is thrown away (RFC 863).
+    /// Discards what is received (RFC 863).
     Discard,
-    /// Characters are sent for as long as the peer takes them; what came is thrown away (RFC 864).
+    /// Sends characters for as long as the peer takes them, and discards what is received (RFC 864).
     Chargen(Chargen),
 }
 
-/// How many bytes of plaintext went through services, by what these did with them.
+/// Bytes of plaintext, by what services did with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
-    /// Came, and went back unless a session ended before.
+    /// Received by `echo`, and sent back unless a session ended before.
     pub echoed: u64,
-    /// Came to `discard`.
+    /// Received by `discard`.
     pub discarded: u64,
-    /// Were made by `chargen`.
+    /// Sent by `chargen`.
     pub generated: u64,
 }
 
 impl Service {
-    /// The service that the configuration names, for a session that begins.
+    /// The service that the configuration names, for a new session.
     pub fn new(service: config::Service) -> Self {
         match service {
             config::Service::Echo => Self::Echo,
@@ -57,12 +58,12 @@ impl Service {
         }
     }
 
-    /// Whether it sends bytes without being asked.
+    /// Whether it sends bytes without a request.
     pub fn speaks(&self) -> bool {
         matches!(self, Self::Chargen(_))
     }
 
-    /// The next bytes to send without being asked; none where it does not speak.
+    /// The next bytes to send without a request; none if it does not speak.
     pub fn speak(&mut self) -> &'static [u8] {
         match self {
             Self::Echo | Self::Discard => &[],
@@ -70,7 +71,7 @@ impl Service {
         }
     }
 
-    /// How many bytes it has sent, of a session where so many were `received`.
+    /// The number of bytes that it has sent in a session that `received` this many.
     pub fn sent(&self, received: u64) -> u64 {
         match self {
             Self::Echo => received,
@@ -79,7 +80,7 @@ impl Service {
         }
     }
 
-    /// What it has done, in a session where so many bytes were `received`.
+    /// What it has done in a session that `received` this many bytes.
     pub fn volume(&self, received: u64) -> Volume {
         let none = Volume::default();
         match self {
@@ -99,7 +100,7 @@ impl AddAssign for Volume {
 }
 
 impl fmt::Display for Volume {
-    /// `key=value`; what no service has done is left out, but for the echo.
+    /// `key=value`; a count of zero is left out, except that of the echo.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { echoed, discarded, generated } = *self;
         write!(f, "echoed={echoed}")?;

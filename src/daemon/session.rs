@@ -61,8 +61,8 @@ use state::{State, Timer};
 /// them are reads.
 const STEPS_A_TURN: usize = 6;
 
-/// How many turns a session may have for what had come before it was ended: 6 MiB, as much as
-/// Linux keeps of a peer by default (tcp(7), `tcp_rmem`). Who goes on sending gets no more than that.
+/// How many turns a session has at its end for what had been received before: 6 MiB, as much as Linux
+/// buffers for a socket by default (tcp(7), `tcp_rmem`). A peer that goes on sending gets no more.
 const LAST_TURNS: usize = 32;
 
 /// The outcome of one step of a turn.
@@ -288,11 +288,11 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Ends the session for `reason`: what has come already is answered, then the peer is told that no
-    /// more will come, and the session lingers.
+    /// Ends the session for `reason`: answers what has been received already, ends our side, and
+    /// lingers.
     pub fn end(&mut self, reason: CloseReason, now: Moment, buffers: &mut Buffers) -> Turn {
         let mut turn = Turn::Wait;
-        // One that speaks would never come to an end.
+        // A service that sends unasked would never stop.
         if !self.speaks() {
             turn = self.go_on(Step::More, true, now, buffers);
             for _ in 1..LAST_TURNS {

@@ -6,8 +6,7 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals as Source;
 
-/// What a signal asks for. The order is the order in which those that arrive together are done:
-/// stopping first.
+/// What a signal requests. Commands that arrive together are carried out in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Command {
     /// SIGINT, SIGTERM.
@@ -18,18 +17,18 @@ pub enum Command {
     Report,
 }
 
-/// The signals that have arrived, as something to poll.
+/// The signals that have arrived, as a source of events.
 pub struct Signals(Source);
 
 impl Signals {
-    /// From here on, these signals end nothing by themselves.
+    /// Handles these signals from here on: none of them ends the process by itself.
     pub fn register(registry: &Registry, token: Token) -> io::Result<Self> {
         let mut source = Source::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self(source))
     }
 
-    /// What has been asked for since the last call, each once, in the order to do it.
+    /// The commands since the last call, each once, in the order to carry them out.
     pub fn commands(&mut self) -> Vec<Command> {
         let mut commands: Vec<Command> = self
             .0

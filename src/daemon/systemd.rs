@@ -1,11 +1,11 @@
-//! What the service manager is told (`sd_notify(3)`), and the sockets that it hands over
-//! (`sd_listen_fds(3)`). Without one, all of this does nothing.
+//! Messages to the service manager (`sd_notify(3)`), and the sockets that it hands over
+//! (`sd_listen_fds(3)`). Without a service manager, these functions do nothing.
 //!
-//! # A service manager that does not listen stops nobody
+//! # A service manager that does not read never blocks the daemon
 //!
-//! Its queue is short, and may be full of what other services have to say. What it cannot take at
-//! once is dropped. READY=1 is said again, since a reload would never be over without it; all else
-//! is out of date soon.
+//! Its queue is short, and may be full of messages from other services. A message that it cannot take
+//! at once is dropped. READY=1 is sent again, because a reload does not end without it; every other
+//! message is soon replaced by a newer one.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -24,71 +24,71 @@ use crate::daemon::stats::Totals;
 use crate::exit::plain;
 use crate::os::clock::Moment;
 
-/// How often STATUS= may change.
+/// The least time between two STATUS= messages.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The service manager.
 #[derive(Debug)]
 pub struct Manager {
     /// `None` without a service manager.
-    line: Option<Line>,
-    /// What it was told last, and when.
-    told: Option<(Totals, Moment)>,
-    /// READY=1 was dropped.
+    channel: Option<Channel>,
+    /// The totals of the last status, and its time.
+    last_status: Option<(Totals, Moment)>,
+    /// READY=1 was dropped and is due again.
     ready_again: bool,
-    /// How often it wants to hear from the loop, twice over, and when it heard last.
+    /// The time from one WATCHDOG=1 to the next, and when the last one was sent.
     watchdog: Option<(Duration, Moment)>,
 }
 
 impl Manager {
-    /// The one that started this process, if any.
+    /// The service manager that started this process, if any.
     pub fn from_environment(now: Moment) -> Self {
-        let line = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
+        let channel = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
             let failed = |error| {
                 warn!("cannot reach the service manager at {}: {}", path.display(), plain(&error));
             };
-            Line::open(&path).map_err(failed).ok()
+            Channel::open(&path).map_err(failed).ok()
         });
-        // Half the time, so that one late wake-up is not the end.
+        // Half of the watchdog timeout: one late wake-up does not exceed it.
         let watchdog = sd_notify::watchdog_enabled().map(|every| (every / 2, now));
-        let watchdog = watchdog.filter(|_| line.is_some());
-        Self { line, told: None, ready_again: false, watchdog }
+        let watchdog = watchdog.filter(|_| channel.is_some());
+        Self { channel, last_status: None, ready_again: false, watchdog }
     }
 
-    /// Whether there is one that listens.
+    /// Whether there is a service manager.
     pub fn is_there(&self) -> bool {
-        self.line.is_some()
+        self.channel.is_some()
     }
 
-    /// Every listener is bound.
+    /// Reports that every listener is bound.
     pub fn ready(&mut self, totals: Totals, now: Moment) {
         let status = totals.to_string();
-        let taken = self.say(&[NotifyState::Ready, NotifyState::Status(&status)]);
-        self.ready_again = !taken;
-        self.told = Some((totals, now));
+        let sent = self.send(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.ready_again = !sent;
+        self.last_status = Some((totals, now));
     }
 
-    /// The configuration is read anew; `ready` follows.
+    /// Reports that a reload begins; `ready` ends it.
     pub fn reloading(&mut self) {
-        // Not with `NotifyState::monotonic_usec_now`: where `time_t` has 32 bits, it overflows once
-        // the machine has been up for 36 minutes, and a reload with the wrong time is never over.
+        // Not `NotifyState::monotonic_usec_now`: where `time_t` has 32 bits, it overflows when the
+        // machine has been up for 36 minutes, and a reload with the wrong time never ends.
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-        self.say(&[NotifyState::Reloading, NotifyState::MonotonicUsec(micros)]);
+        self.send(&[NotifyState::Reloading, NotifyState::MonotonicUsec(micros)]);
     }
 
-    /// The daemon stops, as soon as its sessions have ended.
+    /// Reports that the daemon stops when its sessions have ended.
     pub fn stopping(&mut self) {
-        self.say(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+        self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    /// Says what is due at `now`: that the loop is alive, and the totals where they changed.
+    /// Sends what is due at `now`: WATCHDOG=1, and the totals if they have changed.
     pub fn tick(&mut self, totals: Totals, now: Moment) {
         if let Some((every, last)) = &mut self.watchdog
             && now >= *last + *every
         {
             *last = now;
-            self.say(&[NotifyState::Watchdog]);
+            self.send(&[NotifyState::Watchdog]);
         }
         if self.status_due(totals).is_none_or(|due| now < due) {
             return;
@@ -96,53 +96,53 @@ impl Manager {
         if self.ready_again {
             self.ready(totals, now);
         } else {
-            self.say(&[NotifyState::Status(&totals.to_string())]);
-            self.told = Some((totals, now));
+            self.send(&[NotifyState::Status(&totals.to_string())]);
+            self.last_status = Some((totals, now));
         }
     }
 
-    /// When `tick` has something to say, if nothing else happens.
+    /// When `tick` has something to send, if nothing changes until then.
     pub fn next(&self, totals: Totals) -> Option<Moment> {
         let watchdog = self.watchdog.map(|(every, last)| last + every);
         watchdog.into_iter().chain(self.status_due(totals)).min()
     }
 
-    fn say(&mut self, state: &[NotifyState<'_>]) -> bool {
-        self.line.as_mut().is_none_or(|line| line.say(state))
+    fn send(&mut self, state: &[NotifyState<'_>]) -> bool {
+        self.channel.as_mut().is_none_or(|channel| channel.send(state))
     }
 
     fn status_due(&self, totals: Totals) -> Option<Moment> {
-        let (told, when) = self.told.as_ref()?;
-        (self.ready_again || *told != totals).then(|| *when + STATUS_INTERVAL)
+        let (last, when) = self.last_status.as_ref()?;
+        (self.ready_again || *last != totals).then(|| *when + STATUS_INTERVAL)
     }
 }
 
-/// Where the service manager listens, and our socket to it, which is kept: there may be no
-/// descriptor left when there is something to say.
+/// The address of the service manager, and a socket to send to it. The socket stays open, because
+/// there may be no descriptor left when a message is due.
 #[derive(Debug)]
-struct Line {
+struct Channel {
     socket: UnixDatagram,
     to: SocketAddr,
-    /// `NOTIFY_SOCKET` as it stands in the environment.
+    /// `NOTIFY_SOCKET` as it is in the environment.
     name: OsString,
-    /// A log line has said that no service manager listens there.
-    is_dead: bool,
+    /// A log line has reported that messages cannot be sent there.
+    failure_reported: bool,
 }
 
-impl Line {
+impl Channel {
     fn open(path: &OsStr) -> io::Result<Self> {
-        // A name that begins with '@' is an abstract one (unix(7)).
+        // '@' begins an abstract name (unix(7)).
         let to = match path.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
             None => SocketAddr::from_pathname(path)?,
         };
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, to, name: path.into(), is_dead: false })
+        Ok(Self { socket, to, name: path.into(), failure_reported: false })
     }
 
-    /// Says it at once or not at all; false if the queue was full.
-    fn say(&mut self, state: &[NotifyState<'_>]) -> bool {
+    /// Sends it at once or not at all; false if the queue was full.
+    fn send(&mut self, state: &[NotifyState<'_>]) -> bool {
         let mut message = String::new();
         for line in state {
             message += &line.to_string();
@@ -150,8 +150,8 @@ impl Line {
         }
         match self.socket.send_to_addr(message.as_bytes(), &self.to) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if !self.is_dead => {
-                self.is_dead = true;
+            Err(error) if !self.failure_reported => {
+                self.failure_reported = true;
                 warn!(
                     "cannot tell the service manager at {} (NOTIFY_SOCKET): {}",
                     self.name.display(),
@@ -159,13 +159,13 @@ impl Line {
                 );
             }
             Err(_) => {}
-            Ok(_) => self.is_dead = false,
+            Ok(_) => self.failure_reported = false,
         }
         true
     }
 }
 
-/// A listening socket that the service manager opened, and the name that it gave it.
+/// A listening socket that the service manager opened, with its name there.
 #[derive(Debug)]
 pub struct HandedOver {
     /// `FileDescriptorName=` of the socket unit; by default the unit's name.

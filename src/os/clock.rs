@@ -1,31 +1,31 @@
-//! The monotonic clock, as deadlines need it: a Pi has no clock chip, and its wall clock jumps when the
-//! network brings the time.
+//! The monotonic clock, for deadlines: a Pi has no clock chip, and its wall clock jumps when it gets the
+//! time from the network.
 
 use std::num::NonZero;
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// The first look at the clock.
+/// The time of the first reading.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A moment after the program's start, in nanoseconds. Half as long as an [`Instant`], even where there
-/// may be none: a session keeps three.
+/// A moment after the program's start, in nanoseconds. It takes 8 bytes, also in an `Option`, half as
+/// many as an [`Instant`]: a session has three of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(NonZero<u64>);
 
 impl Moment {
-    /// This one.
+    /// The present moment.
     pub fn now() -> Self {
         Self(NonZero::<u64>::MIN) + START.elapsed()
     }
 
-    /// This long after; `None` beyond the clock's end, in 584 years.
+    /// The moment `time` later; `None` beyond the end of the clock, in 584 years.
     pub fn checked_add(self, time: Duration) -> Option<Self> {
         self.0.checked_add(u64::try_from(time.as_nanos()).ok()?).map(Self)
     }
 
-    /// How long after `earlier`; nothing if it was not.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
@@ -34,7 +34,7 @@ impl Moment {
 impl Add<Duration> for Moment {
     type Output = Self;
 
-    /// At most the clock's end.
+    /// The moment `time` later, or the end of the clock.
     fn add(self, time: Duration) -> Self {
         self.checked_add(time).unwrap_or(Self(NonZero::<u64>::MAX))
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_small_and_end_where_the_clock_does() {
+    fn moments_have_8_bytes_and_end_where_the_clock_does() {
         assert_eq!(size_of::<Option<Moment>>(), 8);
         let now = Moment::now();
         let later = now + Duration::from_millis(1500);

@@ -1,11 +1,11 @@
-//! The limit on this process's descriptors, raised to what it needs.
+//! Raises the limit on the descriptors of this process to what it needs.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are kept for other things than sessions and listeners: the log, the poll, the
-/// signals, the service manager, and the files of a reload.
+/// Descriptors besides those of sessions and listeners: for the log, the poll, the signals, the service
+/// manager, and the files of a reload.
 const DESCRIPTOR_MARGIN: usize = 32;
 
 /// Why a limit on descriptors was not raised.
@@ -22,14 +22,14 @@ pub enum Shortage {
     Refused(io::Error),
 }
 
-/// Raises this process's soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) so that it can have
-/// this many `sockets` beside its other descriptors.
+/// Raises the soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) so that this process can have
+/// this many `sockets` in addition to its other descriptors.
 pub fn raise_soft_limit(sockets: usize) -> Result<(), Shortage> {
     let Some(raised) = raised(sockets, getrlimit(Resource::Nofile))? else { return Ok(()) };
     setrlimit(Resource::Nofile, raised).map_err(|error| Shortage::Refused(error.into()))
 }
 
-/// What so many `sockets` need instead of the `present` limit; nothing if that is enough.
+/// The limit that this many `sockets` need; `None` if the `present` one is enough.
 fn raised(sockets: usize, present: Rlimit) -> Result<Option<Rlimit>, Shortage> {
     let needed = sockets.saturating_add(DESCRIPTOR_MARGIN) as u64;
     let Rlimit { current, maximum } = present;
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_is_asked_for_and_no_more() {
+    fn the_limit_is_raised_to_what_is_needed_and_no_more() {
         // The sockets, and the margin of 32.
         let of = |current, maximum| raised(106, Rlimit { current, maximum });
         assert_eq!(of(Some(138), Some(138)).unwrap(), None);

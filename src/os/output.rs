@@ -1,7 +1,7 @@
-//! What programs print. Nothing here panics, and nothing that cannot be printed changes an exit code
-//! but a lost result: a full disk under standard output is a failure, a closed one is not.
+//! Prints to standard output and standard error, and never panics. The exit code changes only when a
+//! result is lost: a full disk under standard output is a failure, a reader that has gone is not.
 //!
-//! `println!` and its like panic where standard output or standard error is closed or full, so no
+//! `println!` and similar macros panic where standard output or standard error is closed or full, so no
 //! program uses them (`clippy::print_stdout`, `clippy::print_stderr`).
 
 use std::fmt::Display;
@@ -10,12 +10,12 @@ use std::process::ExitCode;
 
 use crate::exit::{Exit, Failure};
 
-/// What became of a text for standard output.
+/// The outcome of printing to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Printed {
-    /// It is written.
+    /// All was written.
     Whole,
-    /// The reader has closed its end of the pipe, as `head -1` does: it wants no more.
+    /// The reader has closed its end of the pipe and reads no more, as `head -1` does.
     ReaderGone,
 }
 
@@ -34,18 +34,17 @@ pub fn write(bytes: &[u8]) -> Result<Printed, Failure> {
     }
 }
 
-/// Writes a line about the work to standard error. A failure is ignored: there is no other place to
-/// report it.
+/// Writes a line to standard error. A failure is ignored: there is no other place to report it.
 pub fn note(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Writes `text` to standard error as it is, for what moves on a terminal.
+/// Writes `text` to standard error without an end of line, for progress on a terminal.
 pub fn draw(text: impl Display) {
     let _ = write!(io::stderr().lock(), "{text}");
 }
 
-/// Ends `program` with the exit code of `outcome`, and says why it failed.
+/// The exit code of `outcome`. Prints why `program` failed, if it did.
 pub fn end(program: &str, outcome: Result<Exit, Failure>) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),

@@ -90,8 +90,8 @@ impl Scratch {
 /// Bytes for the wire that the kernel has not taken yet.
 ///
 /// Empty, it is one word, and owns no memory. A session whose outbox is not empty is not read from, so
-/// it never holds more than one read's worth: `READ_SIZE`, and with TLS the record that it completed and
-/// the rims.
+/// it never holds more than the answer to one read: `READ_SIZE`, and with TLS the record that the read
+/// completed and the record overhead.
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: Option<Box<Waiting>>,

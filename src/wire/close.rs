@@ -1,4 +1,4 @@
-//! Why a session ended, and who was at fault.
+//! Why a session ended, and which side was at fault.
 
 use std::fmt;
 use std::io;
@@ -7,19 +7,19 @@ use log::Level;
 
 use crate::exit::plain;
 
-/// Who was at fault when a session ended.
+/// Which side was at fault when a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody: this is how sessions end.
+    /// Neither: a usual end.
     Nobody,
-    /// The peer, or the network before it.
+    /// The peer, or the network on the way to it.
     Peer,
     /// This machine, or this program.
     Us,
 }
 
-/// Declares the reasons, each with its name in the log and whose fault it is. The list of names, and so
-/// the number of counters, follows from this table: a reason cannot be added and not counted.
+/// Declares the reasons, each with its name in the log and the side at fault. The list of names and the
+/// number of counters follow from this table, so every reason is counted.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $reason:ident$(($detail:ty))? = $name:literal, $fault:ident;)*) => {
         /// Why a session ended. Every session that was accepted ends with one of these.
@@ -39,7 +39,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// Who was at fault.
+            /// Which side was at fault.
             pub fn fault(&self) -> Fault {
                 match self {
                     $(Self::$reason { .. } => Fault::$fault,)*
@@ -50,41 +50,41 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The peer ended its side, got all of its echo, and we ended ours.
+    /// The peer ended its side and was sent everything, and we ended ours.
     PeerDone = "peer-done", Nobody;
-    /// The peer ended a TLS session without `close_notify` (RFC 8446 §6.1): perhaps cut off on
-    /// the way. What came was echoed.
+    /// The peer ended a TLS session without `close_notify` (RFC 8446 §6.1), so its data may have been
+    /// truncated on the way. What was received was answered.
     PeerTruncated = "peer-truncated", Peer;
     /// The peer, or something between, reset the connection.
     PeerReset = "peer-reset", Peer;
-    /// The network gave up on the peer: no route, no answer.
+    /// The kernel gave up on the peer: no route, no answer.
     PeerLost(io::ErrorKind) = "peer-lost", Peer;
-    /// What came on a TLS port was not TLS.
+    /// The bytes on a TLS port were not TLS.
     NotTls = "not-tls", Peer;
-    /// The peer ended the connection in the middle of the handshake.
+    /// The peer ended the connection during the TLS handshake.
     HandshakeAbandoned = "handshake-abandoned", Peer;
-    /// The handshake was not over within `handshake-timeout`.
+    /// The TLS handshake took longer than `handshake-timeout`.
     HandshakeTimeout = "handshake-timeout", Peer;
-    /// The peer does not accept our certificate, or wants one and got none.
+    /// The peer does not accept our certificate, or requires one and got none.
     CertificateRefused(Box<str>) = "certificate-refused", Peer;
-    /// The peer did not keep to TLS, or wants what we do not offer.
+    /// The peer violated TLS, or requires what we do not offer.
     TlsPeer(Box<str>) = "tls-peer", Peer;
-    /// Nothing came for `idle-timeout`.
+    /// No byte moved for `idle-timeout`.
     IdleTimeout = "idle-timeout", Nobody;
-    /// The peer took none of its echo for `write-timeout`.
+    /// The peer accepted none of the bytes in the outbox for `write-timeout`.
     WriteTimeout = "write-timeout", Peer;
-    /// The listener was taken out of the configuration.
+    /// A reload removed the listener.
     ListenerRemoved = "listener-removed", Nobody;
     /// The daemon is stopping.
     Stopping = "stopping", Nobody;
     /// TLS failed on our side.
     TlsLocal(Box<str>) = "tls-local", Us;
-    /// The system failed us.
+    /// The system failed on our side.
     Local(io::ErrorKind) = "local", Us;
 }
 
 impl CloseReason {
-    /// The level of its log line: what peers do is news, what we do wrong is an error.
+    /// The level of its log line: an error if the fault is ours.
     pub fn level(&self) -> Level {
         match self.fault() {
             Fault::Nobody | Fault::Peer => Level::Info,
@@ -92,7 +92,7 @@ impl CloseReason {
         }
     }
 
-    /// What a person needs beside the name, made of our own words alone.
+    /// More about the reason, where the name is not enough. It contains nothing that the peer sent.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::NotTls => Some("not TLS: did the peer mean the plain port?".into()),
@@ -116,7 +116,7 @@ impl fmt::Display for CloseReason {
 }
 
 impl From<io::Error> for CloseReason {
-    /// What an error of a connected socket means for its session.
+    /// The reason for the end of a session whose socket has this error.
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_reads_as_a_pair_with_a_detail_where_its_name_is_not_enough() {
+    fn a_reason_has_a_detail_where_its_name_is_not_enough() {
         let of = |reason: CloseReason| reason.to_string();
         assert_eq!(of(CloseReason::PeerDone), "peer-done");
         let not_tls = r#"not-tls detail="not TLS: did the peer mean the plain port?""#;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_socket_is_the_peers_the_networks_or_ours() {
+    fn an_error_of_a_socket_tells_which_side_was_at_fault() {
         use io::ErrorKind as Kind;
         let reset =
             [Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::NotConnected];

@@ -1,5 +1,5 @@
-//! A socket, its transport and what it has not sent yet: what both sides of a session share. How
-//! the bytes are used, and when the session ends, is the business of those who hold a link.
+//! A socket with its transport and its outbox, for both sides of a session. The owner of a link decides
+//! what the bytes are used for and when the session ends.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -27,18 +27,18 @@ pub struct Link<W> {
     outbox: Outbox,
 }
 
-/// What one read came to.
+/// The result of one read.
 #[derive(Debug)]
 pub enum Reading {
-    /// Bytes, in the loop's buffer, to be opened.
+    /// Bytes in the scratch buffer, to be opened.
     Bytes(Bytes),
     /// The peer's FIN.
     Ended,
-    /// Nothing, for now.
+    /// Nothing yet.
     Nothing,
 }
 
-/// What lies in the loop's buffer after a read: first what was held, then what came.
+/// The contents of the scratch buffer after a read: the held bytes, then the bytes that were read.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes {
     held: usize,
@@ -46,7 +46,7 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    /// The kernel gave less than it was asked for, so it has no more.
+    /// Whether the kernel returned less than was asked for, and so has no more.
     pub fn is_short(&self) -> bool {
         self.count < READ_SIZE
     }
@@ -58,7 +58,7 @@ impl<W: Wire> Link<W> {
         Self { wire, transport, outbox: Outbox::default() }
     }
 
-    /// Reads once into the loop's buffer, behind what the transport holds.
+    /// Reads once into the scratch buffer, after the bytes that the transport holds.
     #[inline(always)]
     pub fn read(&mut self, buffers: &mut Buffers) -> io::Result<Reading> {
         let held = self.transport.restore(&mut buffers.wire[..]);
@@ -69,8 +69,8 @@ impl<W: Wire> Link<W> {
         }
     }
 
-    /// Opens what was read, and sends what `answer` makes of the plaintext behind what the
-    /// protocol itself has to say; where that fails, the alert that tells the peer is sent.
+    /// Opens what was read, and sends the messages of TLS itself and then what `answer` returns for the
+    /// plaintext. If opening fails, sends the alert.
     #[inline(always)]
     pub fn receive<'a>(
         &mut self,
@@ -90,7 +90,7 @@ impl<W: Wire> Link<W> {
         }
     }
 
-    /// Sends the alert for `reason`; what is reported is the reason, or that it could not be sent.
+    /// Sends the alert for `reason`. Returns the reason, or why the alert could not be sent.
     #[cold]
     fn alert(&mut self, reason: CloseReason, sealed: &Scratch) -> CloseReason {
         match self.outbox.send(&mut self.wire, sealed.filled()) {
@@ -99,34 +99,33 @@ impl<W: Wire> Link<W> {
         }
     }
 
-    /// Seals and sends `plaintext`; what the kernel does not take waits in the outbox.
+    /// Seals and sends `plaintext`. What the kernel does not take waits in the outbox.
     pub fn send(&mut self, plaintext: &[u8], buffers: &mut Buffers) -> Result<(), CloseReason> {
         buffers.sealed.clear();
         let bytes = self.transport.seal(plaintext, &mut buffers.sealed)?;
         Ok(self.outbox.send(&mut self.wire, bytes)?)
     }
 
-    /// Starts the handshake, on the side that speaks first; nothing for plain.
+    /// Starts the handshake, on the client's side; does nothing for plain TCP.
     pub fn greet(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
         self.receive(Bytes { held: 0, count: 0 }, buffers, |_| &[]).map(drop)
     }
 
-    /// Says that no more will come from us (`close_notify`); nothing for plain, whose end is the
-    /// FIN.
+    /// Sends `close_notify`; does nothing for plain TCP, where the FIN is the end.
     pub fn finish(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
         buffers.sealed.clear();
         self.transport.finish(&mut buffers.sealed)?;
         Ok(self.outbox.send(&mut self.wire, buffers.sealed.filled())?)
     }
 
-    /// Says goodbye, as far as the kernel takes it: `close_notify`, FIN.
+    /// Ends our side as far as the kernel takes it now: `close_notify`, then the FIN.
     pub fn goodbye(&mut self, buffers: &mut Buffers) {
         if self.finish(buffers).is_ok() {
             let _ = self.end_writing();
         }
     }
 
-    /// Sends what waits; says whether the kernel took any of it.
+    /// Sends what is in the outbox. Returns whether the kernel took any of it.
     pub fn flush(&mut self) -> io::Result<bool> {
         self.outbox.flush(&mut self.wire)
     }
@@ -136,12 +135,12 @@ impl<W: Wire> Link<W> {
         self.wire.end_writing()
     }
 
-    /// Whether everything was sent.
+    /// Whether the outbox is empty.
     pub fn is_flushed(&self) -> bool {
         self.outbox.is_empty()
     }
 
-    /// How many bytes of the wire wait in the outbox.
+    /// The number of wire bytes in the outbox.
     pub fn unsent(&self) -> usize {
         self.outbox.len()
     }
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
     use crate::tls::client;
 
-    /// How long a packet may take on loopback, however busy the machine.
+    /// The most time that a packet takes on loopback, on a busy machine too.
     const PATIENCE: Duration = Duration::from_secs(10);
 
     /// Takes all bytes, and has nothing to read.
@@ -201,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_ends_its_writing_sends_a_fin_and_goes_on_reading() {
+    fn a_socket_that_ends_its_writing_sends_a_fin_and_still_reads() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         peer.set_read_timeout(Some(PATIENCE)).unwrap();
         let (socket, _) = listener.accept().unwrap();
         let mut reader = socket.try_clone().unwrap();
         reader.set_read_timeout(Some(PATIENCE)).unwrap();
-        // Which of the two blocks does not matter to a FIN.
+        // Whether the socket blocks makes no difference to the FIN.
         let link = Link::new(mio::net::TcpStream::from_std(socket), Transport::Plain);
         link.end_writing().unwrap();
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_link_sends_what_is_said_and_its_goodbye_is_the_fin() {
+    fn a_plain_link_sends_bytes_as_they_are_and_its_goodbye_is_the_fin() {
         let mut buffers = Buffers::new();
         let mut link = Link::new(FakeWire::default(), Transport::Plain);
         link.greet(&mut buffers).unwrap();
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_greets_with_its_first_message_of_tls() {
+    fn a_client_greets_with_its_client_hello() {
         let trust = client::Trust::Anything;
         let settings = client::Settings { trust, identity: None, resumes: false };
         let config = client::client_config(&settings).unwrap().0;

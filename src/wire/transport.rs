@@ -105,8 +105,7 @@ impl Transport {
         }
     }
 
-    /// Says into `sealed` that no more will come from us: `close_notify` for TLS, nothing for
-    /// plain, whose end is the FIN.
+    /// Adds `close_notify` to `sealed` for TLS, and nothing for plain TCP, where the FIN is the end.
     pub fn finish(&mut self, sealed: &mut Scratch) -> Result<(), CloseReason> {
         match self {
             Self::Plain => Ok(()),
@@ -114,7 +113,7 @@ impl Transport {
         }
     }
 
-    /// Whether the peer has said that no more will come (`close_notify`).
+    /// Whether the peer has sent `close_notify`.
     #[inline]
     pub fn peer_done(&self) -> bool {
         match self {
@@ -131,7 +130,7 @@ impl Transport {
         }
     }
 
-    /// What the end of the wire (FIN) means for a peer that has not said `close_notify`.
+    /// The reason for the end of a session whose peer sent a FIN without `close_notify`.
     pub fn end_of_wire(&self) -> CloseReason {
         match self {
             Self::Plain => CloseReason::PeerDone,
@@ -140,7 +139,7 @@ impl Transport {
         }
     }
 
-    /// What was agreed, once the handshake is over; nothing for plain.
+    /// The outcome of the handshake, once it is over; `None` for plain TCP.
     pub fn agreed(&self) -> Option<Agreed> {
         let Self::Tls(tls) = self else { return None };
         let common = tls.common();

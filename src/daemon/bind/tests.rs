@@ -178,7 +178,10 @@ fn each_cause_why_a_port_cannot_be_had_has_its_cure() {
     let message = |options, kind: ErrorKind| {
         cannot_listen(&(address("127.0.0.1:7"), kind.into()), options).message
     };
-    assert!(message(ALONE, ErrorKind::AddrInUse).ends_with("who has it: ss -ltnp 'sport = :7'"));
+    assert!(
+        message(ALONE, ErrorKind::AddrInUse)
+            .ends_with("which process has it: ss -ltnp 'sport = :7'")
+    );
     assert!(message(SHARED, ErrorKind::AddrInUse).contains("the other process needs reuse-port"));
     assert!(message(SHARED, ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
     assert!(message(ALONE, ErrorKind::AddrNotAvailable).contains("not an address of this machine"));

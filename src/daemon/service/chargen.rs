@@ -1,19 +1,19 @@
-//! The characters of `chargen`: the popular pattern of RFC 864, lines of 72 printing characters, each
-//! line beginning one character further on in a ring of 95.
+//! The characters of `chargen`: the popular pattern of RFC 864. Each line has 72 of the 95 printing
+//! characters, and begins with the character after the one that began the line before it.
 
 use std::sync::LazyLock;
 
 use crate::wire::buffers::READ_SIZE;
 
-/// The printing characters of ASCII, the space among them.
+/// The number of printing characters of ASCII, with the space.
 const RING: usize = 95;
-/// Characters of a line, and with its CR LF.
+/// The characters of a line, without and with its CR LF.
 const LINE: usize = 72;
 const LINE_WITH_END: usize = LINE + 2;
-/// After so many bytes, the pattern begins again.
+/// The pattern repeats after this many bytes.
 const PERIOD: usize = RING * LINE_WITH_END;
 
-/// A piece of the pattern, from each place where one can begin.
+/// The pattern, long enough for a piece that begins anywhere in its first period.
 static PATTERN: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..PERIOD + READ_SIZE).map(character).collect());
 
@@ -35,7 +35,7 @@ pub struct Chargen {
 }
 
 impl Chargen {
-    /// The next bytes of the stream, as many as one read of a session may bring.
+    /// The next bytes of the stream, as many as one read of a session returns at most.
     #[allow(clippy::cast_possible_truncation)] // The remainder is below the period.
     pub fn next_piece(&mut self) -> &'static [u8] {
         let place = (self.sent % PERIOD as u64) as usize;
@@ -43,7 +43,7 @@ impl Chargen {
         &PATTERN[place..place + READ_SIZE]
     }
 
-    /// How many bytes were given out.
+    /// The number of bytes so far.
     pub fn sent(&self) -> u64 {
         self.sent
     }
