@@ -21,8 +21,7 @@ use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Failure};
 use crate::os::output;
-use cli::{Mode, Options, Request};
-use connection::Connection;
+use cli::{Mode, Options, Ping, Request};
 use context::Client;
 use error::Error;
 
@@ -58,37 +57,33 @@ fn do_as_asked(options: Options) -> Result<Exit, Failure> {
 }
 
 fn work(client: &mut Client) -> Result<(), Error> {
+    if let Mode::Ping(Ping { deadline: Some(deadline), .. }) = client.options.mode {
+        client.waiter.set_limit(Some(Instant::now() + deadline));
+    }
     client.dialler.resolve(&client.options, &mut client.waiter)?;
     if !client.options.quiet {
         client.printer.note(client.dialler.resolution());
     }
-    let connection = dial_and_introduce(client)?;
     match client.options.mode.clone() {
-        Mode::Talk(talk) => mode::talk::run(client, connection, &talk),
-        Mode::Ping(ping) => mode::ping::run(client, connection, &ping),
-        Mode::Bench(bench) => mode::bench::run(client, connection, &bench),
-        Mode::Handshakes(handshakes) => mode::handshakes::run(client, connection, &handshakes),
-    }
-}
-
-/// Opens the first connection, and prints who is at its other end.
-fn dial_and_introduce(client: &mut Client) -> Result<Connection, Error> {
-    let dialled = client.dial();
-    if let (Ok(connection), false) = (&dialled, client.options.quiet) {
-        client.printer.note(format_args!("connected to {}", connection.address));
-        for line in client.dialler.introduction() {
-            client.printer.note(line);
+        Mode::Talk(talk) => {
+            let connection = client.dial_and_introduce()?;
+            mode::talk::run(client, connection, &talk)
+        }
+        Mode::Ping(ping) => mode::ping::run(client, &ping),
+        Mode::Bench(bench) => {
+            let connection = client.dial_and_introduce()?;
+            mode::bench::run(client, connection, &bench)
+        }
+        Mode::Handshakes(handshakes) => {
+            let connection = client.dial_and_introduce()?;
+            mode::handshakes::run(client, connection, &handshakes)
         }
     }
-    // They are needed most if they are refused.
-    for certificate in client.dialler.shown_certificates() {
-        client.printer.note(certificate);
-    }
-    dialled
 }
 
 /// Writes the rest of the output, and turns the outcome into an exit code.
 fn end(mut client: Client, outcome: Result<(), Error>) -> Result<Exit, Failure> {
+    client.waiter.set_limit(None);
     let was_interrupted = matches!(outcome, Err(Error::Interrupted));
     let until = was_interrupted.then(|| Instant::now() + LAST_OUTPUT);
     let outcome = match client.printer.flush(&mut client.waiter, until) {

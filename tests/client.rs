@@ -316,8 +316,8 @@ fn each_failure_has_its_exit_code_and_one_line() {
         (&["-q", "-6", "127.0.0.1"], 2, "127.0.0.1 has no IPv6 address"),
         (
             &["-q", "ping", "-c1", "--timeout", "0.2", "127.0.0.1", &silent_port],
-            4,
-            "no echo within 0.2 s",
+            1,
+            "no echo came: no echo within 0.2 s",
         ),
         (
             &["-q", "--tls", "--insecure", "--timeout", "0.2", "127.0.0.1", &silent_port],

@@ -229,3 +229,15 @@ fn quiet_prints_only_the_conversation() {
     terminal.type_in(CTRL_D);
     assert_eq!(terminal.end(), (0, String::new()));
 }
+
+#[test]
+fn a_ping_can_ring_the_bell_at_each_echo() {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(&daemon, "plain");
+    for (bell, rings) in [(&[][..], 0), (&["-a"], 2)] {
+        let arguments = [&["ping", "-c2", "-i0.01"], bell, &["127.0.0.1", &port]].concat();
+        let Some(mut terminal) = Terminal::run(&arguments) else { return };
+        let (code, screen) = terminal.end();
+        assert_eq!((code, screen.matches('\x07').count()), (0, rings), "{screen}");
+    }
+}

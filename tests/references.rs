@@ -605,7 +605,9 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
 fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let manual = manual("echo-alex-client.1");
     let json = section(&manual, ".Sh JSON", ".Sh").join("\n");
-    let (_, times) = json.split_once("Latencies are objects with\n").unwrap();
+    let (rest, times) = json.split_once("Latencies are objects with\n").unwrap();
+    let (_, outage) = rest.split_once("An outage is an object with\n").unwrap();
+    let outage = commands_of(&outage.lines().collect::<Vec<_>>());
     let times = commands_of(&times.lines().collect::<Vec<_>>());
     let described = |task: &str, rest: &[&str]| {
         let item = section(&json, &format!(".It {task}"), ".It");
@@ -628,6 +630,10 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let report_of_ping = report(&["--ping", "-c1"], "plain");
     assert_eq!(keys_of(&report_of_ping), ping);
     assert_eq!(keys_of(&report_of_ping["round_trip"]), times);
+    let lost = util::client::run(&["ping", "--json", "-qc1", "127.0.0.1:1"], b"").stdout;
+    let lost: serde_json::Value = serde_json::from_slice(&lost).unwrap();
+    assert_eq!(keys_of(&lost), ping);
+    assert_eq!(keys_of(&lost["outages"][0]), outage);
     let reconnected = report(&[&tls[..], &["--ping", "-c1", "--reconnect"]].concat(), "tls");
     assert_eq!(&keys_of(&reconnected) - &ping, with_reconnect);
     assert_eq!(keys_of(&reconnected["handshake"]), times);

@@ -2,6 +2,7 @@
 //! shells and the options of the manual page.
 
 mod definition;
+mod modes;
 mod values;
 
 use std::ffi::OsString;
@@ -16,8 +17,8 @@ use crate::command_line::one_line;
 use crate::config::Identity;
 use crate::exit::Failure;
 use crate::tls::client::Trust;
-pub use definition::{Bench, Handshakes, Ping, Talk};
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
+pub use modes::{Bench, Handshakes, Ping, Talk};
 use values::DEPTH_MAX;
 
 /// What the command line asks for.

@@ -34,6 +34,22 @@ impl Client {
         self.dialler.dial(&mut self.waiter, &mut self.buffers)
     }
 
+    /// Opens the first connection, and prints who is at its other end.
+    pub fn dial_and_introduce(&mut self) -> Result<Connection, Error> {
+        let dialled = self.dial();
+        if let (Ok(connection), false) = (&dialled, self.options.quiet) {
+            self.printer.note(format_args!("connected to {}", connection.address));
+            for line in self.dialler.introduction() {
+                self.printer.note(line);
+            }
+        }
+        // They are needed most if they are refused.
+        for certificate in self.dialler.shown_certificates() {
+            self.printer.note(certificate);
+        }
+        dialled
+    }
+
     /// Prints a line.
     pub fn print(&mut self, line: &str) {
         self.printer.print(format!("{line}\n").into_bytes());

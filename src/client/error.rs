@@ -20,6 +20,12 @@ pub enum Error {
     Interrupted,
     /// The reader of standard output has closed it, as `head -1` does.
     OutputClosed,
+    /// The time that the user gave for all of it has passed.
+    TimeIsUp,
+    /// No ping was answered. The text says why the last one was not.
+    NoEcho(String),
+    /// Fewer pings than asked for were answered before the deadline.
+    TooFewEchoes { count: u64, received: u64 },
     /// The name has no address, for this reason.
     Unresolved { host: String, reason: String },
     /// The name has addresses, but none of this family.
@@ -78,6 +84,46 @@ impl Error {
         matches!(self, Self::Interrupted | Self::OutputClosed)
     }
 
+    /// Whether it ends one message of a ping, and another may succeed. A server that cannot be talked to
+    /// as the user wants is no such case until it has answered once: then it has changed, and may change
+    /// again.
+    pub fn is_outage(&self, has_answered: bool) -> bool {
+        match self {
+            Self::Unresolved { .. }
+            | Self::NoAddress { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::ClosedEarly { .. } => true,
+            Self::SpeaksTls | Self::CertificateRefused(_) => has_answered,
+            Self::Connection(reason) => match reason {
+                CloseReason::PeerReset
+                | CloseReason::PeerLost(_)
+                | CloseReason::PeerTruncated
+                | CloseReason::HandshakeAbandoned => true,
+                CloseReason::NotTls
+                | CloseReason::CertificateRefused(_)
+                | CloseReason::TlsPeer(_) => has_answered,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// The error in a few words, for a list of many.
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::Unreachable { attempts, .. } => {
+                let mut reasons: Vec<String> =
+                    attempts.iter().map(|(_, error)| plain(error)).collect();
+                reasons.dedup();
+                reasons.join(", ")
+            }
+            Self::ClosedEarly { .. } => "connection closed".into(),
+            Self::Connection(CloseReason::PeerReset) => "connection reset".into(),
+            error => error.to_string(),
+        }
+    }
+
     /// The same error, in the session with this number.
     #[must_use]
     pub fn in_session(self, number: usize) -> Self {
@@ -102,7 +148,10 @@ impl Error {
                 CloseReason::NotTls | CloseReason::HandshakeAbandoned => Exit::Unreachable,
                 _ => Exit::Failure,
             },
-            Self::NoResumption
+            Self::TimeIsUp
+            | Self::NoEcho(_)
+            | Self::TooFewEchoes { .. }
+            | Self::NoResumption
             | Self::Difference(_)
             | Self::ClosedEarly { .. }
             | Self::CutShort { .. } => Exit::Failure,
@@ -117,6 +166,11 @@ impl fmt::Display for Error {
         match self {
             Self::Interrupted => f.write_str("interrupted"),
             Self::OutputClosed => f.write_str("standard output was closed"),
+            Self::TimeIsUp => f.write_str("the time is up"),
+            Self::NoEcho(reason) => write!(f, "no echo came: {reason}"),
+            Self::TooFewEchoes { count, received } => {
+                write!(f, "of {count} echoes, {received} came before the deadline")
+            }
             Self::Unresolved { host, reason } => write!(f, "cannot resolve {host}: {reason}"),
             Self::NoAddress { host, family } => write!(f, "{host} has no {family} address"),
             Self::Unreachable { host, attempts } => {

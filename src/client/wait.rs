@@ -31,6 +31,8 @@ pub struct Waiter {
     interrupted: Arc<AtomicBool>,
     /// Kept here because dropping a waker loses its last event.
     waker: Arc<Waker>,
+    /// No wait succeeds after this moment.
+    limit: Option<Instant>,
 }
 
 impl Waiter {
@@ -47,7 +49,14 @@ impl Waiter {
             let mut signals = Signals::new([SIGINT, SIGTERM])?;
             poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
             let waker = Arc::new(Waker::new(poll.registry(), THREADS)?);
-            Ok(Self { poll, events: Events::with_capacity(1024), signals, interrupted, waker })
+            Ok(Self {
+                poll,
+                events: Events::with_capacity(1024),
+                signals,
+                interrupted,
+                waker,
+                limit: None,
+            })
         };
         make().map_err(|error| Failure::system("cannot start the event loop", &error))
     }
@@ -70,8 +79,14 @@ impl Waiter {
         thread.map(drop).map_err(|error| Failure::system("cannot start a thread", &error))
     }
 
+    /// From `limit` on, every wait fails with [`Error::TimeIsUp`].
+    pub fn set_limit(&mut self, limit: Option<Instant>) {
+        self.limit = limit;
+    }
+
     /// Waits for an event, but no longer than `until`. It may return early.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<(), Error> {
+        let until = until.into_iter().chain(self.limit).min();
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
         match self.poll.poll(&mut self.events, time) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -80,6 +95,7 @@ impl Waiter {
         }
         match self.signals.pending().next() {
             Some(_) => Err(Error::Interrupted),
+            None if self.limit.is_some_and(|limit| Instant::now() >= limit) => Err(Error::TimeIsUp),
             None => Ok(()),
         }
     }

@@ -61,6 +61,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s c -l count -d 'Stop after this many messages' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s i -l interval -d 'Time from one message to the next' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s s -d 'Length of a message' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s w -l deadline -d 'Stop after this time' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
@@ -68,6 +69,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l reconnect -d 'Open a new connection for each message'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s a -l bell -d 'Ring the bell of the terminal at each echo'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l json -d 'Print the results as JSON'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s 6 -d 'Use only IPv6'

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, SIZE_MAX, fingerprint, number, time};
+use super::modes::{Bench, Handshakes, Ping, Talk};
+use super::values::{fingerprint, time};
 use crate::client::target::{self, Target};
 
 /// The name of the program.
@@ -58,6 +59,11 @@ pub(super) enum Command {
     ///
     /// Sends a message, waits until all of it has come back, compares the bytes, and prints the time
     /// that this took. A summary follows the last message.
+    ///
+    /// A message is lost if the connection is refused, reset or closed, if the name cannot be resolved,
+    /// or if the echo does not come within --timeout. The next message looks the name up again and uses
+    /// a new connection. The first echo after that ends an outage, which is printed with its length.
+    /// A differing echo ends the command.
     Ping {
         #[command(flatten)]
         ping: Ping,
@@ -90,97 +96,6 @@ pub(super) enum Command {
         #[command(flatten)]
         server: Server,
     },
-}
-
-/// The options of `talk`.
-#[derive(Clone, Debug, Args)]
-#[group(skip)]
-pub struct Talk {
-    /// Compare what comes back with what was sent
-    ///
-    /// The first difference is an error that names its offset and both values. An echo that ends early
-    /// is an error too.
-    #[arg(long)]
-    pub verify: bool,
-}
-
-/// The options of `ping`.
-#[derive(Clone, Debug, Args)]
-#[group(skip)]
-pub struct Ping {
-    /// Stop after this many messages
-    ///
-    /// At most 1000000000. Without it, ping goes on until it is interrupted.
-    #[arg(short, long, value_parser = number::<u64>(COUNT_MAX), value_hint = ValueHint::Other)]
-    pub count: Option<u64>,
-    /// Time from one message to the next
-    #[arg(
-        short, long, value_name = "TIME", default_value = "1s",
-        value_parser = time, value_hint = ValueHint::Other
-    )]
-    pub interval: Duration,
-    /// Length of a message
-    ///
-    /// At most 67108864 (64 MiB).
-    #[arg(
-        short, value_name = "BYTES", default_value = "64",
-        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
-    )]
-    pub size: usize,
-    /// Open a new connection for each message
-    ///
-    /// Connecting, the handshake and the echo are timed separately.
-    #[arg(long)]
-    pub reconnect: bool,
-}
-
-/// The options of `bench`.
-#[derive(Clone, Debug, Args)]
-#[group(skip)]
-pub struct Bench {
-    /// Number of sessions at the same time
-    ///
-    /// At most 65535. Each needs a descriptor. The client raises its soft limit as needed, and does not
-    /// start if the hard limit is too low.
-    #[arg(
-        long, value_name = "N", default_value = "1",
-        value_parser = number::<usize>(CONNECTIONS_MAX), value_hint = ValueHint::Other
-    )]
-    pub connections: usize,
-    /// Length of a message
-    ///
-    /// At most 67108864 (64 MiB).
-    #[arg(
-        long, value_name = "BYTES", default_value = "64",
-        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
-    )]
-    pub size: usize,
-    /// Messages in flight in each session
-    ///
-    /// At most 4000000 in all sessions together.
-    #[arg(
-        long, value_name = "N", default_value = "1",
-        value_parser = number::<usize>(DEPTH_MAX), value_hint = ValueHint::Other
-    )]
-    pub depth: usize,
-    /// How long to measure
-    #[arg(
-        long, value_name = "TIME", default_value = "10s",
-        value_parser = time, value_hint = ValueHint::Other
-    )]
-    pub duration: Duration,
-}
-
-/// The options of `handshakes`.
-#[derive(Clone, Debug, Args)]
-#[group(skip)]
-pub struct Handshakes {
-    /// How long to measure
-    #[arg(
-        long, value_name = "TIME", default_value = "10s",
-        value_parser = time, value_hint = ValueHint::Other
-    )]
-    pub duration: Duration,
 }
 
 #[derive(Args)]

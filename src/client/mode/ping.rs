@@ -1,140 +1,170 @@
-//! `ping`: one echo after the other, timed.
+//! `ping`: one echo after the other, timed. A failure costs one message, and the next one tries again.
 
+mod outages;
+mod report;
+
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
-
-use serde::Serialize;
 
 use crate::client::cli::Ping;
 use crate::client::connection::Connection;
 use crate::client::context::Client;
 use crate::client::echo::echo;
 use crate::client::error::Error;
-use crate::client::latency::{Latencies, Summary};
+use report::Results;
 
-/// What `ping --json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
-    mode: &'static str,
-    host: &'a str,
-    address: String,
-    tls: bool,
-    size_bytes: usize,
-    sent: u64,
-    received: u64,
-    loss_percent: f64,
-    round_trip: Summary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connect: Option<Summary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handshake: Option<Summary>,
-}
-
-/// Pings until the count is reached, or until Ctrl-C. The summary follows, even if the last ping failed.
-pub fn run(client: &mut Client, connection: Connection, ping: &Ping) -> Result<(), Error> {
+/// Pings until the count or the deadline is reached, or until Ctrl-C. The summary follows in any case.
+pub fn run(client: &mut Client, ping: &Ping) -> Result<(), Error> {
     let start = Instant::now();
-    let address = connection.address;
-    let mut times = Times::default();
-    let outcome = times.collect(client, connection, ping);
-    if client.options.json {
-        let some = |latencies: &Latencies| (latencies.count() > 0).then(|| latencies.summary());
-        let host = client.dialler.host.clone();
-        client.print_json(&Report {
-            mode: "ping",
-            host: &host,
-            address: address.to_string(),
-            tls: client.options.tls.is_some(),
-            size_bytes: ping.size,
-            sent: times.sent,
-            received: times.round_trips.count(),
-            loss_percent: times.loss(),
-            round_trip: times.round_trips.summary(),
-            connect: some(&times.connects),
-            handshake: some(&times.handshakes),
-        })?;
-    } else {
-        client.print(&times.summary(&client.dialler.host, start.elapsed()));
+    let mut pings = Pings::new(ping);
+    let outcome = pings.collect(client, ping);
+    client.waiter.set_limit(None);
+    let end = Instant::now();
+    report::print(client, ping, &pings.results, end - start, end)?;
+    pings.judge(ping, outcome)
+}
+
+/// A run.
+struct Pings {
+    connection: Option<Connection>,
+    /// Whether to resolve the host before the next connection.
+    look_up: bool,
+    /// Whether to ring the bell at each echo.
+    bell: bool,
+    results: Results,
+}
+
+impl Pings {
+    /// The host is resolved already.
+    fn new(ping: &Ping) -> Self {
+        let bell = ping.bell && io::stderr().is_terminal();
+        Self { connection: None, look_up: false, bell, results: Results::new() }
     }
-    outcome
-}
 
-/// The results so far.
-#[derive(Default)]
-struct Times {
-    sent: u64,
-    round_trips: Latencies,
-    connects: Latencies,
-    handshakes: Latencies,
-}
-
-impl Times {
-    fn collect(
-        &mut self,
-        client: &mut Client,
-        mut connection: Connection,
-        ping: &Ping,
-    ) -> Result<(), Error> {
-        while ping.count.is_none_or(|count| self.sent < count) {
-            let due = Instant::now() + ping.interval;
-            if ping.reconnect && self.sent > 0 {
-                connection = client.dial()?;
-            }
-            self.sent += 1;
-            let time = echo(client, &mut connection, self.sent, ping.size)?;
-            self.round_trips.record(time);
-            if ping.reconnect {
-                self.connects.record(connection.connect_time);
-                if let Some(time) = connection.handshake_time {
-                    self.handshakes.record(time);
+    fn collect(&mut self, client: &mut Client, ping: &Ping) -> Result<(), Error> {
+        while ping.count.is_none_or(|count| self.results.sent < count) {
+            let start = Instant::now();
+            let due = start + ping.interval;
+            self.results.sent += 1;
+            match self.ping(client, ping) {
+                Ok(time) => self.received(client, ping, time),
+                Err(error) if error.is_outage(self.results.received() > 0) => {
+                    self.lost(client, start, &error);
                 }
-                connection.goodbye(&mut client.buffers);
+                Err(error) => return Err(error),
             }
-            if !client.options.json && !client.options.quiet {
-                let phases = if ping.reconnect { phases(&connection) } else { String::new() };
-                client.print(&format!(
-                    "{} bytes from {}: seq={} {phases}time={}",
-                    ping.size,
-                    client.dialler.host,
-                    self.sent,
-                    milliseconds(time)
-                ));
-                client.flush()?;
-            }
-            while ping.count != Some(self.sent) && Instant::now() < due {
+            client.flush()?;
+            while ping.count != Some(self.results.sent) && Instant::now() < due {
                 client.waiter.wait(Some(due))?;
             }
         }
-        if !ping.reconnect {
+        if let Some(mut connection) = self.connection.take() {
             connection.goodbye(&mut client.buffers);
         }
         Ok(())
     }
 
-    #[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
-    fn loss(&self) -> f64 {
-        100.0 * (self.sent - self.round_trips.count()) as f64 / self.sent.max(1) as f64
+    /// Sends one message and returns the time of its echo. Connects first if there is no connection.
+    fn ping(&mut self, client: &mut Client, ping: &Ping) -> Result<Duration, Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect(client)?,
+        };
+        let time = echo(client, &mut connection, self.results.sent, ping.size)?;
+        if ping.reconnect {
+            self.results.connects.record(connection.connect_time);
+            if let Some(time) = connection.handshake_time {
+                self.results.handshakes.record(time);
+            }
+        }
+        self.connection = Some(connection);
+        Ok(time)
     }
 
-    /// The statistics in the format of ping(8).
-    fn summary(&self, host: &str, time: Duration) -> String {
-        let Summary { min_ms, avg_ms, max_ms, p99_ms, jitter_ms, .. } = self.round_trips.summary();
-        let received = self.round_trips.count();
-        let mut lines = vec![
-            format!("--- {host} echo statistics ---"),
-            format!(
-                "{} sent, {received} received, {:.0}% loss, time {} ms",
-                self.sent,
-                self.loss(),
-                time.as_millis()
-            ),
-        ];
-        if received > 0 {
-            lines.push(format!(
-                "round trip min/avg/max/p99 = {min_ms:.3}/{avg_ms:.3}/{max_ms:.3}/{p99_ms:.3} ms, \
-                 jitter {jitter_ms:.3} ms"
+    fn connect(&mut self, client: &mut Client) -> Result<Connection, Error> {
+        if self.look_up {
+            client.dialler.resolve(&client.options, &mut client.waiter)?;
+            self.look_up = false;
+        }
+        let connection = match self.results.address {
+            None => client.dial_and_introduce()?,
+            Some(_) => client.dial()?,
+        };
+        let previous = self.results.address.replace(connection.address);
+        let has_moved = previous.is_some_and(|address| address != connection.address);
+        if has_moved && !client.options.quiet {
+            client.printer.note(format_args!("connected to {}", connection.address));
+        }
+        Ok(connection)
+    }
+
+    /// Records an echo, and prints it.
+    fn received(&mut self, client: &mut Client, ping: &Ping, time: Duration) {
+        self.results.round_trips.record(time);
+        if let Some(line) = self.results.outages.end(Instant::now())
+            && !client.options.json
+        {
+            client.print(&line);
+        }
+        if prints_messages(client) {
+            let phases = match &self.connection {
+                Some(connection) if ping.reconnect => phases(connection),
+                _ => String::new(),
+            };
+            client.print(&format!(
+                "{} bytes from {}: seq={} {phases}time={}",
+                ping.size,
+                client.dialler.host,
+                self.results.sent,
+                milliseconds(time)
             ));
         }
-        lines.join("\n")
+        if self.bell {
+            client.printer.draw("\x07".into());
+        }
+        if ping.reconnect
+            && let Some(mut connection) = self.connection.take()
+        {
+            connection.goodbye(&mut client.buffers);
+        }
     }
+
+    /// Records a lost message, which was due at `start`, and prints it.
+    fn lost(&mut self, client: &mut Client, start: Instant, error: &Error) {
+        self.look_up = true;
+        let reason = error.in_short();
+        if prints_messages(client) {
+            client.print(&format!(
+                "{}: seq={} lost: {reason}",
+                client.dialler.host, self.results.sent
+            ));
+        }
+        self.results.outages.lost(start, reason, error.to_string());
+    }
+
+    /// Success as in ping(8): an echo came, and with a count and a deadline, all of them came.
+    fn judge(&self, ping: &Ping, outcome: Result<(), Error>) -> Result<(), Error> {
+        let received = self.results.received();
+        match outcome {
+            Err(Error::TimeIsUp) if received == 0 => {
+                let reason = self.results.outages.last_reason().unwrap_or("the time is up");
+                Err(Error::NoEcho(reason.to_owned()))
+            }
+            Err(Error::TimeIsUp) => match ping.count {
+                Some(count) if received < count => Err(Error::TooFewEchoes { count, received }),
+                _ => Ok(()),
+            },
+            Ok(()) if received == 0 => Err(Error::NoEcho(
+                self.results.outages.last_reason().unwrap_or_default().to_owned(),
+            )),
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether each message has a line.
+fn prints_messages(client: &Client) -> bool {
+    !client.options.json && !client.options.quiet
 }
 
 /// How long it took to connect, and the handshake.

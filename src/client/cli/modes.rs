@@ -1,0 +1,110 @@
+//! The options of each command that does something with a connection.
+
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+
+use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, SIZE_MAX, number, time};
+
+/// The options of `talk`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Talk {
+    /// Compare what comes back with what was sent
+    ///
+    /// The first difference is an error that names its offset and both values. An echo that ends early
+    /// is an error too.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// The options of `ping`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Ping {
+    /// Stop after this many messages
+    ///
+    /// At most 1000000000. Without it, ping goes on until it is interrupted.
+    #[arg(short, long, value_parser = number::<u64>(COUNT_MAX), value_hint = ValueHint::Other)]
+    pub count: Option<u64>,
+    /// Time from one message to the next
+    ///
+    /// A message that is lost is not sent again; the next one is sent after this time, or as soon as the
+    /// lost one has timed out.
+    #[arg(
+        short, long, value_name = "TIME", default_value = "1s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub interval: Duration,
+    /// Length of a message
+    ///
+    /// At most 67108864 (64 MiB).
+    #[arg(
+        short, value_name = "BYTES", default_value = "64",
+        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
+    )]
+    pub size: usize,
+    /// Open a new connection for each message
+    ///
+    /// Connecting, the handshake and the echo are timed separately.
+    #[arg(long)]
+    pub reconnect: bool,
+    /// Stop after this time
+    ///
+    /// An echo that has not come back by then is lost. With -c too, the exit code is 1 if fewer echoes
+    /// came.
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = time, value_hint = ValueHint::Other)]
+    pub deadline: Option<Duration>,
+    /// Ring the bell of the terminal at each echo
+    #[arg(short = 'a', long)]
+    pub bell: bool,
+}
+
+/// The options of `bench`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Bench {
+    /// Number of sessions at the same time
+    ///
+    /// At most 65535. Each needs a descriptor. The client raises its soft limit as needed, and does not
+    /// start if the hard limit is too low.
+    #[arg(
+        long, value_name = "N", default_value = "1",
+        value_parser = number::<usize>(CONNECTIONS_MAX), value_hint = ValueHint::Other
+    )]
+    pub connections: usize,
+    /// Length of a message
+    ///
+    /// At most 67108864 (64 MiB).
+    #[arg(
+        long, value_name = "BYTES", default_value = "64",
+        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
+    )]
+    pub size: usize,
+    /// Messages in flight in each session
+    ///
+    /// At most 4000000 in all sessions together.
+    #[arg(
+        long, value_name = "N", default_value = "1",
+        value_parser = number::<usize>(DEPTH_MAX), value_hint = ValueHint::Other
+    )]
+    pub depth: usize,
+    /// How long to measure
+    #[arg(
+        long, value_name = "TIME", default_value = "10s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub duration: Duration,
+}
+
+/// The options of `handshakes`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Handshakes {
+    /// How long to measure
+    #[arg(
+        long, value_name = "TIME", default_value = "10s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub duration: Duration,
+}

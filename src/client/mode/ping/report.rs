@@ -1,0 +1,171 @@
+//! The results of a ping, and their summary as text and as JSON.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::outages::{Outage, Outages, seconds};
+use crate::client::cli::Ping;
+use crate::client::context::Client;
+use crate::client::latency::{Latencies, Summary};
+use crate::exit::Failure;
+
+/// The results so far.
+pub(super) struct Results {
+    /// The address that accepted the last connection.
+    pub(super) address: Option<SocketAddr>,
+    /// How many messages were due, those that could not be sent included.
+    pub(super) sent: u64,
+    pub(super) round_trips: Latencies,
+    pub(super) connects: Latencies,
+    pub(super) handshakes: Latencies,
+    pub(super) outages: Outages,
+}
+
+impl Results {
+    pub(super) fn new() -> Self {
+        Self {
+            address: None,
+            sent: 0,
+            round_trips: Latencies::default(),
+            connects: Latencies::default(),
+            handshakes: Latencies::default(),
+            outages: Outages::new(),
+        }
+    }
+
+    /// How many echoes came.
+    pub(super) fn received(&self) -> u64 {
+        self.round_trips.count()
+    }
+
+    /// How many did not come.
+    fn lost(&self) -> u64 {
+        self.sent - self.received()
+    }
+
+    /// Loss in per cent.
+    #[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
+    fn loss(&self) -> f64 {
+        100.0 * self.lost() as f64 / self.sent.max(1) as f64
+    }
+}
+
+/// What `ping --json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    mode: &'static str,
+    host: &'a str,
+    address: Option<String>,
+    tls: bool,
+    size_bytes: usize,
+    sent: u64,
+    received: u64,
+    lost: u64,
+    loss_percent: f64,
+    outage_count: u64,
+    outage_s: f64,
+    outages: Vec<Outage>,
+    round_trip: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect: Option<Summary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handshake: Option<Summary>,
+}
+
+/// Prints the summary of a run that took `time` and ended at `now`.
+pub(super) fn print(
+    client: &mut Client,
+    ping: &Ping,
+    results: &Results,
+    time: Duration,
+    now: Instant,
+) -> Result<(), Failure> {
+    if !client.options.json {
+        client.print(&text(results, &client.options.host, time, now));
+        return Ok(());
+    }
+    let some = |latencies: &Latencies| (latencies.count() > 0).then(|| latencies.summary());
+    let host = client.options.host.clone();
+    let received = results.received();
+    client.print_json(&Report {
+        mode: "ping",
+        host: &host,
+        address: results.address.map(|address| address.to_string()),
+        tls: client.options.tls.is_some(),
+        size_bytes: ping.size,
+        sent: results.sent,
+        received,
+        lost: results.lost(),
+        loss_percent: results.loss(),
+        outage_count: results.outages.count,
+        outage_s: results.outages.total(now).as_secs_f64(),
+        outages: results.outages.list(now),
+        round_trip: results.round_trips.summary(),
+        connect: some(&results.connects),
+        handshake: some(&results.handshakes),
+    })
+}
+
+/// The statistics in the format of ping(8).
+fn text(results: &Results, host: &str, time: Duration, now: Instant) -> String {
+    let Summary { min_ms, avg_ms, max_ms, p99_ms, jitter_ms, .. } = results.round_trips.summary();
+    let received = results.received();
+    let mut lines = vec![
+        format!("--- {host} echo statistics ---"),
+        format!(
+            "{} sent, {received} received, {}% loss, time {} ms",
+            results.sent,
+            percent(results.loss()),
+            time.as_millis()
+        ),
+    ];
+    let outages = &results.outages;
+    if outages.count > 0 {
+        lines.push(format!(
+            "{} lost, {} outage{}, {} in total{}",
+            results.lost(),
+            outages.count,
+            if outages.count == 1 { "" } else { "s" },
+            seconds(outages.total(now)),
+            if outages.is_out() { ", still out" } else { "" }
+        ));
+    }
+    if received > 0 {
+        lines.push(format!(
+            "round trip min/avg/max/p99 = {min_ms:.3}/{avg_ms:.3}/{max_ms:.3}/{p99_ms:.3} ms, \
+             jitter {jitter_ms:.3} ms"
+        ));
+    }
+    lines.join("\n")
+}
+
+/// A number of per cent without needless digits. Only nothing is 0, and only all is 100.
+fn percent(loss: f64) -> String {
+    if loss <= 0.0 || loss >= 100.0 {
+        return format!("{loss:.0}");
+    }
+    let text = format!("{:.3}", loss.clamp(0.001, 99.999));
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn one_lost_message_of_many_is_not_rounded_away() {
+        for (loss, text) in [
+            (0.0, "0"),
+            (100.0, "100"),
+            (50.0, "50"),
+            (100.0 / 3.0, "33.333"),
+            (0.1, "0.1"),
+            (1e-6, "0.001"),
+            (100.0 - 1e-6, "99.999"),
+        ] {
+            assert_eq!(percent(loss), text);
+        }
+    }
+}
