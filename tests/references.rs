@@ -120,6 +120,7 @@ fn another(key: &Key, value: &str) -> String {
     }
     match value {
         "false" => "true".into(),
+        "true" => "false".into(),
         number if number.parse::<u64>().is_ok() => "7".into(),
         duration if duration.ends_with("s\"") || duration.ends_with("h\"") => "\"7min\"".into(),
         _ => "\"other\"".into(),
@@ -145,6 +146,22 @@ fn the_manual_has_exactly_the_keys_of_the_code() {
     assert_eq!(known_keys(LISTENER_LIMITS), known_keys("[limits]\n"));
     let error = parse(&format!("{LISTENER_LIMITS}drain-timeout = \"1s\"\n")).unwrap_err();
     assert!(error.contains("drain-timeout belongs to [limits]"), "{error}");
+}
+
+#[test]
+fn every_setting_has_an_effect() {
+    let settings = read("src/config/settings.rs");
+    let fields: Words = settings
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("    pub ")?.split_once(": ")?.0.to_owned()))
+        .collect();
+    assert!(fields.len() > 15, "{fields:?}");
+    let outside = sources("src").into_iter().filter(|file| !file.starts_with("src/config"));
+    let code: Vec<String> = outside.map(|file| read(&file)).collect();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let used: Words =
+        code.iter().flat_map(|text| text.split(|c| !is_word(c))).map(Into::into).collect();
+    assert!(fields.is_subset(&used), "nothing uses {:?}", &fields - &used);
 }
 
 #[test]

@@ -62,9 +62,20 @@ impl Listener {
 
     /// Takes new settings. Sessions keep their transport and their service.
     pub fn follow(&mut self, settings: &config::Listener, tls: Option<ServerConfig>) {
-        self.timeouts = settings.timeouts;
-        self.admission.set_limits(settings.limits);
-        self.service = settings.service;
+        // Every field is named here, so that a new one is not forgotten. The name is the same, and the
+        // sockets follow their own settings.
+        let config::Listener {
+            name: _,
+            endpoints: _,
+            reuse_port: _,
+            tls: _,
+            service,
+            limits,
+            timeouts,
+        } = settings;
+        self.timeouts = *timeouts;
+        self.admission.set_limits(*limits);
+        self.service = *service;
         self.tls = tls;
     }
 
