@@ -91,7 +91,7 @@ fn the_readme_is_short() {
 
 #[test]
 fn the_examples_show_what_the_programs_print() {
-    for name in ["ip", "nc", "xxd"] {
+    for name in ["ip", "nc", "openssl", "xxd"] {
         if tool(name).is_none() {
             return;
         }
