@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
+use echo_alex::testing::client_command;
 use rustix::process::Signal;
 use util::client::{Client, client, end, full_pipe, port, server};
 use util::{Daemon, PLAIN, noise, plain_and_tls};
@@ -44,7 +45,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     std::fs::write(&input, b"hello").unwrap();
     let plain = ["127.0.0.1", &plain];
     let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
-    for arguments in [
+    let cases = [
         &[&["--help"][..]][..],
         &[&["--version"]],
         &[&[], &plain],
@@ -54,7 +55,13 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["bench", "--duration=0.1"], &plain],
         &[&["bench", "--duration=0.1", "--json"], &tls],
         &[&["handshakes", "--duration=0.2"], &tls],
-    ] {
+    ];
+    for command in client_command().get_subcommands() {
+        let name = command.get_name();
+        let is_tested = cases.iter().any(|case| case[0].first() == Some(&name));
+        assert!(is_tested || name == "talk", "{name} is not tested");
+    }
+    for arguments in cases {
         let arguments = arguments.concat();
         let run = |stdout: Stdio, stderr: Stdio| {
             let mut command = client();

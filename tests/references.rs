@@ -157,10 +157,12 @@ fn every_setting_has_an_effect() {
         .collect();
     assert!(fields.len() > 15, "{fields:?}");
     let outside = sources("src").into_iter().filter(|file| !file.starts_with("src/config"));
-    let code: Vec<String> = outside.map(|file| read(&file)).collect();
+    let code: String = outside.map(|file| read(&file)).collect();
+    // Neither a comment nor a pattern that ignores the field uses it.
+    let lines =
+        code.lines().filter(|line| !line.trim().starts_with("//") && !line.ends_with(": _,"));
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let used: Words =
-        code.iter().flat_map(|text| text.split(|c| !is_word(c))).map(Into::into).collect();
+    let used: Words = lines.flat_map(|line| line.split(|c| !is_word(c))).map(Into::into).collect();
     assert!(fields.is_subset(&used), "nothing uses {:?}", &fields - &used);
 }
 
@@ -179,6 +181,28 @@ fn the_manual_has_the_values_of_the_code() {
                 .collect();
             assert_eq!(key.choices, known, "{} {}", table.header, key.name);
         }
+    }
+}
+
+#[test]
+fn every_service_is_described_and_tested() {
+    let error = parse(&format!("{LISTENER}service = \"no-such\"\n")).unwrap_err();
+    let (_, list) = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}"));
+    let services = between(list.split(": service").next().unwrap(), '`');
+    assert!(services.len() > 2, "{error}");
+    for service in services {
+        let variant = format!("{}{}", service[..1].to_uppercase(), &service[1..]);
+        for (file, text) in [
+            ("docs/man/echo-alex.toml.5", format!(".It Qq {service}\n")),
+            ("config/echo-alex.toml", format!("\"{service}\"")),
+            ("tests/config/valid/services.toml", format!("service = \"{service}\"\n")),
+            // The simulation gives it to some of its sessions.
+            ("tests/simulation/life.rs", format!(" => ServiceName::{variant},")),
+        ] {
+            assert!(read(file).contains(&text), "{file} does not have {text}");
+        }
+        let tests = read("tests/services.rs");
+        assert!(service == "echo" || tests.contains(&format!("\"{service}\"")), "{service}");
     }
 }
 
@@ -643,6 +667,12 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     };
     let tls = ["--tls", "--insecure"];
 
+    for command in client_command().get_subcommands() {
+        let prints_json = command.get_arguments().any(|it| it.get_long() == Some("json"));
+        let name = command.get_name();
+        let item = format!("\n.It {}{}\n", name[..1].to_uppercase(), &name[1..]);
+        assert_eq!(prints_json, json.contains(&item), "JSON of {name}");
+    }
     let (ping, with_reconnect) = described("Ping", &["with"]);
     let report_of_ping = report(&["--ping", "-c1"], "plain");
     assert_eq!(keys_of(&report_of_ping), ping);
