@@ -435,7 +435,8 @@ fn a_measurement_checks_every_byte_and_reports_in_text_and_json() {
 
     let tls = [&load[..], &["--json", "--tls", "--insecure", "127.0.0.1", &tls]].concat();
     let output = run(&tls, b"");
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let messages = report["messages"].as_u64().unwrap();
     assert!(messages >= 60, "{report}");
     assert_eq!(report["bytes_each_way"].as_u64().unwrap(), messages * 3000);

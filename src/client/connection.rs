@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Token};
+use socket2::SockRef;
 
 use super::error::{Awaited, Error};
 use super::wait::Waiter;
@@ -163,6 +164,13 @@ impl Connection {
     /// What was agreed in the handshake; `None` for plain.
     pub fn agreed(&self) -> Option<Agreed> {
         self.link.transport().agreed()
+    }
+
+    /// The congestion control of the kernel for this connection, such as "cubic".
+    pub fn congestion_control(&mut self) -> Option<String> {
+        let name = SockRef::from(&*self.link.wire()).tcp_congestion().ok()?;
+        let name: Vec<u8> = name.into_iter().take_while(|byte| *byte != 0).collect();
+        String::from_utf8(name).ok()
     }
 
     /// Changes the token of this connection's events.

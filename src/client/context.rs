@@ -63,6 +63,14 @@ impl Client {
         Ok(())
     }
 
+    /// Prints a report as one JSON object in one line.
+    pub fn print_json_line(&mut self, report: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(report)
+            .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
+        self.print(&text);
+        Ok(())
+    }
+
     /// Waits until everything that was printed is written.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.printer.flush(&mut self.waiter, None)

@@ -40,6 +40,8 @@ pub enum Error {
     Connection(CloseReason),
     /// The server answered plain bytes with a TLS alert.
     SpeaksTls,
+    /// The figures of a measurement mean nothing, for this reason.
+    InvalidRun(String),
     /// The server resumes no TLS session.
     NoResumption,
     /// The echo is not what was sent.
@@ -151,6 +153,7 @@ impl Error {
             Self::TimeIsUp
             | Self::NoEcho(_)
             | Self::TooFewEchoes { .. }
+            | Self::InvalidRun(_)
             | Self::NoResumption
             | Self::Difference(_)
             | Self::ClosedEarly { .. }
@@ -188,6 +191,7 @@ impl fmt::Display for Error {
             Self::SpeaksTls => {
                 f.write_str("the server speaks TLS on this port: try with --tls, or another port")
             }
+            Self::InvalidRun(reason) => write!(f, "this run is not valid: {reason}"),
             Self::NoResumption => f.write_str(
                 "the server does not resume sessions; only full handshakes can be measured",
             ),

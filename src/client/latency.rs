@@ -52,6 +52,12 @@ impl Latencies {
         self.sum += u128::from(nanos);
     }
 
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.histogram.reset();
+        (self.last, self.changes, self.sum) = (None, 0, 0);
+    }
+
     /// The number of latencies.
     pub fn count(&self) -> u64 {
         self.histogram.len()

@@ -6,12 +6,18 @@
 //! when they have something to report.
 
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -21,6 +27,7 @@ use crate::os::output;
 
 const SIGNALS: Token = Token(usize::MAX);
 const THREADS: Token = Token(usize::MAX - 1);
+const TIMER: Token = Token(usize::MAX - 2);
 
 /// The client's one poll.
 pub struct Waiter {
@@ -33,6 +40,8 @@ pub struct Waiter {
     waker: Arc<Waker>,
     /// No wait succeeds after this moment.
     limit: Option<Instant>,
+    /// Ends waits in time, where milliseconds are too coarse.
+    timer: Option<OwnedFd>,
 }
 
 impl Waiter {
@@ -56,9 +65,25 @@ impl Waiter {
                 interrupted,
                 waker,
                 limit: None,
+                timer: None,
             })
         };
         make().map_err(|error| Failure::system("cannot start the event loop", &error))
+    }
+
+    /// From now on, a wait ends within microseconds of its time. The poll itself counts
+    /// milliseconds.
+    pub fn be_precise(&mut self) -> Result<(), Failure> {
+        let make = || -> io::Result<OwnedFd> {
+            let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+            let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+            let raw = timer.as_raw_fd();
+            self.poll.registry().register(&mut SourceFd(&raw), TIMER, Interest::READABLE)?;
+            Ok(timer)
+        };
+        let timer = make().map_err(|error| Failure::system("cannot make a timer", &error))?;
+        self.timer = Some(timer);
+        Ok(())
     }
 
     /// Where sockets are registered.
@@ -88,6 +113,13 @@ impl Waiter {
     pub fn wait(&mut self, until: Option<Instant>) -> Result<(), Error> {
         let until = until.into_iter().chain(self.limit).min();
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if let (Some(timer), Some(time)) = (&self.timer, time.filter(|time| !time.is_zero())) {
+            let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let it_value = Timespec::try_from(time).unwrap_or(never);
+            let when = Itimerspec { it_interval: never, it_value };
+            // Without it, the wait ends a millisecond later.
+            let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &when);
+        }
         match self.poll.poll(&mut self.events, time) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(Failure::system("cannot wait for events", &error).into()),
@@ -103,7 +135,7 @@ impl Waiter {
     /// The tokens of the sockets that the last wait found ready.
     pub fn events(&self) -> impl Iterator<Item = Token> {
         let tokens = self.events.iter().map(mio::event::Event::token);
-        tokens.filter(|token| ![SIGNALS, THREADS].contains(token))
+        tokens.filter(|token| ![SIGNALS, THREADS, TIMER].contains(token))
     }
 }
 

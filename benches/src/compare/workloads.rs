@@ -210,12 +210,19 @@ fn messages_run(mut command: Command, server: &Server, unit: Unit) -> Result<Fig
             samples
         });
         let mut text = String::new();
-        // The client prints its report as soon as the measurement is over, and may end later.
-        let read = output.read_line(&mut text);
+        // The client prints a line each second, and its report as soon as the measurement is over. It
+        // may end later.
+        let read = loop {
+            text.clear();
+            match output.read_line(&mut text) {
+                Ok(1..) if text.contains("\"mode\":\"interval\"") => {}
+                read => break read,
+            }
+        };
         let end = Instant::now();
         over.store(true, Ordering::Relaxed);
         let samples = watcher.join().unwrap_or_default();
-        read.and_then(|_| output.read_to_string(&mut text)).map(|_| (samples, text, end))
+        read.map(|_| (samples, text, end))
     })?;
     let mut reason = String::new();
     errors.read_to_string(&mut reason)?;

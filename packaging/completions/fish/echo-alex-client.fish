@@ -82,6 +82,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l connections -d 'Number of sessions at the same time' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l size -d 'Length of a message' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l depth -d 'Messages in flight in each session' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l rate -d 'Send so many messages a second, whether or not echoes come (open loop)' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l duration -d 'How long to measure' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F

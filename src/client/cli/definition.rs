@@ -74,8 +74,8 @@ pub(super) enum Command {
     },
     /// Measure throughput and latency under load
     ///
-    /// Keeps many sessions full of messages, compares every byte that comes back, and prints throughput
-    /// and latencies.
+    /// Keeps many sessions full of messages, or sends at a fixed rate, compares every byte that comes
+    /// back, and prints throughput and latencies.
     Bench {
         #[command(flatten)]
         bench: Bench,
@@ -103,7 +103,7 @@ pub(super) enum Command {
 pub(super) struct ReportOptions {
     /// Print the results as JSON
     ///
-    /// One object is printed at the end.
+    /// One object is printed at the end. Before it, bench prints one for each second, each in one line.
     #[arg(long)]
     pub(super) json: bool,
 }

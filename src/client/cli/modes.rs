@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, SIZE_MAX, number, time};
+use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, RATE_MAX, SIZE_MAX, number, time};
 
 /// The options of `talk`.
 #[derive(Clone, Debug, Args)]
@@ -89,6 +89,18 @@ pub struct Bench {
         value_parser = number::<usize>(DEPTH_MAX), value_hint = ValueHint::Other
     )]
     pub depth: usize,
+    /// Send so many messages a second, whether or not echoes come (open loop)
+    ///
+    /// At most 10000000, in all sessions together. The latency of a message counts from when it was due,
+    /// so a server that stalls for a second delays a second's worth of messages. Without this option, a
+    /// session sends the next message when an echo has come (closed loop), and a stall delays one
+    /// message. The report has how late the client itself was. If that is more than a quarter of the
+    /// latency, the run is not valid, and the exit code is 1.
+    #[arg(
+        long, value_name = "N", conflicts_with = "depth",
+        value_parser = number::<u64>(RATE_MAX), value_hint = ValueHint::Other
+    )]
+    pub rate: Option<u64>,
     /// How long to measure
     #[arg(
         long, value_name = "TIME", default_value = "10s",

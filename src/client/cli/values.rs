@@ -19,6 +19,9 @@ pub(super) const CONNECTIONS_MAX: u64 = 65_535;
 /// Messages in flight, in one session and in all together. Each takes 16 bytes of memory.
 pub(super) const DEPTH_MAX: u64 = 4_000_000;
 
+/// Messages a second.
+pub(super) const RATE_MAX: u64 = 10_000_000;
+
 /// The parser of a whole number from 1 to `most`.
 pub(super) fn number<T: TryFrom<u64>>(
     most: u64,

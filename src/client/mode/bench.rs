@@ -1,23 +1,30 @@
-//! `bench`: many sessions in one event loop, each full of messages, and every returned byte compared.
+//! `bench`: many sessions in one event loop, full of messages or at a fixed rate, and every returned byte
+//! compared.
 
+mod conditions;
+mod drive;
 mod load;
 mod pattern;
+mod recorder;
 mod report;
+mod schedule;
 
 use std::time::Instant;
-
-use mio::Token;
 
 use crate::client::cli::Bench;
 use crate::client::connection::Connection;
 use crate::client::context::Client;
-use crate::client::error::{Awaited, Error};
-use crate::client::latency::Latencies;
+use crate::client::error::Error;
 use crate::client::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::os::descriptors::{self, Shortage};
+use conditions::{Conditions, processor_time};
+use drive::Drive;
 use load::Load;
 use pattern::Pattern;
+use recorder::Recorder;
+use report::Results;
+use schedule::Schedule;
 
 /// Raises the soft limit on descriptors to what the sessions need.
 pub fn prepare(bench: &Bench) -> Result<(), Failure> {
@@ -37,67 +44,62 @@ pub fn prepare(bench: &Bench) -> Result<(), Failure> {
 }
 
 /// Measures for the time that was asked for. `first` is the first of the connections.
-pub fn run(client: &mut Client, first: Connection, bench: &Bench) -> Result<(), Error> {
+pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<(), Error> {
+    client.waiter.be_precise()?;
+    let conditions = Conditions::find(client, &mut first)?;
     let pattern = Pattern::new();
     let address = first.address;
-    let mut loads = vec![Load::new(first, 0, client)?];
+    let mut loads = vec![Load::new(first, 0, bench.size, client)?];
     for number in 1..bench.connections {
         let connection = client.dial()?;
-        loads.push(Load::new(connection, number, client)?);
+        loads.push(Load::new(connection, number, bench.size, client)?);
     }
-    let mut latencies = Latencies::default();
-    let start = Instant::now();
-    let end = start + bench.duration;
-    let mut progress = Progress::new(client, bench.duration, end);
-    let outcome = drive(client, bench, &pattern, &mut loads, &mut latencies, &mut progress);
+    let mut recorder = Recorder::new(client.options.json);
+    let (start, processor) = (Instant::now(), processor_time());
+    let mut progress = Progress::new(client, bench.duration, start + bench.duration);
+    let mut schedule = bench.rate.map(|rate| Schedule::new(start, rate, bench.duration));
+    let mut drive = Drive {
+        client: &mut *client,
+        pattern: &pattern,
+        loads: &mut loads,
+        recorder: &mut recorder,
+        progress: &mut progress,
+    };
+    let outcome = match &mut schedule {
+        Some(schedule) => drive.open(schedule),
+        None => drive.closed(bench.depth),
+    };
     progress.clear(&mut client.printer);
-    if outcome.as_ref().is_err_and(|error| !error.is_requested()) {
+    let was_ended = outcome.as_ref().is_err_and(Error::is_requested);
+    let is_overdue = schedule.is_some() && matches!(outcome, Err(Error::TimedOut { .. }));
+    if outcome.is_err() && !was_ended && !is_overdue {
         return outcome;
     }
-    let duration = start.elapsed();
+    let (end, processor) = (Instant::now(), processor_time().saturating_sub(processor));
+    // A message without an echo has waited at least until now.
+    let overdue: Vec<Instant> = loads.iter().flat_map(Load::starts).collect();
+    if is_overdue {
+        for start in &overdue {
+            recorder.record(end.saturating_duration_since(*start));
+        }
+    }
+    recorder.finish(end, client)?;
     for load in &mut loads {
         load.connection.goodbye(&mut client.buffers);
     }
-    let bytes: u64 = loads.iter().map(|load| load.received).sum();
-    report::print(client, bench, &latencies, address, duration, bytes)?;
-    outcome
-}
-
-/// Keeps every session full until the end, and then waits for the messages in flight.
-fn drive(
-    client: &mut Client,
-    bench: &Bench,
-    pattern: &Pattern,
-    loads: &mut [Load],
-    latencies: &mut Latencies,
-    progress: &mut Progress,
-) -> Result<(), Error> {
-    let end = progress.end;
-    let timeout = client.options.timeout;
-    // The sessions that can send more without waiting for an event.
-    let mut ready: Vec<usize> = (0..loads.len()).collect();
-    loop {
-        let now = Instant::now();
-        progress.show(now, latencies.count(), &mut client.printer);
-        let is_sending = now < end;
-        for number in std::mem::take(&mut ready) {
-            let load = &mut loads[number];
-            let can_send_more = load
-                .advance(bench, pattern, latencies, &mut client.buffers, is_sending)
-                .map_err(|error| error.in_session(number))?;
-            if can_send_more {
-                ready.push(number);
-            }
-        }
-        if !is_sending && loads.iter().all(|load| load.starts.is_empty()) {
-            return Ok(());
-        }
-        let deadline = if is_sending { end } else { end + timeout };
-        if now >= deadline {
-            return Err(Error::TimedOut { what: Awaited::Echo, timeout });
-        }
-        let until = if ready.is_empty() { progress.limit(deadline, now) } else { now };
-        client.waiter.wait(Some(until))?;
-        ready.extend(client.waiter.events().map(|Token(number)| number));
+    let results = Results {
+        address,
+        conditions,
+        duration: end - start,
+        client_load: processor.as_secs_f64() / (end - start).as_secs_f64(),
+        not_sent: schedule.filter(|_| !was_ended).map_or(0, |schedule| schedule.rest()),
+        not_returned: if is_overdue { overdue.len() as u64 } else { 0 },
+        recorder,
+    };
+    report::print(client, bench, &results)?;
+    outcome?;
+    match results.doubt(bench) {
+        Some(doubt) => Err(Error::InvalidRun(doubt)),
+        None => Ok(()),
     }
 }

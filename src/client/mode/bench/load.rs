@@ -1,4 +1,4 @@
-//! One session under load: keeps messages in flight, and compares what comes back.
+//! One session under load: sends messages, and compares what comes back.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -6,11 +6,10 @@ use std::time::Instant;
 use mio::Token;
 
 use super::pattern::Pattern;
-use crate::client::cli::Bench;
+use super::recorder::Recorder;
 use crate::client::connection::{Connection, Received};
 use crate::client::context::Client;
 use crate::client::error::Error;
-use crate::client::latency::Latencies;
 use crate::exit::Failure;
 use crate::wire::buffers::{Buffers, READ_SIZE};
 
@@ -20,48 +19,52 @@ const TURN: u64 = 1024 * 1024;
 /// One session under load.
 pub(super) struct Load {
     pub(super) connection: Connection,
+    /// The length of a message.
+    size: u64,
     /// Where in the pattern its stream begins.
     phase: usize,
     /// Bytes that were passed to the connection.
     sent: u64,
     /// Bytes that have come back.
-    pub(super) received: u64,
+    received: u64,
     /// Bytes of the messages that were started.
     begun: u64,
-    /// When the messages in flight were started.
-    pub(super) starts: VecDeque<Instant>,
+    /// When the messages in flight were started, or were due.
+    starts: VecDeque<Instant>,
 }
 
 impl Load {
-    /// The session with this number, which is also its token.
+    /// The session with this number, which is also its token, and with messages of this size.
     pub(super) fn new(
         mut connection: Connection,
         number: usize,
+        size: usize,
         client: &Client,
     ) -> Result<Self, Failure> {
         connection.set_token(Token(number), &client.waiter)?;
         let phase = number.wrapping_mul(7919) % READ_SIZE;
-        let starts = VecDeque::new();
-        Ok(Self { connection, phase, sent: 0, received: 0, begun: 0, starts })
+        let (size, starts) = (size as u64, VecDeque::new());
+        Ok(Self { connection, size, phase, sent: 0, received: 0, begun: 0, starts })
     }
 
-    /// Reads everything that has arrived, and sends up to [`TURN`]. Returns whether it can send more.
-    pub(super) fn advance(
-        &mut self,
-        bench: &Bench,
-        pattern: &Pattern,
-        latencies: &mut Latencies,
-        buffers: &mut Buffers,
-        is_sending: bool,
-    ) -> Result<bool, Error> {
-        // Before sending: what has arrived already is not an echo of what is sent now.
-        self.receive(bench, pattern, latencies, buffers)?;
-        if is_sending {
-            while self.starts.len() < bench.depth {
-                self.starts.push_back(Instant::now());
-                self.begun += bench.size as u64;
-            }
-        }
+    /// Starts a message, which was due at `start`. It is sent later.
+    pub(super) fn begin(&mut self, start: Instant) {
+        self.starts.push_back(start);
+        self.begun += self.size;
+    }
+
+    /// How many messages are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// When the messages in flight were started.
+    pub(super) fn starts(&self) -> impl Iterator<Item = Instant> {
+        self.starts.iter().copied()
+    }
+
+    /// Sends up to [`TURN`] of what was started. Returns whether it can send more.
+    pub(super) fn send(&mut self, pattern: &Pattern, buffers: &mut Buffers) -> Result<bool, Error> {
         self.connection.flush()?;
         let limit = self.begun.min(self.sent + TURN);
         while self.connection.is_flushed() && self.sent < limit {
@@ -74,11 +77,10 @@ impl Load {
     }
 
     /// Reads and compares what has arrived.
-    fn receive(
+    pub(super) fn receive(
         &mut self,
-        bench: &Bench,
         pattern: &Pattern,
-        latencies: &mut Latencies,
+        recorder: &mut Recorder,
         buffers: &mut Buffers,
     ) -> Result<(), Error> {
         loop {
@@ -91,11 +93,12 @@ impl Load {
                 Received::Bytes(bytes) => {
                     pattern.check(self.phase, self.received, self.sent, bytes)?;
                     self.received += bytes.len() as u64;
-                    let in_flight = (self.begun - self.received).div_ceil(bench.size as u64);
+                    recorder.received(bytes.len());
+                    let in_flight = (self.begun - self.received).div_ceil(self.size);
                     let now = Instant::now();
                     while self.starts.len() as u64 > in_flight {
                         if let Some(start) = self.starts.pop_front() {
-                            latencies.record(now - start);
+                            recorder.record(now.saturating_duration_since(start));
                         }
                     }
                 }

@@ -1,0 +1,140 @@
+//! `bench`: the open loop, which does not hide a stall, and what it reports of itself.
+
+mod util;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use util::client::{client, end, port, run, stderr};
+use util::{Daemon, PLAIN, plain_and_tls};
+
+/// Starts `bench --json`, whose lines are read by [`objects`].
+fn start(arguments: &[&str]) -> Child {
+    let mut command = client();
+    command.args(["bench", "--json", "-q"]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// The objects that are printed, each on a line.
+fn objects(child: &mut Child, mut each: impl FnMut(&Value)) -> Vec<Value> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let objects = lines.map(|line| {
+        let object = serde_json::from_str(&line.unwrap()).unwrap();
+        each(&object);
+        object
+    });
+    objects.collect()
+}
+
+/// Measures for four seconds, and stops the server for the second one of them: the report.
+fn beside_a_stall(options: &[&str]) -> Value {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(daemon.address("plain"));
+    let arguments = [&["--duration=4"], options, &["127.0.0.1", &port]].concat();
+    let mut bench = start(&arguments);
+    let objects = objects(&mut bench, |object| {
+        // After the first second.
+        if object["mode"] == "interval" && object["start_s"].as_f64().unwrap() < 0.5 {
+            daemon.signal(Signal::STOP);
+            thread::sleep(Duration::from_secs(1));
+            daemon.signal(Signal::CONT);
+        }
+    });
+    util::wait(&mut bench);
+    objects.last().unwrap().clone()
+}
+
+#[test]
+fn an_open_loop_shows_a_stall_of_the_server_that_a_closed_loop_hides() {
+    let ms = |report: &Value, key: &str| report["latency"][key].as_f64().unwrap();
+    let open = beside_a_stall(&["--rate=1000"]);
+    // A quarter of the messages were due in the second without answers, evenly.
+    let (p99, messages) = (ms(&open, "p99_ms"), open["messages"].as_u64().unwrap());
+    assert!((900.0..1500.0).contains(&p99), "{open}");
+    assert!(ms(&open, "p50_ms") < 300.0, "{open}");
+    assert_eq!((messages, open["not_sent"].as_u64()), (4000, Some(0)), "{open}");
+    let closed = beside_a_stall(&["--depth=1"]);
+    // One message waited for the second.
+    assert!(ms(&closed, "max_ms") > 900.0, "{closed}");
+    assert!(ms(&closed, "p99_ms") < 100.0, "{closed}");
+}
+
+#[test]
+fn a_rate_is_kept_and_the_lateness_of_the_client_is_reported() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
+    let load = ["--rate=300", "--connections=3", "--duration=1.3"];
+    let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
+    for (target, suite) in [(&["127.0.0.1", &plain][..], false), (&tls, true)] {
+        let mut bench = start(&[&load[..], target].concat());
+        let objects = objects(&mut bench, |_| {});
+        util::wait(&mut bench);
+        let (report, intervals) = objects.split_last().unwrap();
+        assert_eq!((&report["messages"], &report["rate_per_s"]), (&390.into(), &300.into()));
+        assert_eq!(report["mode"], "bench");
+        assert!(report["late"]["p99_ms"].as_f64().unwrap() > 0.0, "{report}");
+        assert!(report["timer_error_ms"].as_f64().unwrap() > 0.0, "{report}");
+        assert!(report["client_load"].as_f64().unwrap() > 0.0, "{report}");
+        assert!(report["kernel"].as_str().unwrap().starts_with("Linux "), "{report}");
+        assert!(report["congestion_control"].is_string(), "{report}");
+        assert_eq!(report["cipher_suite"].is_string(), suite, "{report}");
+        // One a second, and one for the rest.
+        assert_eq!(intervals.len(), 2, "{intervals:?}");
+        let sum: u64 = intervals.iter().map(|it| it["messages"].as_u64().unwrap()).sum();
+        assert_eq!(sum, 390);
+        assert!(intervals.iter().all(|it| it["mode"] == "interval"), "{intervals:?}");
+    }
+    let text = run(&[&["bench"], &load[..], &["127.0.0.1", &plain]].concat(), b"").stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("3 sessions, 64 bytes, 300 messages a second, 1.3 s"), "{text}");
+    assert!(text.contains("the client sent late by p50 "), "{text}");
+}
+
+#[test]
+fn a_run_in_which_the_client_is_the_bottleneck_is_not_valid() {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(daemon.address("plain"));
+    let arguments = ["bench", "--rate=10000000", "--duration=0.5", "127.0.0.1", &port];
+    let (code, said) = end(&run(&[&arguments[..], &["-q"]].concat(), b""));
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    assert!(said.contains("this run is not valid: the client was"), "{said}");
+    let output = run(&[&arguments[..], &["--json"]].concat(), b"");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(report["valid"], false, "{report}");
+}
+
+#[test]
+fn messages_without_an_echo_are_counted_and_reported() {
+    let daemon = Daemon::start(PLAIN);
+    let port = port(daemon.address("plain"));
+    let arguments = ["--rate=100", "--duration=2", "--timeout=0.3", "127.0.0.1", &port];
+    let mut bench = start(&arguments);
+    let objects = objects(&mut bench, |object| {
+        if object["mode"] == "interval" {
+            daemon.signal(Signal::STOP);
+        }
+    });
+    daemon.signal(Signal::CONT);
+    assert_eq!(util::wait(&mut bench).code(), Some(4));
+    let report = objects.last().unwrap();
+    let lost = report["not_returned"].as_u64().unwrap();
+    assert!((80..=101).contains(&lost), "{report}");
+    assert!(report["latency"]["max_ms"].as_f64().unwrap() > 1000.0, "{report}");
+    // What is wrong on the command line.
+    for (arguments, words) in [
+        (&["--rate=0"][..], "from 1 to 10000000"),
+        (&["--rate=5", "--depth=2"], "cannot be used with"),
+    ] {
+        let (code, said) = end(&run(&[&["bench"], arguments, &["h"]].concat(), b""));
+        assert!(code == 64 && said.contains(words), "{said}");
+    }
+    assert!(
+        stderr(&run(&["bench", "--rate=1", "-q", "--duration=0.1", "127.0.0.1:1"], b""))
+            .contains("refused")
+    );
+}
