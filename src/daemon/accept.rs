@@ -54,7 +54,7 @@ impl Default for Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts what waits at the socket with the key `key`, as far as a turn and the descriptors go.
+    /// Accepts from the socket with the key `key`, as far as a turn and the descriptors allow.
     #[cold]
     pub fn accept(
         &mut self,

@@ -1,6 +1,6 @@
 //! From the addresses of a listener to sockets that listen.
 //!
-//! # A reload binds beside the sockets that it closes
+//! # A reload binds next to the sockets that it closes
 //!
 //! `0.0.0.0:5000` and `127.0.0.1:5000` cannot both be bound, so a reload that narrows or widens an
 //! address would collide with the daemon's own socket. Closing that socket first would refuse
@@ -142,7 +142,7 @@ pub struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// Those of `sockets` that this process bound. Nothing is bound beside a socket that was handed
+    /// Those of `sockets` that this process bound. Nothing is bound next to a socket that was handed
     /// over, which stays with the service manager.
     pub fn new(sockets: impl IntoIterator<Item = &'a ListenSocket>) -> Self {
         let ours = sockets.into_iter().filter(|socket| socket.is_ours());

@@ -32,7 +32,7 @@ use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 
-/// How many events one poll brings at most.
+/// The most events that one poll returns.
 const EVENTS_A_POLL: usize = 1024;
 
 /// The token of the signals. Those below [`FIRST_SOCKET`] are keys of sessions, those from there on keys
@@ -130,7 +130,7 @@ impl EventLoop {
         Some(next?.duration_since(now))
     }
 
-    /// One turn for each that has something to do.
+    /// One iteration: a turn for each session and socket that has something to do.
     fn iterate(&mut self, events: &Events, now: Moment) {
         let queue = self.sessions.take_queue();
         let deferred = self.acceptor.take_deferred();
@@ -154,8 +154,8 @@ impl EventLoop {
         }
     }
 
-    /// Gives each event to the one that it is about. A function of its own: what else an iteration does
-    /// must not compete with it for registers.
+    /// Gives each event to its session, socket or signal. It is a function of its own so that the rest of
+    /// the iteration does not compete with it for registers.
     #[inline(never)]
     fn handle_events(&mut self, events: &Events, now: Moment) {
         for event in events {
@@ -253,7 +253,7 @@ impl EventLoop {
         self.manager.ready(self.totals(), now);
     }
 
-    /// Serves what `config` says from here on. All that can fail is done before anything changes.
+    /// Serves by `config` from here on. Everything that can fail is done before anything changes.
     fn apply(
         &mut self,
         config: Config,

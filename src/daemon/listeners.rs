@@ -46,7 +46,7 @@ pub struct Plan {
     bound: Vec<Bound>,
 }
 
-/// A socket at work that no plan has taken yet.
+/// A socket in use that no plan has taken yet.
 #[derive(Clone, Copy, Debug)]
 struct AtWork<'a> {
     key: usize,
@@ -278,7 +278,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Binds what is missing, beside the sockets that are `outgoing` where it must be.
+    /// Binds what is missing, next to the sockets that are `outgoing` where necessary.
     fn bind(&mut self, outgoing: &Outgoing<'_>) -> Result<(), Failure> {
         for (endpoint, addresses) in &self.missing {
             let bound =

@@ -33,16 +33,16 @@
 //! a peer that does not read can cost: one read's worth, [`READ_SIZE`](crate::wire::buffers::READ_SIZE);
 //! with TLS the record that it completed, 16 KiB, and the overhead of all its records.
 //!
-//! # A usual message takes a straight line
+//! # The usual message takes a straight path
 //!
-//! It comes in one short read, goes out whole, and nothing changes but the time. What surrounds the two
-//! system calls is inlined into the event loop; what is rare is in functions of its own, which are
-//! `#[cold]`. benches/counts holds it to a number of instructions.
+//! It arrives in one short read, leaves in one write, and changes nothing but the time. The code around
+//! the two system calls is inlined into the event loop. Everything else is in functions that are marked
+//! `#[cold]`. benches/counts holds the path to a number of instructions.
 //!
-//! # No byte vanishes
+//! # No byte is lost without a count
 //!
-//! A byte that a service gave to be sent is in the kernel, in the outbox, or counted as `unsent` in the
-//! log line of the session's end.
+//! A byte that a service has sent is in the kernel's send buffer, in the outbox, or counted as `unsent`
+//! in the log line of the session.
 
 mod state;
 
@@ -170,7 +170,7 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Sends what waits.
+    /// Sends what is in the outbox.
     fn flush(&mut self, now: Moment) -> Step {
         match self.link.flush() {
             Ok(moved) => {
@@ -183,7 +183,7 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Sends what the service has to say without being asked, and reads once.
+    /// Sends the next bytes of a service that speaks, and reads once.
     fn serve(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
         if !self.speaks() {
             return self.read(self.is_handshaking(), now, buffers);

@@ -1,4 +1,4 @@
-//! All sessions, and when each of them has a turn.
+//! All sessions, their turns and their deadlines.
 //!
 //! # A key is not used twice in an iteration
 //!
@@ -53,7 +53,7 @@ impl Sessions {
         self.admission.check(peer.ip())
     }
 
-    /// Takes in a session of the listener with the key `listener`, and has its socket watched.
+    /// Adds a session of the listener with the key `listener`, and registers its socket.
     pub fn insert(
         &mut self,
         mut session: Session<TcpStream>,
@@ -69,7 +69,7 @@ impl Sessions {
         self.with_tls += usize::from(session.is_tls());
         let mut armed = None;
         self.deadlines.set(key, &mut armed, session.deadline(timeouts));
-        // A service that speaks first is not waiting for an event.
+        // A service that speaks first does not wait for an event.
         let queued = session.speaks();
         if queued {
             self.queue.push(key);
@@ -78,8 +78,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Lets a session go as far as it can after an event. One in the queue has its turn after all
-    /// events, and goes then as far as its event could have told.
+    /// Gives a session a turn after an event. A session in the queue has its turn after all events, and
+    /// then reads to the end, whatever its event said.
     #[inline(always)]
     pub fn advance(
         &mut self,
@@ -177,7 +177,7 @@ impl Sessions {
         }
     }
 
-    /// Takes out the sessions that have ended, each with the key of its listener.
+    /// Removes the sessions that have ended and returns them, each with the key of its listener.
     pub fn reap(&mut self) -> Vec<(Session<TcpStream>, usize)> {
         let mut reaped = Vec::with_capacity(self.ended.len());
         for key in mem::take(&mut self.ended) {
@@ -203,27 +203,27 @@ impl Sessions {
         self.deadlines.next()
     }
 
-    /// Whether one of them waits for another turn.
+    /// Whether a session waits for another turn.
     pub fn has_queue(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    /// Whether there are none.
+    /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// How many there are.
+    /// The number of sessions.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// How many of them speak TLS.
+    /// The number of TLS sessions.
     pub fn with_tls(&self) -> usize {
         self.with_tls
     }
 
-    /// All of them, each with the key of its listener.
+    /// All sessions, each with the key of its listener.
     pub fn iter(&self) -> impl Iterator<Item = (&Session<TcpStream>, usize)> {
         self.slots.iter().map(|(_, slot)| (&slot.session, slot.listener))
     }

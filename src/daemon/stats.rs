@@ -1,5 +1,5 @@
-//! Counters and gauges, and the snapshot of all of them: the log, `systemctl status` and whatever else
-//! shows them are renderings of it.
+//! Counters and gauges, and the snapshot of all of them, from which the log and `systemctl status` are
+//! rendered.
 
 use std::fmt;
 use std::time::Duration;
@@ -54,12 +54,12 @@ impl fmt::Display for Counters {
     }
 }
 
-/// What changes all the time, and costs nothing to take.
+/// The numbers of the daemon's status, which are cheap to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Sessions there are.
+    /// The present sessions.
     pub sessions: usize,
-    /// Of these, with TLS.
+    /// Of these, the TLS sessions.
     pub tls: usize,
     /// Bytes that were echoed since the start.
     pub echoed: u64,
@@ -78,15 +78,15 @@ impl fmt::Display for Totals {
 pub struct Snapshot {
     /// Since the start.
     pub uptime: Duration,
-    /// The sessions that there are.
+    /// The present sessions, and the bytes echoed.
     pub totals: Totals,
-    /// Of these, in a TLS handshake.
+    /// Of the sessions, those in a TLS handshake.
     pub handshaking: usize,
-    /// What has happened on all listeners, those that are gone among them.
+    /// The counters of all listeners, including those that were removed.
     pub counters: Counters,
     /// Log lines that could not be written.
     pub log_lines_lost: u64,
-    /// The listeners that there are.
+    /// The present listeners.
     pub listeners: Vec<ListenerSnapshot>,
 }
 
