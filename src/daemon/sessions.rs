@@ -4,10 +4,19 @@
 //!
 //! A session that ends is marked, and leaves the slab when it is reaped, at the end of the event loop's
 //! iteration. So an event that was polled for one session never reaches another.
+//!
+//! # A session that has more to do waits in a queue
+//!
+//! Every event is followed by a short turn. A session that could do more joins the queue, and each
+//! iteration of the event loop gives one of them a long turn, after all events. A stream then finds its
+//! bytes in the processor's cache, and a short message waits for one long turn at most. The bound of
+//! that turn is a time, because a step costs a Pi without AES instructions much more than a PC.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -22,13 +31,16 @@ use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 
+/// How long a long turn goes on: it is over with the first short turn that ends later than this.
+const LONG_TURN: Duration = Duration::from_micros(500);
+
 /// The sessions of all listeners, each by its key.
 #[derive(Default)]
 pub struct Sessions {
     slots: Slab<Slot>,
     deadlines: Deadlines,
-    /// Those that want another turn.
-    queue: Vec<usize>,
+    /// Those that want another turn, the one that has waited longest in front.
+    queue: VecDeque<usize>,
     /// Those that have ended and are still to be reaped.
     ended: Vec<usize>,
     /// Counts them against the limits of the daemon.
@@ -72,7 +84,7 @@ impl Sessions {
         // A service that speaks first does not wait for an event.
         let queued = session.speaks();
         if queued {
-            self.queue.push(key);
+            self.queue.push_back(key);
         }
         entry.insert(Slot { session, listener, armed, queued });
         Ok(())
@@ -98,22 +110,19 @@ impl Sessions {
         }
     }
 
-    /// The sessions in the queue, which have their turn after the events of this iteration.
-    pub fn take_queue(&mut self) -> Vec<usize> {
-        mem::take(&mut self.queue)
-    }
-
-    /// Gives a turn to a session that was taken from the queue.
-    pub fn resume(
-        &mut self,
-        key: usize,
-        now: Moment,
-        listeners: &Listeners,
-        buffers: &mut Buffers,
-    ) {
-        if let Some(slot) = self.slots.get_mut(key) {
-            slot.queued = false;
-            self.advance(key, true, now, listeners, buffers);
+    /// Gives a long turn to the session that has waited longest for one.
+    pub fn resume_one(&mut self, now: Moment, listeners: &Listeners, buffers: &mut Buffers) {
+        // A session that was cut off while it waited is no longer there.
+        let Some(key) = self.queue.pop_front() else { return };
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.queued = false;
+        let begun = Moment::now();
+        let mut turn = slot.session.advance(true, now, buffers);
+        while turn == Turn::Again && Moment::now() - begun < LONG_TURN {
+            turn = slot.session.advance(true, now, buffers);
+        }
+        if turn != Turn::Unchanged {
+            self.follow_up(key, turn, listeners);
         }
     }
 
@@ -139,7 +148,7 @@ impl Sessions {
             Turn::Closed => return self.ended.push(key),
             Turn::Again if !slot.queued => {
                 slot.queued = true;
-                self.queue.push(key);
+                self.queue.push_back(key);
             }
             Turn::Again | Turn::Wait | Turn::Unchanged => {}
         }
