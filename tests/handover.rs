@@ -3,13 +3,13 @@
 mod util;
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use socket2::SockRef;
-use util::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, assert_echo, connect, field, program};
+use util::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, assert_echo, connect, field, program, tool};
 
 /// Starts a daemon as a service manager does: with `first`, and perhaps `second`, as its descriptors 3 and
 /// 4. They are passed as standard input and output, and a shell moves them.
@@ -160,6 +160,54 @@ fn sockets_for_another_process_are_ignored() {
     let script = "LISTEN_PID=1 LISTEN_FDS=1 LISTEN_FDNAMES=plain exec \"$@\"";
     let daemon = Daemon::start_through(folder, PLAIN, script);
     assert_echo(&mut daemon.connect("plain"), b"x");
+}
+
+/// Has the kernel hold back connections to `listener` until their first byte, for about so many seconds
+/// (`TCP_DEFER_ACCEPT`, tcp(7)), as `DeferAcceptSec=` of a socket unit does; false without Python.
+fn defer_accept(listener: &TcpListener, seconds: u32) -> bool {
+    let Some(mut python) = tool("python3") else { return false };
+    let script = format!(
+        "import socket; socket.socket(fileno=0).setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, {seconds})"
+    );
+    let socket = OwnedFd::from(listener.try_clone().unwrap());
+    let set = python.args(["-c", &script]).stdin(socket).output().unwrap();
+    assert!(set.status.success(), "{set:?}");
+    true
+}
+
+#[test]
+fn deferred_connections_take_no_session_until_their_first_byte() {
+    let (listener, address) = bound("127.0.0.1:0");
+    if !defer_accept(&listener, 30) {
+        return;
+    }
+    let config = format!("[limits]\nmax-sessions = 1\n{PLAIN}");
+    let daemon = start_with(listener, None, Some("plain"), &config);
+    let _silent = connect(address);
+    let mut speaks = connect(address);
+    assert_echo(&mut speaks, b"hello");
+    let statistics = daemon.statistics();
+    let counts = (field(&statistics, "accepted"), field(&statistics, "refused"));
+    assert_eq!(counts, ("1", "0"), "{statistics}");
+}
+
+#[test]
+fn a_deferred_peer_that_stays_silent_is_accepted_in_the_end_and_times_out() {
+    let (listener, address) = bound("127.0.0.1:0");
+    if !defer_accept(&listener, 1) {
+        return;
+    }
+    let config = format!("[limits]\nidle-timeout = \"300ms\"\n{PLAIN}");
+    let daemon = start_with(listener, None, Some("plain"), &config);
+    let silent = connect(address);
+    let line = daemon.session_line(silent.local_addr().unwrap());
+    assert_eq!((field(&line, "reason"), field(&line, "in")), ("idle-timeout", "0"));
+
+    // A FIN is enough to be accepted.
+    let finished = connect(address);
+    finished.shutdown(Shutdown::Write).unwrap();
+    let line = daemon.session_line(finished.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "peer-done");
 }
 
 #[test]
