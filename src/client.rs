@@ -72,7 +72,11 @@ fn work(client: &mut Client) -> Result<(), Error> {
         Mode::Ping(ping) => mode::ping::run(client, &ping),
         Mode::Bench(bench) => {
             let connection = client.dial_and_introduce()?;
-            mode::bench::run(client, connection, &bench)
+            if bench.loaded_latency {
+                mode::bench::loaded::run(client, connection, &bench)
+            } else {
+                mode::bench::run(client, connection, &bench)
+            }
         }
         Mode::Handshakes(handshakes) => {
             let connection = client.dial_and_introduce()?;

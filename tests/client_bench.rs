@@ -138,3 +138,81 @@ fn messages_without_an_echo_are_counted_and_reported() {
             .contains("refused")
     );
 }
+
+/// Echo, discard and chargen, plain and over TLS.
+const SERVICES: [&str; 3] = ["echo", "discard", "chargen"];
+
+fn three_services() -> Daemon {
+    let mut config = String::new();
+    for service in SERVICES {
+        for (base, kind) in [(PLAIN, "plain"), (util::TLS, "tls")] {
+            let name = format!("name = \"{kind}-{service}\"\nservice = \"{service}\"");
+            config += &base.replace(&format!("name = \"{kind}\""), &name);
+        }
+    }
+    Daemon::start_in(util::folder_with_certificates(), &config, |_| {})
+}
+
+#[test]
+fn the_latency_beside_streams_in_each_direction_is_measured_plain_and_over_tls() {
+    let daemon = three_services();
+    let options =
+        ["bench", "--loaded-latency", "--duration=1.6", "--connections=2", "--json", "-q"];
+    for (kind, tls) in [("plain", &[][..]), ("tls", &["--tls", "--insecure"])] {
+        let number = |service| port(daemon.address(&format!("{kind}-{service}")));
+        let [echo, discard, chargen] = SERVICES.map(number);
+        let ports = ["--discard-port", &discard, "--chargen-port", &chargen, "127.0.0.1", &echo];
+        let output = run(&[&options[..], tls, &ports].concat(), b"");
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        let report: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{output:?}"));
+        assert_eq!(
+            (&report["mode"], report["tls"].as_bool()),
+            (&"loaded-latency".into(), Some(kind == "tls"))
+        );
+        let phases = report["phases"].as_array().unwrap();
+        for (phase, (load, up, down)) in phases.iter().zip([
+            ("idle", false, false),
+            ("up", true, false),
+            ("down", false, true),
+            ("both", true, true),
+        ]) {
+            assert_eq!(phase["load"], load, "{report}");
+            assert_eq!(phase["up_megabytes_per_s"].as_f64().unwrap() > 0.0, up, "{report}");
+            assert_eq!(phase["down_megabytes_per_s"].as_f64().unwrap() > 0.0, down, "{report}");
+            // A hundred a second, for three quarters of a fourth of the time.
+            assert_eq!(phase["messages"], 30, "{report}");
+            assert!(phase["latency"]["p50_ms"].as_f64().unwrap() > 0.0, "{report}");
+        }
+        assert_eq!(phases.len(), 4, "{report}");
+    }
+    let echo = port(daemon.address("plain-echo"));
+    let text =
+        run(&["bench", "--loaded-latency", "--duration=0.4", "127.0.0.1", &echo], b"").stdout;
+    let text = String::from_utf8(text).unwrap();
+    let loads: Vec<&str> = text.lines().skip(2).map(|line| &line[..5]).collect();
+    assert_eq!(loads, ["idle ", "both ", "clien"], "{text}");
+}
+
+#[test]
+fn a_wrong_byte_in_a_stream_that_loads_the_line_is_reported() {
+    let daemon = Daemon::start(PLAIN);
+    let echo = port(daemon.address("plain"));
+    let bad = util::client::server(|mut stream| {
+        use std::io::{Read, Write};
+        let _ = stream.write_all(b" !\"#$%&'()*+,-./0123456788");
+        let _ = stream.read(&mut [0]);
+    });
+    for (option, port, words) in [
+        (
+            "--chargen-port",
+            &bad,
+            "session 1: the echo differs at byte 25: sent 0x39, received 0x38",
+        ),
+        ("--discard-port", &echo, "where nothing was sent"),
+    ] {
+        let arguments =
+            ["bench", "--loaded-latency", "--duration=1", option, port, "127.0.0.1", &echo];
+        let (code, said) = end(&run(&arguments, b""));
+        assert!(code == 1 && said.contains(words), "{said}");
+    }
+}

@@ -693,6 +693,12 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     assert_eq!(keys_of(&measured), bench);
     assert_eq!(keys_of(&measured["latency"]), times);
     assert_eq!(keys_of(&measured["late"]), times);
+    let (loaded, each) = described("Loaded", &["and for each of", "as above; and for each of"]);
+    let of_the_run = ["version", "kernel", "machine", "congestion_control", "tls_version"];
+    let of_the_run: Words = words(of_the_run.into_iter().chain(["cipher_suite", "timer_error_ms"]));
+    let loaded_report = report(&["--bench", "--duration=0.2", "--loaded-latency"], "plain");
+    assert_eq!(keys_of(&loaded_report), &loaded | &of_the_run);
+    assert_eq!(&keys_of(&loaded_report["phases"][0]) | &words(["phases"]), each);
     let (interval, _) = described("Interval", &[]);
     let port = daemon.address("plain").port().to_string();
     let measure = ["bench", "--json", "-q", "--duration=0.1", "127.0.0.1", &port];

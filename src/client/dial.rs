@@ -72,6 +72,11 @@ impl Dialler {
         format!("{} is {}", self.host, addresses.join(", "))
     }
 
+    /// Uses this port for new connections.
+    pub fn set_port(&mut self, port: u16) {
+        self.addresses.iter_mut().for_each(|address| address.set_port(port));
+    }
+
     /// Forgets all TLS sessions. New connections resume later sessions only if `resumes`.
     pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
         if let Some(tls) = &mut self.tls {

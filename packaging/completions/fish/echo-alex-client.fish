@@ -84,12 +84,15 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l depth -d 'Messages in flight in each session' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l rate -d 'Send so many messages a second, whether or not echoes come (open loop)' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l duration -d 'How long to measure' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l discard-port -d 'A port of HOST that discards what it gets (RFC 863), to load the way to the server alone' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l chargen-port -d 'A port of HOST that generates characters (RFC 864), to load the way back alone' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l cert -d 'Client certificate, if the server asks for one' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l loaded-latency -d 'Measure the latency of an idle and of a loaded line'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l json -d 'Print the results as JSON'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 6 -d 'Use only IPv6'

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, RATE_MAX, SIZE_MAX, number, time};
+use crate::client::target;
 
 /// The options of `talk`.
 #[derive(Clone, Debug, Args)]
@@ -107,6 +108,26 @@ pub struct Bench {
         value_parser = time, value_hint = ValueHint::Other
     )]
     pub duration: Duration,
+    /// Measure the latency of an idle and of a loaded line
+    ///
+    /// Sends messages at the rate of --rate (100 if it is not given) in a session of their own, first
+    /// alone, and then beside streams that send as much as they can. Each part takes an equal share of
+    /// the time. --connections is the number of streams. Each stream sends data and gets it back; with
+    /// --discard-port and --chargen-port, the two directions are also loaded one at a time.
+    #[arg(long, conflicts_with = "depth")]
+    pub loaded_latency: bool,
+    /// A port of HOST that discards what it gets (RFC 863), to load the way to the server alone
+    #[arg(
+        long, value_name = "PORT", requires = "loaded_latency",
+        value_parser = target::port, value_hint = ValueHint::Other
+    )]
+    pub discard_port: Option<u16>,
+    /// A port of HOST that generates characters (RFC 864), to load the way back alone
+    #[arg(
+        long, value_name = "PORT", requires = "loaded_latency",
+        value_parser = target::port, value_hint = ValueHint::Other
+    )]
+    pub chargen_port: Option<u16>,
 }
 
 /// The options of `handshakes`.

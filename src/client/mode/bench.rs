@@ -4,10 +4,12 @@
 mod conditions;
 mod drive;
 mod load;
+pub mod loaded;
 mod pattern;
 mod recorder;
 mod report;
 mod schedule;
+mod stream;
 
 use std::time::Instant;
 

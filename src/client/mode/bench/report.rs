@@ -64,15 +64,24 @@ impl Results {
             let count = self.not_sent;
             return Some(format!("the client was too slow to send {count} messages that were due"));
         }
-        let late = self.recorder.late.summary().p99_ms;
-        let latency = self.recorder.latencies.summary().p99_ms;
-        (late > LATE_MS && late > latency / 4.0).then(|| {
-            format!(
-                "the client was the bottleneck: it sent {late:.3} ms late (p99), and the latency is \
-                 {latency:.3} ms (p99)"
-            )
-        })
+        client_was_bottleneck(&self.recorder.late.summary(), &self.recorder.latencies.summary())
     }
+}
+
+/// Whether the client sent so late that the latencies say more about it than about the server.
+pub(super) fn client_was_bottleneck(late: &Summary, latency: &Summary) -> Option<String> {
+    let (late, latency) = (late.p99_ms, latency.p99_ms);
+    (late > LATE_MS && late > latency / 4.0).then(|| {
+        format!(
+            "the client was the bottleneck: it sent {late:.3} ms late (p99), and the latency is \
+             {latency:.3} ms (p99)"
+        )
+    })
+}
+
+/// "TLS" or "plain".
+pub(super) fn kind(tls: bool) -> &'static str {
+    if tls { "TLS" } else { "plain" }
 }
 
 /// Prints the report.
@@ -108,7 +117,7 @@ pub(super) fn print(client: &mut Client, bench: &Bench, results: &Results) -> Re
             client_load: results.client_load,
         });
     }
-    let kind = if tls { "TLS" } else { "plain" };
+    let kind = kind(tls);
     let pace = match bench.rate {
         Some(rate) => format!("{rate} messages a second"),
         None => format!("depth {}", bench.depth),
