@@ -64,7 +64,7 @@ impl Service {
     }
 
     /// The next bytes to send without a request; none if it does not speak.
-    pub fn speak(&mut self) -> &'static [u8] {
+    pub fn speak(&mut self) -> &[u8] {
         match self {
             Self::Echo | Self::Discard => &[],
             Self::Chargen(chargen) => chargen.next_piece(),
