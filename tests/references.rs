@@ -371,6 +371,24 @@ fn the_documents_list_the_reasons_of_the_code_in_its_order() {
 }
 
 #[test]
+fn every_reason_has_a_cause() {
+    let table = read("src/wire/close.rs");
+    let names: Vec<&str> = section(&table, "reasons! {", "}")
+        .into_iter()
+        .filter_map(|line| Some(line.split_once(" = ")?.0.trim().split('(').next().unwrap()))
+        .collect();
+    assert_eq!(names.len(), CloseReason::NAMES.len());
+    let files = sources("src").into_iter().filter(|file| !file.ends_with("/tests.rs"));
+    let code: String =
+        files.map(|file| read(&file).split("#[cfg(test)]").next().unwrap().to_owned()).collect();
+    let is_letter = |c: char| c.is_alphanumeric();
+    for name in names {
+        let mut uses = code.match_indices(&format!("::{name}")).map(|(place, it)| place + it.len());
+        assert!(uses.any(|end| !code[end..].starts_with(is_letter)), "nothing ends with {name}");
+    }
+}
+
+#[test]
 fn every_reason_in_a_document_exists() {
     let mut named = 0;
     for (name, text) in documents() {
