@@ -184,18 +184,37 @@ pub(crate) struct Churn {
     pub(crate) resumed: u64,
 }
 
-/// For `time`: connects, echoes one byte and closes, one connection after the other.
-pub(crate) fn churn(dialler: &Dialler, time: Duration) -> Result<Churn> {
+/// For `time`: connects, echoes one byte and closes, one connection after the other, in `at_once` threads.
+pub(crate) fn churn(dialler: &Dialler, at_once: usize, time: Duration) -> Result<Churn> {
     let start = Instant::now();
-    let mut done = Churn { connections: 0, resumed: 0 };
-    while start.elapsed() < time {
-        let mut session = dialler.dial()?;
-        session.echo(b"1")?;
-        done.connections += 1;
-        done.resumed += u64::from(session.is_resumed());
-        session.close()?;
-    }
-    Ok(done)
+    let one_after_the_other = || {
+        let mut done = Churn { connections: 0, resumed: 0 };
+        while start.elapsed() < time {
+            let resumed = connect_and_close(dialler).map_err(|error| error.to_string())?;
+            done.connections += 1;
+            done.resumed += u64::from(resumed);
+        }
+        Ok::<Churn, String>(done)
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(one_after_the_other)).collect();
+        let mut all = Churn { connections: 0, resumed: 0 };
+        for thread in threads {
+            let done = thread.join().map_err(|_| "a thread of the load panicked")??;
+            all.connections += done.connections;
+            all.resumed += done.resumed;
+        }
+        Ok(all)
+    })
+}
+
+/// Connects, echoes one byte and closes; true if the session before was resumed.
+pub(crate) fn connect_and_close(dialler: &Dialler) -> Result<bool> {
+    let mut session = dialler.dial()?;
+    session.echo(b"1")?;
+    let resumed = session.is_resumed();
+    session.close()?;
+    Ok(resumed)
 }
 
 /// Sends `rounds` messages of `size` bytes through each session, and compares the echo. A session gets

@@ -32,8 +32,10 @@ pub(crate) struct Workload {
 enum Load {
     /// Sessions that stay, with `depth` messages on their way in each.
     Messages { sessions: usize, size: usize, depth: usize },
-    /// Sessions that come and go.
-    Churn { handshake: Handshake },
+    /// Sessions that come and go, so many at once.
+    Churn { handshake: Handshake, at_once: usize },
+    /// Round trips of short messages, one after the other, beside so many streams.
+    Ping { streams: usize },
 }
 
 /// What the cost is for.
@@ -42,6 +44,8 @@ pub(crate) enum Unit {
     Message,
     Kibibyte,
     Connection,
+    /// Not a processor time: the 99th percentile of the time that it takes.
+    RoundTrip,
 }
 
 impl Unit {
@@ -50,6 +54,7 @@ impl Unit {
             Self::Message => "message",
             Self::Kibibyte => "KiB",
             Self::Connection => "connection",
+            Self::RoundTrip => "round trip (p99)",
         }
     }
 }
@@ -75,12 +80,26 @@ const fn churn(
     handshake: Handshake,
 ) -> Workload {
     let extras = matches!(key, Ecdsa);
-    Workload { name, title, tls, key, load: Load::Churn { handshake }, extras }
+    Workload { name, title, tls, key, load: Load::Churn { handshake, at_once: 1 }, extras }
+}
+
+const fn churn_at_once(
+    name: &'static str,
+    title: &'static str,
+    handshake: Handshake,
+    at_once: usize,
+) -> Workload {
+    let load = Load::Churn { handshake, at_once };
+    Workload { name, title, tls: true, key: Ecdsa, load, extras: false }
+}
+
+const fn ping(name: &'static str, title: &'static str, streams: usize) -> Workload {
+    Workload { name, title, tls: false, key: Ecdsa, load: Load::Ping { streams }, extras: false }
 }
 
 /// All workloads. A stream has a mebibyte on its way, more than the sockets hold, so both directions
 /// stay full.
-pub(crate) const ALL: [Workload; 18] = [
+pub(crate) const ALL: [Workload; 23] = [
     messages("plain/1x64", "1 session", false, (1, 64, 1)),
     messages("plain/100x64", "100 sessions", false, (100, 64, 1)),
     messages("plain/1000x64", "1,000 sessions", false, (1000, 64, 1)),
@@ -88,6 +107,9 @@ pub(crate) const ALL: [Workload; 18] = [
     messages("plain/100x4096", "100 sessions, 4 KiB", false, (100, 4096, 1)),
     messages("plain/stream-1", "1 stream", false, (1, 16_384, 64)),
     messages("plain/stream-10", "10 streams", false, (10, 16_384, 64)),
+    messages("plain/stream-100", "100 streams", false, (100, 16_384, 64)),
+    ping("plain/ping-10", "ping beside 10 streams", 10),
+    ping("plain/ping-100", "ping beside 100 streams", 100),
     churn("plain/connect", "connect, echo, close", false, Ecdsa, Full),
     messages("tls/1x64", "1 session", true, (1, 64, 1)),
     messages("tls/100x64", "100 sessions", true, (100, 64, 1)),
@@ -97,6 +119,8 @@ pub(crate) const ALL: [Workload; 18] = [
     messages("tls/stream-10", "10 streams", true, (10, 16_384, 64)),
     churn("tls/full-ecdsa", "full handshake, ECDSA", true, Ecdsa, Full),
     churn("tls/resumed-ecdsa", "resumed, ECDSA", true, Ecdsa, Resumed),
+    churn_at_once("tls/full-16", "16 full at once", Full, 16),
+    churn_at_once("tls/resumed-16", "16 resumed at once", Resumed, 16),
     churn("tls/full-rsa", "full handshake, RSA", true, Rsa, Full),
     churn("tls/resumed-rsa", "resumed, RSA", true, Rsa, Resumed),
 ];
@@ -107,6 +131,7 @@ impl Workload {
             Load::Messages { depth: 1, .. } => Unit::Message,
             Load::Messages { .. } => Unit::Kibibyte,
             Load::Churn { .. } => Unit::Connection,
+            Load::Ping { .. } => Unit::RoundTrip,
         }
     }
 
@@ -114,7 +139,8 @@ impl Workload {
     pub(crate) fn sessions(&self) -> usize {
         match self.load {
             Load::Messages { sessions, .. } => sessions,
-            Load::Churn { .. } => 1,
+            Load::Churn { at_once, .. } => at_once,
+            Load::Ping { streams } => streams + 1,
         }
     }
 
@@ -123,29 +149,80 @@ impl Workload {
         match self.load {
             Load::Messages { sessions, size, depth } => {
                 let (server, _) = subject.start(&[], Full)?;
-                let mut command = Command::new(subject.programs.product.join("echo-alex-client"));
-                command
-                    .args(["bench", "--json", "--quiet", "--timeout", "30"])
-                    .args(["--connections", &sessions.to_string()])
-                    .args(["--size", &size.to_string(), "--depth", &depth.to_string()])
-                    .args(["--duration", &time.as_secs_f64().to_string()]);
-                if self.tls {
-                    command
-                        .args(["--tls", "--name", "localhost", "--ca"])
-                        .arg(&subject.identity.certificate);
-                }
-                command.args(["127.0.0.1", &server.port.to_string()]);
-                messages_run(command, &server, self.unit())
+                let client = self.client(subject, &server, (sessions, size, depth), time);
+                messages_run(client, &server, self.unit())
             }
-            Load::Churn { handshake } => {
+            Load::Churn { handshake, at_once } => {
                 let (server, dialler) = subject.start(&[], handshake)?;
-                churn_run(&server, &dialler, time)
+                churn_run(&server, &dialler, at_once, time)
+            }
+            Load::Ping { streams } => {
+                let (server, dialler) = subject.start(&[], Full)?;
+                let client = self.client(subject, &server, (streams, 16_384, 64), time);
+                ping_run(client, &server, &dialler)
             }
         }
     }
+
+    /// The client, with so many sessions, bytes a message, and messages on their way in each.
+    fn client(
+        &self,
+        subject: Subject,
+        server: &Server,
+        (sessions, size, depth): (usize, usize, usize),
+        time: Duration,
+    ) -> Command {
+        let mut command = Command::new(subject.programs.product.join("echo-alex-client"));
+        command
+            .args(["bench", "--json", "--quiet", "--timeout", "30"])
+            .args(["--connections", &sessions.to_string()])
+            .args(["--size", &size.to_string(), "--depth", &depth.to_string()])
+            .args(["--duration", &time.as_secs_f64().to_string()]);
+        if self.tls {
+            command
+                .args(["--tls", "--name", "localhost", "--ca"])
+                .arg(&subject.identity.certificate);
+        }
+        command.args(["127.0.0.1", &server.port.to_string()]);
+        command
+    }
 }
 
-fn churn_run(server: &Server, dialler: &Dialler, time: Duration) -> Result<Figure> {
+/// Runs the client with its streams, and meanwhile sends a short message now and then, as soon as the
+/// streams are full.
+fn ping_run(mut command: Command, server: &Server, dialler: &Dialler) -> Result<Figure> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    const FILLED: Duration = Duration::from_millis(200);
+
+    let mut ping = dialler.dial()?;
+    let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    thread::sleep(FILLED);
+    let (start, before) = (Instant::now(), server.processor_time());
+    let mut times = Vec::new();
+    while client.try_wait()?.is_none() {
+        let sent = Instant::now();
+        ping.echo(&[7; 64])?;
+        times.push(sent.elapsed().as_secs_f64() * 1e3);
+        thread::sleep(PAUSE);
+    }
+    // The last ones had the machine for themselves.
+    times.truncate(times.len().saturating_sub(5));
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied();
+    let p99_ms = at(99).ok_or("too short for a ping")?;
+    let elapsed = start.elapsed().as_secs_f64();
+    Ok(Figure {
+        cost_ns: p99_ms * 1e6,
+        rate: times.len() as f64 / elapsed,
+        server_busy: server.processor_time().saturating_sub(before).as_secs_f64() / elapsed,
+        load_busy: 0.0,
+        resumed: None,
+        p50_ms: at(50),
+        p99_ms: Some(p99_ms),
+    })
+}
+
+fn churn_run(server: &Server, dialler: &Dialler, at_once: usize, time: Duration) -> Result<Figure> {
     // The server is a child of this process.
     let both = || machine::processor_time([std::process::id()].into_iter());
     // The first connection has no session to resume.
@@ -153,7 +230,7 @@ fn churn_run(server: &Server, dialler: &Dialler, time: Duration) -> Result<Figur
     first.echo(b"1")?;
     first.close()?;
     let (start, server_before, both_before) = (Instant::now(), server.processor_time(), both());
-    let done = clients::churn(dialler, time)?;
+    let done = clients::churn(dialler, at_once, time)?;
     let elapsed = start.elapsed().as_secs_f64();
     let cost = server.processor_time().saturating_sub(server_before).as_secs_f64();
     let load = both().saturating_sub(both_before).as_secs_f64() - cost;
@@ -235,7 +312,7 @@ fn messages_run(mut command: Command, server: &Server, unit: Unit) -> Result<Fig
     let server_busy = (last.server.saturating_sub(first.server)).as_secs_f64() / elapsed;
     let rate = match unit {
         Unit::Kibibyte => report.bytes_each_way as f64 / 1024.0 / report.duration_s,
-        Unit::Message | Unit::Connection => report.messages_per_s,
+        Unit::Message | Unit::Connection | Unit::RoundTrip => report.messages_per_s,
     };
     Ok(Figure {
         cost_ns: server_busy / rate * 1e9,

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::bounds::Counts;
 use super::load::{SESSIONS, SIZE, WARM_UP};
-use crate::clients::{Handshake, exchange};
+use crate::clients::{Dialler, Handshake, connect_and_close, exchange};
+use crate::servers::Server;
 use crate::subject::Subject;
 use crate::{Result, memory};
 
@@ -17,6 +19,14 @@ use crate::{Result, memory};
 pub(super) fn counts(subject: Subject) -> Result<Counts> {
     let mut counts = system_calls(subject)?;
     counts.push(("instructions-a-message", instructions(subject)?));
+    if subject.kind.tls {
+        for (name, handshake) in [
+            ("instructions-a-full-handshake", Handshake::Full),
+            ("instructions-a-resumed-handshake", Handshake::Resumed),
+        ] {
+            counts.push((name, handshake_instructions(subject, handshake)?));
+        }
+    }
     counts.extend(allocations(subject)?);
     let sessions = if subject.kind.tls { 2_000 } else { 5_000 };
     let (idle, _) = memory::idle(subject, sessions)?;
@@ -82,21 +92,58 @@ fn calls_of_a_run(subject: Subject, rounds: usize) -> Result<BTreeMap<String, u6
 fn instructions(subject: Subject) -> Result<f64> {
     const ROUNDS: usize = 50;
 
+    let (server, dialler, cost) = under_callgrind(subject, Handshake::Full)?;
+    let mut sessions = dialler.sessions(SESSIONS)?;
+    exchange(&mut sessions, WARM_UP, SIZE)?;
+    let total = cost.of(&server, || exchange(&mut sessions, ROUNDS, SIZE))?;
+    Ok(total / (ROUNDS * SESSIONS) as f64)
+}
+
+/// Instructions in user space for a connection with a handshake and an echo of one byte.
+fn handshake_instructions(subject: Subject, handshake: Handshake) -> Result<f64> {
+    const HANDSHAKES: usize = 50;
+
+    let (server, dialler, cost) = under_callgrind(subject, handshake)?;
+    // The first connection has no session to resume.
+    for _ in 0..WARM_UP {
+        connect_and_close(&dialler)?;
+    }
+    let total = cost.of(&server, || {
+        for _ in 0..HANDSHAKES {
+            connect_and_close(&dialler)?;
+        }
+        Ok(())
+    })?;
+    Ok(total / HANDSHAKES as f64)
+}
+
+/// What callgrind writes about a server.
+struct Cost {
+    /// Removed with this value.
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn under_callgrind(subject: Subject, handshake: Handshake) -> Result<(Server, Dialler, Cost)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("cost");
     let output = format!("--callgrind-out-file={}", path.display());
     let tracer = words(&["valgrind", "--tool=callgrind", &output]);
-    let (server, dialler) = subject.start(&tracer, Handshake::Full)?;
-    let mut sessions = dialler.sessions(SESSIONS)?;
-    exchange(&mut sessions, WARM_UP, SIZE)?;
-    // A dump sets the counter to 0, so the second one has the messages between the two alone.
-    dump(server.pid())?;
-    exchange(&mut sessions, ROUNDS, SIZE)?;
-    dump(server.pid())?;
-    let cost = fs::read_to_string(path.with_extension("2"))?;
-    let total = cost.lines().find_map(|line| line.strip_prefix("totals: "));
-    let total: f64 = total.ok_or("callgrind wrote no total")?.trim().parse()?;
-    Ok(total / (ROUNDS * SESSIONS) as f64)
+    let (server, dialler) = subject.start(&tracer, handshake)?;
+    Ok((server, dialler, Cost { _folder: folder, path }))
+}
+
+impl Cost {
+    /// The instructions that the server executes for `work`, the first of its kind.
+    fn of(&self, server: &Server, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+        // A dump sets the counter to 0, so the second one has the work between the two alone.
+        dump(server.pid())?;
+        work()?;
+        dump(server.pid())?;
+        let cost = fs::read_to_string(self.path.with_extension("2"))?;
+        let total = cost.lines().find_map(|line| line.strip_prefix("totals: "));
+        Ok(total.ok_or("callgrind wrote no total")?.trim().parse()?)
+    }
 }
 
 fn dump(pid: u32) -> Result<()> {
