@@ -383,7 +383,8 @@ fn every_reason_has_a_cause() {
         files.map(|file| read(&file).split("#[cfg(test)]").next().unwrap().to_owned()).collect();
     let is_letter = |c: char| c.is_alphanumeric();
     for name in names {
-        let mut uses = code.match_indices(&format!("::{name}")).map(|(place, it)| place + it.len());
+        let path = format!("::{name}");
+        let mut uses = code.match_indices(&path).map(|(place, it)| place + it.len());
         assert!(uses.any(|end| !code[end..].starts_with(is_letter)), "nothing ends with {name}");
     }
 }
