@@ -8,6 +8,7 @@ pub mod wait;
 pub mod printer;
 pub mod connect;
 pub mod connection;
+pub mod facts;
 pub mod dial;
 pub mod context;
 pub mod expect;
@@ -16,6 +17,7 @@ pub mod latency;
 pub mod progress;
 pub mod mode;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -64,6 +66,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
     if !client.options.quiet {
         client.printer.note(client.dialler.resolution());
     }
+    warn_of_key_log(client);
     match client.options.mode.clone() {
         Mode::Talk(talk) => {
             let connection = client.dial_and_introduce()?;
@@ -82,6 +85,19 @@ fn work(client: &mut Client) -> Result<(), Error> {
             let connection = client.dial_and_introduce()?;
             mode::handshakes::run(client, connection, &handshakes)
         }
+    }
+}
+
+/// Says on a terminal that secrets are written: the variable may be a left-over.
+fn warn_of_key_log(client: &mut Client) {
+    if let Some(path) = client.dialler.key_log()
+        && io::stderr().is_terminal()
+        && !client.options.quiet
+    {
+        client.printer.note(format_args!(
+            "SSLKEYLOGFILE: the secrets of TLS go to {}; whoever has them can read the sessions",
+            path.display()
+        ));
     }
 }
 

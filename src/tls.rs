@@ -2,6 +2,9 @@
 
 pub mod server;
 pub mod client;
+pub mod choice;
+pub mod key_log;
+pub mod names;
 pub mod handshake;
 pub mod verify;
 pub mod roots;

@@ -16,6 +16,7 @@ use crate::client::target::Target;
 use crate::command_line::one_line;
 use crate::config::Identity;
 use crate::exit::Failure;
+use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
 pub use modes::{Bench, Handshakes, Ping, Talk};
@@ -78,6 +79,8 @@ pub struct Tls {
     pub identity: Option<Identity>,
     /// Print the server's certificates.
     pub show: bool,
+    /// What to offer.
+    pub choice: Choice,
 }
 
 /// What to do with the connection.
@@ -134,7 +137,11 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 fn explain(error: &clap::Error) -> String {
     let line = one_line(error);
     match owner(error) {
-        Some(command) => format!("{line}; it is an option of {command}"),
+        Some(command) => {
+            // Of the options of other commands, clap finds similar ones.
+            let line = line.split("; a similar ").next().unwrap_or(&line);
+            format!("{line}; it is an option of {command}")
+        }
         None => line,
     }
 }
@@ -213,7 +220,13 @@ fn tls(options: TlsOptions, host: &str) -> Result<Option<Tls>, Failure> {
         && options.key.is_none()
         && options.fingerprint.is_none()
         && !options.insecure
-        && !options.show_certificate;
+        && !options.show_certificate
+        && options.tls_version.is_none()
+        && options.cipher_suite.is_empty()
+        && options.group.is_empty()
+        && options.alpn.is_empty()
+        && options.sni.is_none()
+        && !options.no_sni;
     if !options.tls {
         // A user who names a CA expects TLS, and must not get plain TCP by mistake.
         return if is_plain { Ok(None) } else { Err(usage("these options need --tls")) };
@@ -233,7 +246,18 @@ fn tls(options: TlsOptions, host: &str) -> Result<Option<Tls>, Failure> {
     // A zone has no meaning outside of this machine, so no certificate has it (RFC 6874 §1).
     let own_name = || host.split('%').next().unwrap_or(host).to_owned();
     let name = options.name.unwrap_or_else(own_name);
-    Ok(Some(Tls { trust, name, identity, show: options.show_certificate }))
+    let choice = Choice {
+        version: options.tls_version,
+        suites: options.cipher_suite,
+        groups: options.group,
+        alpn: options.alpn,
+        sni: match (options.sni, options.no_sni) {
+            (_, true) => Sni::Omitted,
+            (Some(name), false) => Sni::Other(name),
+            (None, false) => Sni::OfCertificate,
+        },
+    };
+    Ok(Some(Tls { trust, name, identity, show: options.show_certificate, choice }))
 }
 
 #[cfg(test)]

@@ -173,6 +173,11 @@ impl Connection {
         String::from_utf8(name).ok()
     }
 
+    /// The application protocol that was agreed, if one was.
+    pub fn application_protocol(&self) -> Option<&[u8]> {
+        self.link.transport().application_protocol()
+    }
+
     /// Changes the token of this connection's events.
     pub fn set_token(&mut self, token: Token, waiter: &Waiter) -> Result<(), Failure> {
         let interest = Interest::READABLE | Interest::WRITABLE;

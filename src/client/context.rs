@@ -39,7 +39,7 @@ impl Client {
         let dialled = self.dial();
         if let (Ok(connection), false) = (&dialled, self.options.quiet) {
             self.printer.note(format_args!("connected to {}", connection.address));
-            for line in self.dialler.introduction() {
+            for line in self.dialler.introduction(connection) {
                 self.printer.note(line);
             }
         }

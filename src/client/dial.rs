@@ -1,16 +1,20 @@
 //! From a name to a connection that is ready: resolve, connect, perform the handshake, verify.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cli::{Options, Tls};
 use super::connect;
 use super::connection::Connection;
 use super::error::Error;
+use super::facts::Facts;
 use super::wait::Waiter;
 use crate::exit::{Exit, Failure};
 use crate::tls::certificate::{self, Certificate};
 use crate::tls::client::{self, ClientConfig, Trust, VerificationRecord};
+use crate::tls::key_log::KeyLog;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::transport::Transport;
@@ -30,25 +34,39 @@ struct TlsSettings {
     options: Tls,
     config: ClientConfig,
     record: VerificationRecord,
+    key_log: Option<Arc<KeyLog>>,
 }
 
 impl TlsSettings {
-    /// Loads the files that `options` name. New connections resume earlier sessions if `resumes`.
-    fn load(options: &Tls, resumes: bool) -> Result<Self, Failure> {
-        client::server_name(&options.name)?;
+    /// Loads the files that `options` name. New connections resume earlier sessions if `resumes`. The
+    /// secrets go to `key_log`.
+    fn load(options: &Tls, resumes: bool, key_log: Option<Arc<KeyLog>>) -> Result<Self, Failure> {
+        let name = client::server_name(&options.name)?;
         let (config, record) = client::client_config(&client::Settings {
             trust: options.trust.clone(),
             identity: options.identity.clone(),
             resumes,
+            choice: options.choice.clone(),
+            name: Some(name),
+            key_log: key_log.clone(),
         })?;
-        Ok(Self { options: options.clone(), config, record })
+        Ok(Self { options: options.clone(), config, record, key_log })
     }
+}
+
+/// The file that the environment names for the secrets, as for curl(1) and browsers.
+fn key_log() -> Result<Option<KeyLog>, Failure> {
+    let path = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty());
+    path.map(|path| KeyLog::to_file(path.as_ref())).transpose()
 }
 
 impl Dialler {
     /// Loads what TLS needs.
     pub fn new(options: &Options) -> Result<Self, Failure> {
-        let tls = options.tls.as_ref().map(|tls| TlsSettings::load(tls, true)).transpose()?;
+        let tls = match &options.tls {
+            Some(tls) => Some(TlsSettings::load(tls, true, key_log()?.map(Arc::new))?),
+            None => None,
+        };
         let Options { host, timeout, .. } = options;
         Ok(Self { host: host.clone(), addresses: Vec::new(), timeout: *timeout, tls })
     }
@@ -80,7 +98,7 @@ impl Dialler {
     /// Forgets all TLS sessions. New connections resume later sessions only if `resumes`.
     pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
         if let Some(tls) = &mut self.tls {
-            *tls = TlsSettings::load(&tls.options, resumes)?;
+            *tls = TlsSettings::load(&tls.options, resumes, tls.key_log.take())?;
         }
         Ok(())
     }
@@ -101,6 +119,9 @@ impl Dialler {
             connection
                 .shake_hands(self.timeout, waiter, buffers)
                 .map_err(|error| tls.clarify(error))?;
+            if let Some(key_log) = &tls.key_log {
+                key_log.check()?;
+            }
         }
         Ok(connection)
     }
@@ -108,12 +129,32 @@ impl Dialler {
     /// A new transport for a connection to this server.
     fn transport(&self) -> Result<Transport, Failure> {
         let Some(tls) = &self.tls else { return Ok(Transport::Plain) };
-        Transport::tls_client(tls.config.clone(), client::server_name(&tls.options.name)?)
+        let name = client::server_name(tls.options.choice.name_for_rustls(&tls.options.name))?;
+        Transport::tls_client(tls.config.clone(), name)
             .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
     }
 
-    /// What to print about the server's certificate after a handshake.
-    pub fn introduction(&self) -> Vec<String> {
+    /// The file to which the secrets of TLS are written.
+    pub fn key_log(&self) -> Option<&Path> {
+        self.tls.as_ref()?.key_log.as_ref()?.path()
+    }
+
+    /// What was agreed in the handshake of `connection`, the last one that was opened; none for plain.
+    pub fn facts(&self, connection: &Connection) -> Option<Facts> {
+        let tls = self.tls.as_ref()?;
+        let Tls { choice, name, .. } = &tls.options;
+        Facts::new(connection, tls.record.seen().scheme, choice.sni(name))
+    }
+
+    /// What to print about TLS after the handshake of `connection`, the first one.
+    pub fn introduction(&self, connection: &Connection) -> Vec<String> {
+        let mut lines = self.certificate();
+        lines.extend(self.facts(connection).map(|facts| facts.to_string()));
+        lines
+    }
+
+    /// What to print about the server's certificate.
+    fn certificate(&self) -> Vec<String> {
         let Some(tls) = &self.tls else { return Vec::new() };
         let chain = tls.record.seen().chain;
         let Some(first) = chain.first() else { return Vec::new() };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
@@ -15,6 +15,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use crate::config::Identity;
 use crate::exit::{Exit, Failure};
 use crate::tls::certificate;
+use crate::tls::choice::{Choice, Sni};
+use crate::tls::key_log::KeyLog;
 use crate::tls::provider::{has_aes, provider};
 use crate::tls::roots::{Refusal, Root, Roots};
 use crate::tls::{explain, identity, pem};
@@ -47,6 +49,26 @@ pub struct Settings {
     pub identity: Option<Identity>,
     /// Whether a session may resume an earlier one.
     pub resumes: bool,
+    /// What to offer.
+    pub choice: Choice,
+    /// The name in the certificate, if it is not the one that rustls is given for a connection.
+    pub name: Option<ServerName<'static>>,
+    /// Where the secrets go.
+    pub key_log: Option<Arc<KeyLog>>,
+}
+
+impl Settings {
+    /// Verifies by `trust`, offers everything, and resumes nothing.
+    pub fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            identity: None,
+            resumes: false,
+            choice: Choice::default(),
+            name: None,
+            key_log: None,
+        }
+    }
 }
 
 /// What was seen of the server's certificate.
@@ -60,6 +82,8 @@ pub struct Seen {
     pub roots: Arc<[Root]>,
     /// The server asked for a certificate, and the client has none.
     pub asked_for_certificate: bool,
+    /// The scheme of the server's signature in the handshake.
+    pub scheme: Option<u16>,
 }
 
 /// What was seen of the last certificate that was verified.
@@ -103,16 +127,17 @@ impl VerificationRecord {
 
 /// Loads what `settings` name.
 pub fn client_config(settings: &Settings) -> Result<(ClientConfig, VerificationRecord), Failure> {
-    let provider = provider(has_aes());
+    let provider = settings.choice.limit(&provider(has_aes()))?;
     let record = VerificationRecord::default();
     let rule = rule(&settings.trust)?;
     if let Rule::Chain(roots) = &rule {
         record.note(|seen| seen.roots = roots.all().clone());
     }
-    let verifier = Verifier { rule, provider: provider.clone(), record: record.clone() };
+    let (name, algorithms) = (settings.name.clone(), provider.signature_verification_algorithms);
+    let verifier = Verifier { rule, name, algorithms, record: record.clone() };
     let failed = |error: Error| Failure::new(Exit::Failure, format!("cannot set up TLS: {error}"));
     let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&settings.choice.versions())
         .map_err(failed)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
@@ -127,6 +152,11 @@ pub fn client_config(settings: &Settings) -> Result<(ClientConfig, VerificationR
     };
     if !settings.resumes {
         config.resumption = Resumption::disabled();
+    }
+    config.enable_sni = settings.choice.sni != Sni::Omitted;
+    config.alpn_protocols = settings.choice.alpn.iter().map(|it| it.clone().into_bytes()).collect();
+    if let Some(key_log) = &settings.key_log {
+        config.key_log = key_log.clone();
     }
     Ok((Arc::new(config), record))
 }
@@ -182,7 +212,9 @@ impl ResolvesClientCert for Anonymous {
 
 struct Verifier {
     rule: Rule,
-    provider: Arc<CryptoProvider>,
+    /// The name to verify, if it is not the one of the connection.
+    name: Option<ServerName<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
     record: VerificationRecord,
 }
 
@@ -207,6 +239,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let server_name = self.name.as_ref().unwrap_or(server_name);
         let verdict = match &self.rule {
             Rule::Anything => Ok(ServerCertVerified::assertion()),
             Rule::Fingerprint(expected) if certificate::fingerprint(end_entity) == *expected => {
@@ -239,8 +272,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        self.record.note(|seen| seen.scheme = Some(signature.scheme.into()));
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -249,11 +282,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        self.record.note(|seen| seen.scheme = Some(signature.scheme.into()));
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls::{
-    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SupportedCipherSuite,
-    SupportedProtocolVersion,
-};
+use rustls::{ProtocolVersion, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
+
+use crate::tls::names;
 
 /// The most of what a peer offers that is named.
 const NAMED_MAX: usize = 8;
@@ -87,11 +86,11 @@ impl Offer {
         let suites = provider.cipher_suites.iter().filter(is_usable);
         let schemes = provider.signature_verification_algorithms.supported_schemes();
         Self {
-            suites: List::new(suites.map(|it| it.suite().into()), suite_name),
-            groups: List::new(provider.kx_groups.iter().map(|it| it.name().into()), group_name),
+            suites: List::new(suites.map(|it| it.suite().into()), names::suite),
+            groups: List::new(provider.kx_groups.iter().map(|it| it.name().into()), names::group),
             schemes: List::new(
                 schemes.into_iter().filter(|it| signs(&[*it])).map(Into::into),
-                scheme_name,
+                names::scheme,
             ),
             versions,
         }
@@ -163,20 +162,6 @@ impl fmt::Debug for List {
     }
 }
 
-/// The IANA name without the prefix `TLS_`.
-fn suite_name(number: u16) -> Option<&'static str> {
-    let name = CipherSuite::from(number).as_str()?;
-    Some(name.trim_start_matches("TLS13_").trim_start_matches("TLS_"))
-}
-
-fn group_name(number: u16) -> Option<&'static str> {
-    NamedGroup::from(number).as_str()
-}
-
-fn scheme_name(number: u16) -> Option<&'static str> {
-    SignatureScheme::from(number).as_str()
-}
-
 /// What was seen of the last handshake of a listener. The listener's TLS configuration writes it, and
 /// the session whose handshake fails reads it.
 ///
@@ -203,9 +188,9 @@ impl VerificationRecord {
     pub fn new(ours: Offer) -> Self {
         let theirs = Offer {
             versions: Vec::new(),
-            suites: List::empty(suite_name),
-            groups: List::empty(group_name),
-            schemes: List::empty(scheme_name),
+            suites: List::empty(names::suite),
+            groups: List::empty(names::group),
+            schemes: List::empty(names::scheme),
         };
         Self { ours, seen: Mutex::new(Seen { theirs, ca_fault: None }) }
     }

@@ -8,6 +8,7 @@ use rustls::{
 
 use crate::tls::explain::reason;
 use crate::tls::handshake::{Offer, VerificationRecord};
+use crate::tls::names;
 use crate::wire::close::CloseReason;
 
 /// This side of the connection, with what it knows of the handshake.
@@ -217,10 +218,8 @@ fn unexpected(
 
 /// An alert as RFC 8446 §6 spells it.
 fn alert_name(alert: AlertDescription) -> String {
-    match alert.as_str() {
-        Some(name) => split(name).join("_").to_lowercase(),
-        None => format!("number {}", u8::from(alert)),
-    }
+    let number = u8::from(alert);
+    names::alert(number).unwrap_or_else(|| format!("number {number}"))
 }
 
 /// The name of an error of rustls in words: `MissingData("Random")` becomes "missing data (Random)".
@@ -230,7 +229,7 @@ fn words(name: &str) -> String {
         Some((name, detail)) => (name, detail.trim_end_matches(')').trim_matches('"')),
         None => (name, ""),
     };
-    let spelled = split(name).into_iter().map(|word| match word {
+    let spelled = names::words(name).into_iter().map(|word| match word {
         "Tls12" => "TLS 1.2".into(),
         "Tls13" => "TLS 1.3".into(),
         "Tls" => "TLS".into(),
@@ -244,24 +243,6 @@ fn words(name: &str) -> String {
     let spelled: Vec<String> = spelled.collect();
     let spelled = spelled.join(" ");
     if detail.is_empty() { spelled } else { format!("{spelled} ({detail})") }
-}
-
-/// The words of a name: `UnknownPSKIdentity` has Unknown, PSK, Identity.
-fn split(name: &str) -> Vec<&str> {
-    let bytes = name.as_bytes();
-    let begins = |place: usize| {
-        let is_upper = |place: usize| bytes.get(place).is_some_and(u8::is_ascii_uppercase);
-        let is_lower = |place: usize| bytes.get(place).is_some_and(u8::is_ascii_lowercase);
-        is_upper(place) && (!is_upper(place - 1) || is_lower(place + 1))
-    };
-    let mut parts = Vec::new();
-    let mut start = 0;
-    for place in (1..bytes.len()).filter(|place| begins(*place)) {
-        parts.extend(name.get(start..place));
-        start = place;
-    }
-    parts.extend(name.get(start..));
-    parts
 }
 
 #[cfg(test)]
@@ -372,7 +353,7 @@ mod tests {
         let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
         let server = server::server_config(&settings).unwrap();
         let trust = client::Trust::Anything;
-        let settings = client::Settings { trust, identity: None, resumes: false };
+        let settings = client::Settings::new(trust);
         let client = client::client_config(&settings).unwrap().0;
         let name = client::server_name("localhost").unwrap();
         let (mut plain, mut hello, mut answer) = Default::default();

@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_client_greets_with_its_client_hello() {
         let trust = client::Trust::Anything;
-        let settings = client::Settings { trust, identity: None, resumes: false };
+        let settings = client::Settings::new(trust);
         let config = client::client_config(&settings).unwrap().0;
         let name = client::server_name("localhost").unwrap();
         let mut link = Link::new(FakeWire::default(), Transport::tls_client(config, name).unwrap());

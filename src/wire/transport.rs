@@ -18,6 +18,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
 use crate::tls::handshake::ServerConfig;
+use crate::tls::names;
 use crate::wire::buffers::Scratch;
 use crate::wire::close::CloseReason;
 use crate::wire::records::{Tls, Write};
@@ -39,11 +40,15 @@ pub struct Agreed {
     pub cipher_suite: &'static str,
     /// The keys come from an earlier session.
     pub resumed: bool,
+    /// The key exchange group; a session that TLS 1.2 resumes has none.
+    pub group: Option<&'static str>,
+    /// The server asked for another key share first (`HelloRetryRequest`).
+    pub retried: bool,
 }
 
 impl fmt::Display for Agreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, cipher_suite, resumed } = self;
+        let Self { version, cipher_suite, resumed, .. } = self;
         let resumed = if *resumed { "yes" } else { "no" };
         write!(f, "tls={version} cipher={cipher_suite} resumed={resumed}")
     }
@@ -151,7 +156,19 @@ impl Transport {
             },
             cipher_suite: suite.trim_start_matches("TLS13_").trim_start_matches("TLS_"),
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            group: common
+                .negotiated_key_exchange_group()
+                .and_then(|group| names::group(group.name().into())),
+            retried: common.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest),
         })
+    }
+
+    /// The application protocol that was agreed, if one was (ALPN, RFC 7301).
+    pub fn application_protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) => tls.common().alpn_protocol(),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn bytes_from(place: usize, count: usize) -> Vec<u8> {
 pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
     static CLIENT: LazyLock<std::sync::Arc<rustls::ClientConfig>> = LazyLock::new(|| {
         let trust = Trust::Anything;
-        let settings = ClientSettings { trust, identity: None, resumes: false };
+        let settings = ClientSettings::new(trust);
         client_config(&settings).expect("no files are named").0
     });
     static SERVER: LazyLock<ServerConfig> = LazyLock::new(|| {

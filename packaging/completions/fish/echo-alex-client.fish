@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_echo_alex_client_global_optspecs
-    string join \n verify 4 6 timeout= q/quiet tls ca= name= cert= key= fingerprint= insecure show-certificate h/help V/version
+    string join \n verify 4 6 timeout= q/quiet tls ca= name= cert= key= fingerprint= insecure show-certificate tls-version= cipher-suite= group= alpn= sni= no-sni h/help V/version
 end
 
 function __fish_echo_alex_client_needs_command
@@ -30,6 +30,11 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l name 
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l cert -d 'Client certificate, if the server asks for one' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l verify -d 'Compare what comes back with what was sent'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 6 -d 'Use only IPv6'
@@ -37,6 +42,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s q -l 
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "talk" -d 'Send standard input and print what comes back (the default)'
@@ -49,6 +55,11 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l cert -d 'Client certificate, if the server asks for one' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l verify -d 'Compare what comes back with what was sent'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 6 -d 'Use only IPv6'
@@ -56,6 +67,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s c -l count -d 'Stop after this many messages' -r -f
@@ -68,6 +80,11 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l cert -d 'Client certificate, if the server asks for one' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l reconnect -d 'Open a new connection for each message'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s a -l bell -d 'Ring the bell of the terminal at each echo'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l json -d 'Print the results as JSON'
@@ -77,6 +94,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l connections -d 'Number of sessions at the same time' -r -f
@@ -92,6 +110,11 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l cert -d 'Client certificate, if the server asks for one' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l loaded-latency -d 'Measure the latency of an idle and of a loaded line'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l json -d 'Print the results as JSON'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 4 -d 'Use only IPv4'
@@ -100,6 +123,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l duration -d 'How long to measure' -r -f
@@ -109,6 +133,11 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handsh
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l cert -d 'Client certificate, if the server asks for one' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l key -d 'Key of the client certificate' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l json -d 'Print the results as JSON'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s 6 -d 'Use only IPv6'
@@ -116,5 +145,6 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handsh
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s V -l version -d 'Print version'

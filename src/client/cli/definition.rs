@@ -1,13 +1,17 @@
 //! The definition of the command line.
 
+// The texts are printed as they are, so a backtick would be printed too; a switch is a bool.
+#![allow(clippy::doc_markdown, clippy::struct_excessive_bools)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use super::modes::{Bench, Handshakes, Ping, Talk};
-use super::values::{fingerprint, time};
+use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
+use crate::tls::choice::Version;
 
 /// The name of the program.
 pub(super) const PROGRAM: &str = "echo-alex-client";
@@ -191,4 +195,41 @@ pub(super) struct TlsOptions {
     /// Each certificate that the server sent is printed, even if it is refused, and even with -q.
     #[arg(long, global = true)]
     pub(super) show_certificate: bool,
+    /// Offer only this version of TLS: 1.2 or 1.3
+    #[arg(
+        long, global = true, hide_short_help = true, value_name = "VERSION",
+        value_parser = tls_version, value_hint = ValueHint::Other
+    )]
+    pub(super) tls_version: Option<Version>,
+    /// Offer only this cipher suite, such as AES_128_GCM_SHA256
+    ///
+    /// NAME is that of IANA, with or without TLS_. The option may be repeated; the order is that of
+    /// preference. A name that does not exist is an error that lists the names.
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", value_hint = ValueHint::Other)]
+    pub(super) cipher_suite: Vec<String>,
+    /// Offer only this key exchange group, such as X25519
+    ///
+    /// The option may be repeated. The key share in the first ClientHello is of the first group; a
+    /// server that wants another one sends a HelloRetryRequest.
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", value_hint = ValueHint::Other)]
+    pub(super) group: Vec<String>,
+    /// Offer this application protocol (ALPN)
+    ///
+    /// The option may be repeated. Without it, none is offered.
+    #[arg(
+        long, global = true, hide_short_help = true, value_name = "PROTOCOL",
+        value_parser = protocol, value_hint = ValueHint::Other
+    )]
+    pub(super) alpn: Vec<String>,
+    /// Send this name of the server, and not the one in the certificate (SNI)
+    ///
+    /// The name in the certificate is still verified.
+    #[arg(
+        long, global = true, hide_short_help = true, value_name = "NAME", overrides_with = "no_sni",
+        value_parser = sni, value_hint = ValueHint::Hostname
+    )]
+    pub(super) sni: Option<String>,
+    /// Send no name of the server
+    #[arg(long, global = true, hide_short_help = true, overrides_with = "sni")]
+    pub(super) no_sni: bool,
 }

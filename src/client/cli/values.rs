@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::os::units;
+use crate::tls::choice::{self, Version};
 
 // Upper bounds, so that no value overflows the clock or the memory of a small machine.
 
@@ -38,6 +39,9 @@ pub(super) enum InvalidValue {
     Number { most: u64 },
     Time,
     Fingerprint,
+    Version,
+    Protocol,
+    Sni,
 }
 
 impl fmt::Display for InvalidValue {
@@ -50,6 +54,9 @@ impl fmt::Display for InvalidValue {
                 TIME_MAX.as_secs() / (24 * 60 * 60),
                 units::DURATION_EXAMPLES
             ),
+            Self::Version => f.write_str("expected 1.2 or 1.3"),
+            Self::Protocol => f.write_str("expected 1 to 255 bytes, such as http/1.1"),
+            Self::Sni => f.write_str("expected a host name; an address is not sent (RFC 6066)"),
             Self::Fingerprint => f.write_str("expected sha256: and 64 hexadecimal digits"),
         }
     }
@@ -62,6 +69,26 @@ pub(super) fn time(text: &str) -> Result<Duration, InvalidValue> {
     let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
     let time = if has_unit { units::duration(text) } else { units::duration(&format!("{text}s")) };
     time.filter(|time| !time.is_zero() && *time <= TIME_MAX).ok_or(InvalidValue::Time)
+}
+
+/// A version of TLS.
+pub(super) fn tls_version(text: &str) -> Result<Version, InvalidValue> {
+    match text {
+        "1.2" => Ok(Version::V1_2),
+        "1.3" => Ok(Version::V1_3),
+        _ => Err(InvalidValue::Version),
+    }
+}
+
+/// The name of an application protocol (RFC 7301 §3.1).
+pub(super) fn protocol(text: &str) -> Result<String, InvalidValue> {
+    let fits = (1..=255).contains(&text.len());
+    if fits { Ok(text.to_owned()) } else { Err(InvalidValue::Protocol) }
+}
+
+/// A name of a server that can be sent.
+pub(super) fn sni(text: &str) -> Result<String, InvalidValue> {
+    if choice::is_sni(text) { Ok(text.to_owned()) } else { Err(InvalidValue::Sni) }
 }
 
 /// Pairs of hexadecimal digits, with or without colons and "sha256:", as the daemon's log and

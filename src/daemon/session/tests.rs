@@ -172,7 +172,7 @@ struct TlsPeer {
 impl TlsPeer {
     fn new() -> Self {
         let trust = client::Trust::Anything;
-        let settings = client::Settings { trust, identity: None, resumes: false };
+        let settings = client::Settings::new(trust);
         let config = client::client_config(&settings).unwrap().0;
         let name = client::server_name("localhost").unwrap();
         Self {
