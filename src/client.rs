@@ -43,6 +43,7 @@ fn run() -> Result<Exit, Failure> {
         Request::Version => {
             output::print(format_args!("echo-alex-client {}\n", env!("CARGO_PKG_VERSION")))?;
         }
+        Request::Compare(compare) => return mode::compare::run(&compare),
         Request::Run(options) => return do_as_asked(*options),
     }
     Ok(Exit::Ok)

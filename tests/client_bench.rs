@@ -216,3 +216,89 @@ fn a_wrong_byte_in_a_stream_that_loads_the_line_is_reported() {
         assert!(code == 1 && said.contains(words), "{said}");
     }
 }
+
+#[test]
+fn a_report_in_html_needs_no_other_file_and_no_network() {
+    let daemon = Daemon::start(PLAIN);
+    let number = port(daemon.address("plain"));
+    let file = daemon.path("report.html");
+    let file = file.to_str().unwrap();
+    std::fs::write(file, "an older report").unwrap();
+    let arguments =
+        ["bench", "--rate=200", "--duration=2.2", "--report", file, "127.0.0.1", &number];
+    let output = run(&arguments, b"");
+    assert!(!output.stdout.is_empty(), "{output:?}");
+    let html = std::fs::read_to_string(file).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"), "{html}");
+    // A histogram, the latency and the throughput over time.
+    assert_eq!(html.matches("<svg ").count(), 3, "{html}");
+    assert!(html.matches("<rect ").count() > 3 && html.contains("<polyline "), "{html}");
+    for words in ["open loop, 200 messages a second", "latency p99", "congestion control", "Linux "]
+    {
+        assert!(html.contains(words), "{words}: {html}");
+    }
+    let without_namespace = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    for reference in ["http:", "https:", "src=", "href=", "url(", "@import"] {
+        assert!(!without_namespace.contains(reference), "{reference}: {html}");
+    }
+
+    // The file cannot be written: this is found before anything is measured.
+    for (file, code) in [("/nowhere/report.html", 66), ("/", 1)] {
+        let arguments = ["bench", "--duration=60", "--report", file, "127.0.0.1", &number];
+        let (is, said) = end(&run(&arguments, b""));
+        assert_eq!((is, said.lines().count()), (code, 1), "{said}");
+        assert!(said.contains(&format!("cannot write {file}")), "{said}");
+    }
+    let arguments = ["bench", "--duration=0.1", "--report=/dev/full", "127.0.0.1", &number];
+    let output = run(&arguments, b"");
+    assert!(
+        stderr(&output).contains("cannot write /dev/full: no space left on device"),
+        "{output:?}"
+    );
+    assert!(!output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
+fn two_runs_are_compared_unless_they_differ_in_settings() {
+    let daemon = Daemon::start(PLAIN);
+    let number = port(daemon.address("plain"));
+    let file = |name: &str, options: &[&str]| {
+        let path = daemon.path(name).to_str().unwrap().to_owned();
+        let arguments = [&["bench", "--json", "-q", "--duration=0.3"], options].concat();
+        let output = run(&[&arguments[..], &["127.0.0.1", &number]].concat(), b"");
+        std::fs::write(&path, output.stdout).unwrap();
+        path
+    };
+    let (first, second) = (file("a.json", &[]), file("b.json", &[]));
+    let larger = file("c.json", &["--size=3000"]);
+    let doubtful = file("d.json", &["--rate=10000000"]);
+    let output = run(&["compare", &first, &second], b"");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let line = text.lines().find(|line| line.starts_with("latency.p99_ms ")).unwrap();
+    assert!(line.ends_with('%'), "{text}");
+    assert!(text.contains("\nmessages_per_s ") && !text.contains("size_bytes"), "{text}");
+    let both = [&first[..], &larger];
+    let (code, said) = end(&run(&[&["compare"], &both[..]].concat(), b""));
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    assert!(said.contains("the runs do not compare: size_bytes is 64 and 3000"), "{said}");
+    let forced = run(&[&["compare", "--force"], &both[..]].concat(), b"");
+    let text = String::from_utf8(forced.stdout.clone()).unwrap();
+    assert!(
+        forced.status.success() && text.starts_with("note: size_bytes is 64 and 3000\n"),
+        "{text}"
+    );
+    let (code, said) = end(&run(&["compare", &doubtful, &doubtful], b""));
+    assert!(code == 1 && said.contains("d.json is of a run that is not valid"), "{said}");
+
+    let junk = daemon.path("junk");
+    std::fs::write(&junk, "{\"mode\":").unwrap();
+    let interval = daemon.path("interval");
+    std::fs::write(&interval, "{\"mode\":\"interval\"}\n").unwrap();
+    for (bad, code) in
+        [(junk.to_str().unwrap(), 78), (interval.to_str().unwrap(), 78), ("/nowhere", 66)]
+    {
+        let (is, said) = end(&run(&["compare", &first, bad], b""));
+        assert_eq!((is, said.lines().count()), (code, 1), "{said}");
+    }
+}

@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Handshakes, Ping, Talk};
+pub use modes::{Bench, Compare, Handshakes, Ping, Talk};
 use values::DEPTH_MAX;
 
 /// What the command line asks for.
@@ -31,6 +31,8 @@ pub enum Request {
     Version,
     /// Do something with a server.
     Run(Box<Options>),
+    /// Compare two measurements.
+    Compare(Compare),
 }
 
 /// How to reach the server, and what to do there.
@@ -106,6 +108,9 @@ impl Request {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
         let arguments = with_command(arguments.into_iter().collect());
         match CommandLine::try_parse_from([PROGRAM.into()].into_iter().chain(arguments)) {
+            Ok(CommandLine { command: Some(Command::Compare { compare }), .. }) => {
+                Ok(Self::Compare(compare))
+            }
             Ok(command_line) => Ok(Self::Run(Box::new(command_line.try_into()?))),
             Err(error) => match error.kind() {
                 ErrorKind::DisplayHelp => Ok(Self::Help(error.to_string())),
@@ -191,6 +196,7 @@ impl TryFrom<CommandLine> for Options {
                 }
                 (Mode::Handshakes(handshakes), report.json, server)
             }
+            Command::Compare { .. } => return Err(usage("compare has no HOST")),
         };
         let Target { host, port } = server.host;
         if let (Some(first), Some(second)) = (port, server.port) {

@@ -63,6 +63,17 @@ impl Latencies {
         self.histogram.len()
     }
 
+    /// The number of latencies in each range: its upper end in milliseconds, which is `growth` times that
+    /// of the range before it, and the count.
+    #[allow(clippy::cast_precision_loss)] // Times are below 2^53 ns.
+    pub fn bins(&self, growth: f64) -> Vec<(f64, u64)> {
+        self.histogram
+            .iter_log(1000, growth)
+            .map(|bin| (bin.value_iterated_to() as f64 / 1e6, bin.count_since_last_iteration()))
+            .skip_while(|(_, count)| *count == 0)
+            .collect()
+    }
+
     /// The summary so far. All figures are zero if there are no latencies.
     #[allow(clippy::cast_precision_loss)] // Times are below 2^53 ns.
     pub fn summary(&self) -> Summary {

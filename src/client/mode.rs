@@ -4,3 +4,4 @@ pub mod talk;
 pub mod ping;
 pub mod bench;
 pub mod handshakes;
+pub mod compare;

@@ -49,6 +49,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "t
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "ping" -d 'Time one echo after the other'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "bench" -d 'Measure throughput and latency under load'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "handshakes" -d 'Measure TLS handshakes'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "compare" -d 'Compare two measurements'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
@@ -102,6 +103,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l depth -d 'Messages in flight in each session' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l rate -d 'Send so many messages a second, whether or not echoes come (open loop)' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l duration -d 'How long to measure' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l report -d 'Write the report with diagrams to FILE, as HTML' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l discard-port -d 'A port of HOST that discards what it gets (RFC 863), to load the way to the server alone' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l chargen-port -d 'A port of HOST that generates characters (RFC 864), to load the way back alone' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l timeout -d 'How long to wait for the server' -r -f
@@ -148,3 +150,24 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handsh
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l force -d 'Compare runs that differ in their settings or conditions, too'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l no-sni -d 'Send no name of the server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s V -l version -d 'Print version'

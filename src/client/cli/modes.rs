@@ -1,5 +1,6 @@
 //! The options of each command that does something with a connection.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -116,6 +117,11 @@ pub struct Bench {
     /// --discard-port and --chargen-port, the two directions are also loaded one at a time.
     #[arg(long, conflicts_with = "depth")]
     pub loaded_latency: bool,
+    /// Write the report with diagrams to FILE, as HTML
+    ///
+    /// FILE is self-contained: it needs no network and no other file. An existing file is replaced.
+    #[arg(long, value_name = "FILE", conflicts_with = "loaded_latency", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
     /// A port of HOST that discards what it gets (RFC 863), to load the way to the server alone
     #[arg(
         long, value_name = "PORT", requires = "loaded_latency",
@@ -140,4 +146,19 @@ pub struct Handshakes {
         value_parser = time, value_hint = ValueHint::Other
     )]
     pub duration: Duration,
+}
+
+/// The options of `compare`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Compare {
+    /// Compare runs that differ in their settings or conditions, too
+    #[arg(long)]
+    pub force: bool,
+    /// The first run
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub before: PathBuf,
+    /// The second run
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub after: PathBuf,
 }

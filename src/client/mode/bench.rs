@@ -3,9 +3,11 @@
 
 mod conditions;
 mod drive;
+mod html;
 mod load;
 pub mod loaded;
 mod pattern;
+mod plot;
 mod recorder;
 mod report;
 mod schedule;
@@ -28,8 +30,12 @@ use recorder::Recorder;
 use report::Results;
 use schedule::Schedule;
 
-/// Raises the soft limit on descriptors to what the sessions need.
+/// Raises the soft limit on descriptors to what the sessions need, and makes sure that the report can be
+/// written.
 pub fn prepare(bench: &Bench) -> Result<(), Failure> {
+    if let Some(file) = &bench.report {
+        html::prepare(file)?;
+    }
     descriptors::raise_soft_limit(bench.connections).map_err(|shortage| match shortage {
         Shortage::Hard { needed, maximum } => Failure::new(
             Exit::Failure,
@@ -99,6 +105,9 @@ pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<
         recorder,
     };
     report::print(client, bench, &results)?;
+    if let Some(file) = &bench.report {
+        html::write(file, client, bench, &results)?;
+    }
     outcome?;
     match results.doubt(bench) {
         Some(doubt) => Err(Error::InvalidRun(doubt)),

@@ -48,6 +48,21 @@ impl Conditions {
     }
 }
 
+impl Conditions {
+    /// The conditions in the words of a report.
+    pub(super) fn words(&self) -> Vec<(&'static str, String)> {
+        let optional = |text: Option<&str>| text.unwrap_or("-").to_owned();
+        vec![
+            ("version", self.version.to_owned()),
+            ("kernel", format!("{}, {}", self.kernel, self.machine)),
+            ("congestion control", optional(self.congestion_control.as_deref())),
+            ("TLS version", optional(self.tls_version)),
+            ("cipher suite", optional(self.cipher_suite)),
+            ("timer error", format!("{:.3} ms", self.timer_error_ms)),
+        ]
+    }
+}
+
 /// The most by which a short wait ends too late.
 fn timer_error(client: &mut Client) -> Result<Duration, Error> {
     let mut worst = Duration::ZERO;
