@@ -5,6 +5,7 @@ pub mod cli;
 pub mod target;
 pub mod error;
 pub mod wait;
+pub mod tap;
 pub mod printer;
 pub mod connect;
 pub mod connection;
@@ -63,11 +64,15 @@ fn work(client: &mut Client) -> Result<(), Error> {
     if let Mode::Ping(Ping { deadline: Some(deadline), .. }) = client.options.mode {
         client.waiter.set_limit(Some(Instant::now() + deadline));
     }
+    warn_of_key_log(client);
+    // It explains the look-up too.
+    if let Mode::Explain(explain) = client.options.mode.clone() {
+        return mode::explain::run(client, &explain);
+    }
     client.dialler.resolve(&client.options, &mut client.waiter)?;
     if !client.options.quiet {
         client.printer.note(client.dialler.resolution());
     }
-    warn_of_key_log(client);
     match client.options.mode.clone() {
         Mode::Talk(talk) => {
             let connection = client.dial_and_introduce()?;
@@ -82,6 +87,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
                 mode::bench::run(client, connection, &bench)
             }
         }
+        Mode::Explain(explain) => mode::explain::run(client, &explain),
         Mode::Handshakes(handshakes) => {
             let connection = client.dial_and_introduce()?;
             mode::handshakes::run(client, connection, &handshakes)

@@ -74,6 +74,7 @@ pub mod testing {
     pub use crate::certs::authority::{CA_DAYS, DAYS};
     pub use crate::certs::cli::command as certs_command;
     pub use crate::client::cli::{Options, Request, command as client_command};
+    pub use crate::client::mode::explain::explain_anything;
     pub use crate::config::{Config, Limits, Service as ServiceName, Source, Timeouts, Tls};
     pub use crate::daemon::service::Service;
     pub use crate::daemon::session::{Session, Turn};

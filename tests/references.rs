@@ -690,7 +690,9 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let tls = ["--tls", "--insecure"];
 
     for command in client_command().get_subcommands() {
-        let prints_json = command.get_arguments().any(|it| it.get_long() == Some("json"));
+        let prints_json = command
+            .get_arguments()
+            .any(|it| [Some("json"), Some("format")].contains(&it.get_long()));
         let name = command.get_name();
         let item = format!("\n.It {}{}\n", name[..1].to_uppercase(), &name[1..]);
         assert_eq!(prints_json, json.contains(&item), "JSON of {name}");
@@ -725,6 +727,24 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let printed = String::from_utf8(printed.stdout).unwrap();
     let first: serde_json::Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
     assert_eq!(keys_of(&first), interval);
+
+    let explain = [&tls[..], &["explain", "--format=json"]].concat();
+    let port = daemon.address("tls").port().to_string();
+    let printed = util::client::run(&[&explain[..], &["127.0.0.1", &port]].concat(), b"").stdout;
+    let explained: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+    let (whole, _) = described("Explain", &[]);
+    let whole: Words = whole.into_iter().filter(|key| key != "json").collect();
+    assert_eq!(keys_of(&explained), whole);
+    let parts = [
+        ("Facts", "of the TLS session; null for plain TCP.", &explained["facts"]),
+        ("Phases", "", &explained["phases"][0]),
+        ("Steps", ".Cm direction", &explained["steps"][0]),
+    ];
+    for (name, rest, part) in parts {
+        let (keys, _) = described(name, &[rest]);
+        let keys: Words = keys.into_iter().filter(|key| key != "mode").collect();
+        assert_eq!(keys_of(part), keys, "{name}");
+    }
 
     let (whole, each) = described("Handshakes", &["each"]);
     let handshakes = report(&[&tls[..], &["--handshakes", "--duration=0.4"]].concat(), "tls");

@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Compare, Handshakes, Ping, Talk};
+pub use modes::{Bench, Compare, Explain, Format, Handshakes, Ping, Talk};
 use values::DEPTH_MAX;
 
 /// What the command line asks for.
@@ -94,6 +94,8 @@ pub enum Mode {
     Ping(Ping),
     /// `bench`.
     Bench(Bench),
+    /// `explain`.
+    Explain(Explain),
     /// `handshakes`.
     Handshakes(Handshakes),
 }
@@ -189,6 +191,12 @@ impl TryFrom<CommandLine> for Options {
                     )));
                 }
                 (Mode::Bench(bench), report.json, server)
+            }
+            Command::Explain { explain, server } => {
+                if explain.resume && !line.tls.tls {
+                    return Err(usage("--resume needs --tls"));
+                }
+                (Mode::Explain(explain), false, server)
             }
             Command::Handshakes { handshakes, report, server } => {
                 if !line.tls.tls {

@@ -11,7 +11,9 @@ use mio::{Interest, Token};
 
 use super::cli::Family;
 use super::error::{Awaited, Error};
+use super::tap::{Event, Tap};
 use super::wait::Waiter;
+use crate::exit::plain;
 
 /// How long to wait for one address before the next is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -89,6 +91,7 @@ pub fn connect(
     addresses: &[SocketAddr],
     timeout: Duration,
     waiter: &mut Waiter,
+    tap: &Tap,
 ) -> Result<(TcpStream, usize), Error> {
     let start = Instant::now();
     let end = start + timeout;
@@ -108,8 +111,18 @@ pub fn connect(
                 Some(outcome) => {
                     let attempt = attempts.remove(number);
                     match outcome.and_then(|()| attempt.stream.set_nodelay(true)) {
-                        Ok(()) => return Ok((attempt.stream, attempt.number)),
-                        Err(error) => failures.push((addresses[attempt.number], error)),
+                        Ok(()) => {
+                            tap.note(|| Event::Connected {
+                                address: addresses[attempt.number],
+                                from: attempt.stream.local_addr().ok(),
+                            });
+                            return Ok((attempt.stream, attempt.number));
+                        }
+                        Err(error) => {
+                            let address = addresses[attempt.number];
+                            tap.note(|| Event::Refused(address, plain(&error)));
+                            failures.push((address, error));
+                        }
                     }
                     next_try = Instant::now();
                 }
@@ -119,18 +132,26 @@ pub fn connect(
         if now >= end {
             let pending = attempts.iter().map(|attempt| attempt.number);
             let late = pending.chain(untried.map(|(number, _)| number));
-            failures.extend(late.map(|n| (addresses[n], io::ErrorKind::TimedOut.into())));
+            for number in late {
+                let error: io::Error = io::ErrorKind::TimedOut.into();
+                tap.note(|| Event::Refused(addresses[number], plain(&error)));
+                failures.push((addresses[number], error));
+            }
             return unreachable(failures);
         }
         if now >= next_try
             && let Some((number, address)) = untried.next()
         {
+            tap.note(|| Event::Attempt(*address));
             match begin(*address, waiter) {
                 Ok(stream) => {
                     attempts.push(Attempt { number, stream });
                     next_try = now + delay;
                 }
-                Err(error) => failures.push((*address, error)),
+                Err(error) => {
+                    tap.note(|| Event::Refused(*address, plain(&error)));
+                    failures.push((*address, error));
+                }
             }
             continue;
         }
@@ -237,7 +258,8 @@ mod tests {
     fn the_next_address_is_tried_at_once_if_one_refuses() {
         let ((_held, refusing), (_listener, there)) = (refusing(), there());
         let mut waiter = Waiter::new().unwrap();
-        let (_, number) = connect("alex", &[refusing, there], PATIENCE, &mut waiter).unwrap();
+        let (_, number) =
+            connect("alex", &[refusing, there], PATIENCE, &mut waiter, &Tap::default()).unwrap();
         assert_eq!(number, 1);
     }
 
@@ -247,7 +269,9 @@ mod tests {
         let mut waiter = Waiter::new().unwrap();
         let start = Instant::now();
         let timeout = Duration::from_secs(600);
-        let (_, number) = connect("alex", &[silent, silent, there], timeout, &mut waiter).unwrap();
+        let (_, number) =
+            connect("alex", &[silent, silent, there], timeout, &mut waiter, &Tap::default())
+                .unwrap();
         assert_eq!(number, 2);
         assert!(start.elapsed() < PATIENCE);
     }
@@ -258,7 +282,8 @@ mod tests {
         let mut waiter = Waiter::new().unwrap();
         // Shorter than the attempt delay, and yet all are tried.
         let timeout = Duration::from_millis(100);
-        let outcome = connect("alex", &[silent, silent, refusing], timeout, &mut waiter);
+        let outcome =
+            connect("alex", &[silent, silent, refusing], timeout, &mut waiter, &Tap::default());
         let (refused, late) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);
         assert_eq!(failures(outcome), [(refusing, refused), (silent, late), (silent, late)]);
     }

@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Interest, Token};
 use socket2::SockRef;
 
 use super::error::{Awaited, Error};
+use super::tap::Tapped;
 use super::wait::Waiter;
 use crate::exit::Failure;
 use crate::wire::buffers::Buffers;
@@ -18,7 +18,7 @@ use crate::wire::transport::{Agreed, Transport};
 
 /// A connection to the server.
 pub struct Connection {
-    link: Link<TcpStream>,
+    link: Link<Tapped>,
     /// The address that accepted it.
     pub address: SocketAddr,
     /// How long it took to connect.
@@ -55,7 +55,7 @@ pub enum End {
 
 impl Connection {
     /// A connection over `stream`, before its handshake.
-    pub fn new(stream: TcpStream, transport: Transport, address: SocketAddr) -> Self {
+    pub fn new(stream: Tapped, transport: Transport, address: SocketAddr) -> Self {
         Self {
             link: Link::new(stream, transport),
             address,
@@ -130,6 +130,12 @@ impl Connection {
         }
     }
 
+    /// Reads once and ignores the bytes; whether the server's FIN was read. After `close_notify`, this is all
+    /// that is left to read.
+    pub fn read_fin(&mut self, buffers: &mut Buffers) -> io::Result<bool> {
+        Ok(matches!(self.link.read(buffers)?, Reading::Ended))
+    }
+
     /// Sends `bytes`. What the kernel does not take is kept for [`Connection::flush`].
     pub fn send(&mut self, bytes: &[u8], buffers: &mut Buffers) -> Result<(), CloseReason> {
         self.first_sent = self.first_sent.or(bytes.first().copied());
@@ -168,7 +174,7 @@ impl Connection {
 
     /// The congestion control of the kernel for this connection, such as "cubic".
     pub fn congestion_control(&mut self) -> Option<String> {
-        let name = SockRef::from(&*self.link.wire()).tcp_congestion().ok()?;
+        let name = SockRef::from(&self.link.wire().stream).tcp_congestion().ok()?;
         let name: Vec<u8> = name.into_iter().take_while(|byte| *byte != 0).collect();
         String::from_utf8(name).ok()
     }
@@ -183,7 +189,7 @@ impl Connection {
         let interest = Interest::READABLE | Interest::WRITABLE;
         waiter
             .registry()
-            .reregister(self.link.wire(), token, interest)
+            .reregister(&mut self.link.wire().stream, token, interest)
             .map_err(|error| Failure::system("cannot watch a connection", &error))
     }
 }

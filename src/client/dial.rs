@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cli::{Options, Tls};
+use super::cli::{Mode, Options, Tls};
 use super::connect;
 use super::connection::Connection;
 use super::error::Error;
 use super::facts::Facts;
+use super::tap::{Event, Tap, Tapped};
 use super::wait::Waiter;
 use crate::exit::{Exit, Failure};
 use crate::tls::certificate::{self, Certificate};
@@ -27,6 +28,8 @@ pub struct Dialler {
     addresses: Vec<SocketAddr>,
     timeout: Duration,
     tls: Option<TlsSettings>,
+    /// Records the next connections.
+    tap: Tap,
 }
 
 /// What TLS needs, and what it found out.
@@ -64,17 +67,26 @@ impl Dialler {
     /// Loads what TLS needs.
     pub fn new(options: &Options) -> Result<Self, Failure> {
         let tls = match &options.tls {
-            Some(tls) => Some(TlsSettings::load(tls, true, key_log()?.map(Arc::new))?),
+            Some(tls) => {
+                let mut key_log = key_log()?;
+                if matches!(options.mode, Mode::Explain(_)) {
+                    key_log = Some(key_log.unwrap_or_default().keeping());
+                }
+                Some(TlsSettings::load(tls, true, key_log.map(Arc::new))?)
+            }
             None => None,
         };
         let Options { host, timeout, .. } = options;
-        Ok(Self { host: host.clone(), addresses: Vec::new(), timeout: *timeout, tls })
+        let tap = Tap::default();
+        Ok(Self { host: host.clone(), addresses: Vec::new(), timeout: *timeout, tls, tap })
     }
 
     /// Resolves the host.
     pub fn resolve(&mut self, options: &Options, waiter: &mut Waiter) -> Result<(), Error> {
         let Options { host, port, family, timeout, .. } = options;
+        self.tap.note(|| Event::LookUp(host.clone()));
         self.addresses = connect::resolve(host, *port, *family, *timeout, waiter)?;
+        self.tap.note(|| Event::Resolved(self.addresses.clone()));
         Ok(())
     }
 
@@ -110,7 +122,9 @@ impl Dialler {
         buffers: &mut Buffers,
     ) -> Result<Connection, Error> {
         let start = Instant::now();
-        let (stream, number) = connect::connect(&self.host, &self.addresses, self.timeout, waiter)?;
+        let (stream, number) =
+            connect::connect(&self.host, &self.addresses, self.timeout, waiter, &self.tap)?;
+        let stream = Tapped { stream, tap: self.tap.clone() };
         // The address that answered is tried first next time.
         self.addresses[..=number].rotate_right(1);
         let mut connection = Connection::new(stream, self.transport()?, self.addresses[0]);
@@ -122,6 +136,7 @@ impl Dialler {
             if let Some(key_log) = &tls.key_log {
                 key_log.check()?;
             }
+            self.tap.note(|| Event::HandshakeDone);
         }
         Ok(connection)
     }
@@ -132,6 +147,29 @@ impl Dialler {
         let name = client::server_name(tls.options.choice.name_for_rustls(&tls.options.name))?;
         Transport::tls_client(tls.config.clone(), name)
             .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
+    }
+
+    /// Records all that happens from now on.
+    pub fn set_tap(&mut self, tap: Tap) {
+        self.tap = tap;
+    }
+
+    /// The secrets since the last call, as lines of SSLKEYLOGFILE, where they are kept.
+    pub fn secrets(&self) -> String {
+        let key_log = self.tls.as_ref().and_then(|tls| tls.key_log.as_ref());
+        key_log.map(|it| it.take()).unwrap_or_default()
+    }
+
+    /// Why the server's certificate is trusted, if it is: a sentence for each link of its chain.
+    pub fn trust(&self) -> Vec<String> {
+        let Some(TlsSettings { options, record, .. }) = &self.tls else { return Vec::new() };
+        record.seen().trust(&options.trust, &options.name)
+    }
+
+    /// Why the server's certificate is refused, if it is.
+    pub fn refusal(&self) -> Option<String> {
+        let TlsSettings { options, record, .. } = self.tls.as_ref()?;
+        record.seen().refusal(&options.trust, &options.name)
     }
 
     /// The file to which the secrets of TLS are written.

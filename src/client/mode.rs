@@ -5,3 +5,4 @@ pub mod ping;
 pub mod bench;
 pub mod handshakes;
 pub mod compare;
+pub mod explain;

@@ -49,6 +49,16 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     Ok(bytes)
 }
 
+/// The options to open a file for secrets, to which the caller adds how it writes. A new file is readable
+/// by its owner alone. A FIFO that nobody reads is an error, and does not block.
+pub fn private() -> OpenOptions {
+    #[allow(clippy::cast_possible_wrap)] // Bits.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600).custom_flags(flags);
+    options
+}
+
 impl Unreadable {
     /// The failure of `what`, such as "cannot read certs/alex.key".
     pub fn failure(&self, what: impl fmt::Display) -> Failure {

@@ -1,5 +1,6 @@
 //! Durations and counts of bytes, as people write and read them.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 /// What [`duration`] takes, for messages.
@@ -61,6 +62,14 @@ pub fn bytes(count: u64) -> String {
         scaled /= 1000;
     }
     format!("{scaled} EB")
+}
+
+/// Two digits for each byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

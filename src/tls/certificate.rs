@@ -12,9 +12,10 @@ use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ED25519,
 };
 use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 pub(crate) mod escape;
 mod names;
@@ -103,6 +104,12 @@ impl Certificate {
             version: parsed.version().0 + 1,
             public_key: parsed.public_key().raw.to_vec(),
         })
+    }
+
+    /// A distinguished name as text, from its DER.
+    pub fn name(der: &[u8]) -> Option<String> {
+        let (_, name) = X509Name::from_der(der).ok()?;
+        Some(distinguished_name(&name))
     }
 
     /// Whether this is its public key, as DER (`SubjectPublicKeyInfo`).

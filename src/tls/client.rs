@@ -114,6 +114,23 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// Why the server is trusted that should have this name: a sentence for each link of the chain.
+    pub fn trust(&self, trust: &Trust, name: &str) -> Vec<String> {
+        match trust {
+            Trust::Authorities(_) | Trust::System => {
+                explain::trusted::links(&self.chain, &self.roots, name)
+            }
+            Trust::Fingerprint(fingerprint) => {
+                vec![format!(
+                    "its SHA-256 fingerprint is the one that was asked for, {fingerprint}"
+                )]
+            }
+            Trust::Anything => vec!["it is NOT VERIFIED: anyone can have answered".into()],
+        }
+    }
+}
+
 impl VerificationRecord {
     /// What was seen so far.
     pub fn seen(&self) -> Seen {

@@ -14,6 +14,7 @@ use crate::tls::roots::{Refusal, Root};
 pub(crate) mod dates;
 mod path;
 pub(crate) mod reason;
+pub(crate) mod trusted;
 
 use path::{End, Link, Path};
 

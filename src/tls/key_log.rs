@@ -3,16 +3,14 @@
 //! The format is one line for each secret: its label, the random value of the `ClientHello`, the secret
 //! (draft-ietf-tls-keylogfile). Whoever has the file can read the sessions.
 
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::OFlags;
-
 use crate::exit::Failure;
+use crate::os::files;
+use crate::os::units::hexadecimal;
 
 /// Where the secrets of a client's sessions go.
 #[derive(Debug, Default)]
@@ -33,11 +31,8 @@ struct State {
 impl KeyLog {
     /// Appends them to the file at `path`. A new file is readable by its owner alone.
     pub fn to_file(path: &Path) -> Result<Self, Failure> {
-        // A pipe that nobody reads is an error, and does not block.
-        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600).custom_flags(flags);
-        let file = options.open(path).map_err(|error| cannot_write(path, &error))?;
+        let file = files::private().append(true).open(path);
+        let file = file.map_err(|error| cannot_write(path, &error))?;
         Ok(Self { file: Some((path.to_owned(), file)), ..Self::default() })
     }
 
@@ -88,11 +83,4 @@ impl rustls::KeyLog for KeyLog {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::system(format_args!("SSLKEYLOGFILE: cannot write {}", path.display()), error)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,7 +1,26 @@
 //! The names of TLS's code points, as the IANA registries and RFC 8446 spell them.
 
 use rustls::crypto::CryptoProvider;
-use rustls::{AlertDescription, CipherSuite, NamedGroup, SignatureScheme};
+use rustls::{
+    AlertDescription, CipherSuite, HandshakeType, NamedGroup, ProtocolVersion, SignatureScheme,
+};
+
+/// The version, such as "TLS 1.3".
+pub fn version(number: u16) -> Option<&'static str> {
+    Some(match ProtocolVersion::from(number) {
+        ProtocolVersion::SSLv3 => "SSL 3.0",
+        ProtocolVersion::TLSv1_0 => "TLS 1.0",
+        ProtocolVersion::TLSv1_1 => "TLS 1.1",
+        ProtocolVersion::TLSv1_2 => "TLS 1.2",
+        ProtocolVersion::TLSv1_3 => "TLS 1.3",
+        _ => return None,
+    })
+}
+
+/// The type of a handshake message, such as `ClientHello`.
+pub fn message(number: u8) -> Option<&'static str> {
+    HandshakeType::from(number).as_str()
+}
 
 /// The cipher suite by its IANA name, without the prefix `TLS_`.
 pub fn suite(number: u16) -> Option<&'static str> {
@@ -21,7 +40,8 @@ pub fn scheme(number: u16) -> Option<&'static str> {
 /// The alert as RFC 8446 §6 spells it, such as `handshake_failure`.
 pub fn alert(number: u8) -> Option<String> {
     let name = AlertDescription::from(number).as_str()?;
-    Some(words(name).join("_").to_lowercase())
+    let name = words(name).join("_").to_lowercase();
+    Some(name.replace("unrecognised", "unrecognized"))
 }
 
 /// The cipher suite of `provider` with this name, with or without its prefix.
@@ -86,6 +106,7 @@ mod tests {
         assert_eq!(group(29), Some("X25519"));
         assert_eq!(scheme(0x0403), Some("ECDSA_NISTP256_SHA256"));
         assert_eq!(alert(40).as_deref(), Some("handshake_failure"));
+        assert_eq!(alert(112).as_deref(), Some("unrecognized_name"));
         assert_eq!(alert(115).as_deref(), Some("unknown_psk_identity"));
         assert_eq!((suite(0x0A0A), group(0x0A0A), alert(200)), (None, None, None));
     }

@@ -48,6 +48,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s V -l 
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "talk" -d 'Send standard input and print what comes back (the default)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "ping" -d 'Time one echo after the other'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "bench" -d 'Measure throughput and latency under load'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "explain" -d 'Explain a connection step by step'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "handshakes" -d 'Measure TLS handshakes'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "compare" -d 'Compare two measurements'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
@@ -128,6 +129,32 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l format -d 'How to print it' -r -f -a "text\t''
+json\t''
+html\t''"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l pcapng -d 'Also write the bytes to FILE, as a capture with the secrets' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l resume -d 'Make another connection first, and explain how its session is resumed'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l no-echo -d 'Do not send a message after the handshake'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l no-sni -d 'Send no name of the server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l duration -d 'How long to measure' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::modes::{Bench, Compare, Handshakes, Ping, Talk};
+use super::modes::{Bench, Compare, Explain, Handshakes, Ping, Talk};
 use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
 use crate::tls::choice::Version;
@@ -85,6 +85,17 @@ pub(super) enum Command {
         bench: Bench,
         #[command(flatten)]
         report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Explain a connection step by step
+    ///
+    /// Makes one connection, has one message echoed, and shows each look-up, packet, record and handshake
+    /// message with its time, its contents, its purpose and the RFC that defines it; those that are
+    /// encrypted, too. A connection that fails is shown up to the step where it fails.
+    Explain {
+        #[command(flatten)]
+        explain: Explain,
         #[command(flatten)]
         server: Server,
     },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, RATE_MAX, SIZE_MAX, number, time};
 use crate::client::target;
@@ -60,6 +60,41 @@ pub struct Ping {
     /// Ring the bell of the terminal at each echo
     #[arg(short = 'a', long)]
     pub bell: bool,
+}
+
+/// The options of `explain`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Explain {
+    /// How to print it
+    ///
+    /// text is a diagram of 80 columns; html is one file that loads nothing, as in "explain
+    /// --format html alex.local > alex.html".
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_enum)]
+    pub format: Format,
+    /// Also write the bytes to FILE, as a capture with the secrets
+    ///
+    /// Wireshark opens FILE and shows the session decrypted. The headers of TCP and IP are made up;
+    /// what they carry is real. A new FILE is readable by its owner only.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pcapng: Option<PathBuf>,
+    /// Make another connection first, and explain how its session is resumed
+    #[arg(long)]
+    pub resume: bool,
+    /// Do not send a message after the handshake
+    ///
+    /// For servers that do not echo.
+    #[arg(long)]
+    pub no_echo: bool,
+}
+
+/// How `explain` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Format {
+    Text,
+    Json,
+    Html,
 }
 
 /// The options of `bench`.

@@ -87,6 +87,11 @@ impl<'a> Path<'a> {
         &self.end
     }
 
+    /// Those behind the first.
+    pub(super) fn others(&self) -> impl Iterator<Item = &'a Link<'a>> {
+        self.others.iter().copied()
+    }
+
     /// The last one; it may be the first.
     pub(super) fn last(&self) -> &'a Link<'a> {
         self.others.last().copied().unwrap_or(self.first)

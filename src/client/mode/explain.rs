@@ -1,0 +1,204 @@
+//! `explain`: one connection from the name to the last FIN, told step by step.
+//!
+//! A tap at the socket records the connection, and the story is made of the record when the connection is
+//! over, whatever its end. So explaining changes nothing about it.
+
+mod html;
+mod keys;
+mod meaning;
+mod messages;
+mod pcapng;
+mod reader;
+mod records;
+mod report;
+mod story;
+mod text;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::client::cli::{Explain, Format};
+use crate::client::connection::{Connection, Received};
+use crate::client::context::Client;
+use crate::client::echo::echo;
+use crate::client::error::Error;
+use crate::client::facts::Facts;
+use crate::client::tap::{Direction, Event, Tap, Transcript};
+use crate::exit::Failure;
+use crate::os::files;
+use keys::Secrets;
+use report::Report;
+use story::Verdict;
+use text::Colours;
+
+/// The length of the message, in bytes.
+const MESSAGE: usize = 32;
+
+/// How long the server may take to end its side after we have ended ours.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// Makes a connection and explains it, also one that fails.
+pub fn run(client: &mut Client, explain: &Explain) -> Result<(), Error> {
+    let capture = explain.pcapng.as_deref().map(Capture::create).transpose()?;
+    if explain.resume {
+        // This one is not explained: the server gives a ticket in it.
+        connect(client, explain, &Tap::default(), &mut None)?;
+        client.dialler.secrets();
+    }
+    let tap = Tap::recording();
+    let mut facts = None;
+    let outcome = connect(client, explain, &tap, &mut facts);
+    let transcript = tap.transcript();
+    let secrets = Secrets::new(client.dialler.secrets());
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    let is_trusted = transcript.events.iter().any(|(_, event)| *event == Event::HandshakeDone);
+    let verdict = verdict(client, is_trusted);
+    let mut steps = story::steps(&transcript, &secrets, client.options.tls.is_some(), &verdict);
+    if let Some(error) = error.as_ref().filter(|_| !steps.iter().any(|step| step.is_fault)) {
+        steps.push(story::failure(&transcript, error));
+    }
+    let report = Report {
+        mode: "explain",
+        host: client.dialler.host.clone(),
+        address: transcript.events.iter().find_map(|(_, event)| match event {
+            Event::Connected { address, .. } => Some(address.to_string()),
+            _ => None,
+        }),
+        facts,
+        error,
+        phases: story::phases(&transcript),
+        steps,
+    };
+    print(client, &report, explain.format)?;
+    let captured = capture.map_or(Ok(()), |it| it.write(&pcapng::file(&transcript, &secrets)));
+    outcome.and(captured.map_err(Error::from))
+}
+
+/// What was found out about the certificate; that it is trusted only if the handshake is over.
+fn verdict(client: &Client, is_trusted: bool) -> Verdict {
+    let refusal = client.dialler.refusal();
+    let trust = if is_trusted && refusal.is_none() { client.dialler.trust() } else { Vec::new() };
+    Verdict { trust, refusal }
+}
+
+/// One connection: look-up, connect, handshake, an echo, and the end of both sides.
+fn connect(
+    client: &mut Client,
+    explain: &Explain,
+    tap: &Tap,
+    facts: &mut Option<Facts>,
+) -> Result<(), Error> {
+    client.dialler.set_tap(tap.clone());
+    client.dialler.resolve(&client.options, &mut client.waiter)?;
+    let mut connection = client.dial()?;
+    *facts = client.dialler.facts(&connection);
+    if !explain.no_echo {
+        echo(client, &mut connection, 1, MESSAGE)?;
+        tap.note(|| Event::Echoed);
+    }
+    part(client, &mut connection)
+}
+
+/// Ends our side, and waits until the server ends its own; not forever, because it need not.
+fn part(client: &mut Client, connection: &mut Connection) -> Result<(), Error> {
+    let end = Instant::now() + PARTING.min(client.options.timeout);
+    connection.finish(&mut client.buffers)?;
+    let (mut is_ended, mut is_over) = (false, false);
+    while Instant::now() < end {
+        connection.flush()?;
+        if connection.is_flushed() && !is_ended {
+            connection.end_writing()?;
+            is_ended = true;
+        }
+        match connection.read(&mut client.buffers)? {
+            Received::Bytes(_) => continue,
+            Received::Nothing => {}
+            Received::End(_) => is_over = true,
+        }
+        // The FIN is read to be recorded. What fails now is no failure of the connection.
+        if is_over && connection.read_fin(&mut client.buffers).unwrap_or(true) {
+            return Ok(());
+        }
+        client.waiter.wait(Some(end))?;
+    }
+    Ok(())
+}
+
+fn print(client: &mut Client, report: &Report, format: Format) -> Result<(), Failure> {
+    let text = match format {
+        Format::Json => return client.print_json(report),
+        Format::Html => html::page(report),
+        Format::Text => text::draw(report, Colours(wants_colours())),
+    };
+    client.printer.print(text.into_bytes());
+    Ok(())
+}
+
+/// On a terminal, unless `NO_COLOR` is set (no-color.org) or the terminal cannot.
+fn wants_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// The file of a capture. It is made first, so that a connection is not made in vain.
+struct Capture {
+    path: PathBuf,
+    file: File,
+}
+
+impl Capture {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let file = files::private().write(true).truncate(true).open(path);
+        let file = file.map_err(|error| Self::failure(path, &error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn write(mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| Self::failure(&self.path, &error))
+    }
+
+    fn failure(path: &Path, error: &io::Error) -> Failure {
+        Failure::system(format_args!("cannot write {}", path.display()), error)
+    }
+}
+
+/// Explains what `script` makes of a connection in all formats, for fuzzing: each piece has its direction
+/// and its length in front, and the first piece holds secrets.
+#[allow(clippy::missing_panics_doc)] // That is what it is for.
+pub fn explain_anything(script: &[u8]) {
+    let mut pieces = script.split_first_chunk::<2>();
+    let mut transcript = Transcript::new();
+    let mut lines = None;
+    let end = std::net::SocketAddr::from(([127, 0, 0, 1], 5001));
+    transcript.add(Event::Connected { address: end, from: Some(end) });
+    while let Some(([way, length], rest)) = pieces {
+        let (piece, rest) = rest.split_at(rest.len().min(usize::from(*length) << (way >> 4)));
+        if lines.is_none() {
+            lines = Some(String::from_utf8_lossy(piece).into_owned());
+        } else if way & 1 == 0 {
+            transcript.add(Event::Bytes(Direction::Sent, piece.to_vec()));
+        } else {
+            transcript.add(Event::Bytes(Direction::Received, piece.to_vec()));
+        }
+        pieces = rest.split_first_chunk::<2>();
+    }
+    let secrets = Secrets::new(lines.unwrap_or_default());
+    let report = Report {
+        mode: "explain",
+        host: "fuzz".into(),
+        address: None,
+        facts: None,
+        error: None,
+        phases: story::phases(&transcript),
+        steps: story::steps(&transcript, &secrets, true, &Verdict::default()),
+    };
+    let text = text::draw(&report, Colours(false));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(!text.contains('\x1b'));
+    html::page(&report);
+    pcapng::file(&transcript, &secrets);
+    assert!(serde_json::to_string(&report).is_ok());
+}

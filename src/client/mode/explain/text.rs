@@ -1,0 +1,148 @@
+//! The story as a sequence diagram of 80 columns.
+
+use std::fmt::Write;
+
+use super::report::{Report, Step, in_milliseconds};
+use crate::client::tap::Direction;
+
+/// The columns between the two life lines.
+const WIDTH: usize = 68;
+
+/// The longest row of text between them.
+const ROW: usize = WIDTH - 5;
+
+/// The columns before them: a time.
+const MARGIN: usize = 10;
+
+/// Escape sequences, or none.
+#[derive(Clone, Copy)]
+pub struct Colours(pub bool);
+
+impl Colours {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Draws the report.
+pub fn draw(report: &Report, colours: Colours) -> String {
+    let mut text = String::new();
+    let title = |name: &str| colours.paint("1", name);
+    let _ = writeln!(
+        text,
+        "{:>9} {}{}{}",
+        "ms",
+        title("client"),
+        " ".repeat(WIDTH - 10),
+        title("server")
+    );
+    for step in &report.steps {
+        draw_step(&mut text, step, colours);
+    }
+    text.push('\n');
+    for phase in &report.phases {
+        let length = in_milliseconds(phase.length);
+        let _ = writeln!(text, "{:<10} {length:>9.3} ms  {}", phase.name, bar(report, phase));
+    }
+    if let Some(facts) = &report.facts {
+        for row in wrap(&facts.to_string(), 2, 80) {
+            let _ = writeln!(text, "{row}");
+        }
+    }
+    text
+}
+
+/// A bar for a phase, where it stands in the whole.
+fn bar(report: &Report, phase: &super::report::Phase) -> String {
+    const BAR: f64 = 50.0;
+
+    let end = report.phases.iter().map(|it| it.start + it.length).max().unwrap_or_default();
+    let whole = in_milliseconds(end).max(0.001);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let column = |ms: f64| (ms / whole * BAR).clamp(0.0, BAR) as usize;
+    let (from, length) = (in_milliseconds(phase.start), in_milliseconds(phase.length));
+    format!("{}{}", " ".repeat(column(from)), "#".repeat(column(length).max(1)))
+}
+
+fn draw_step(text: &mut String, step: &Step, colours: Colours) {
+    let time = format!("{:>9.3} ", in_milliseconds(step.time));
+    let size = match (step.wire.0.len(), &step.plaintext) {
+        (0, None) => String::new(),
+        (0, Some(_)) => ", in the same record".into(),
+        (size, None) => format!(", {size} bytes"),
+        (size, Some(_)) => format!(", encrypted, {size} bytes"),
+    };
+    let label: String = format!("{}{size}", step.name).chars().take(WIDTH - 8).collect();
+    let dashes = "-".repeat(WIDTH.saturating_sub(6 + label.chars().count()));
+    let (colour, line) = match step.direction {
+        Some(Direction::Sent) => ("36", format!("|-- {label} {dashes}>|")),
+        Some(Direction::Received) => ("32", format!("|<-- {label} {dashes}|")),
+        None => ("33", format!("* {label}")),
+    };
+    let colour = if step.is_fault { "31" } else { colour };
+    let _ = writeln!(text, "{time}{}", colours.paint(colour, &line));
+    for line in &step.details {
+        for row in wrap(&format!("{}: {}", line.name, line.value), 2, ROW) {
+            let code = if line.name == "REFUSED" { "31" } else { "0" };
+            write_row(text, &row, code, colours);
+        }
+    }
+    if !step.purpose.is_empty() {
+        // The section is not torn apart.
+        let section = step.rfc.replace(' ', "\u{a0}");
+        for row in wrap(&format!("{} [{section}]", step.purpose), 0, ROW) {
+            let row = row.replace('\u{a0}', " ");
+            write_row(text, &row, "2", colours);
+        }
+    }
+    write_row(text, "", "0", colours);
+}
+
+/// A row between the life lines.
+fn write_row(text: &mut String, row: &str, code: &str, colours: Colours) {
+    let space = " ".repeat((WIDTH - 3).saturating_sub(row.chars().count()));
+    let row = if code == "0" { row.to_owned() } else { colours.paint(code, row) };
+    let _ = writeln!(text, "{}|   {row}{space}|", " ".repeat(MARGIN));
+}
+
+/// The rows of a text; those after the first are indented.
+fn wrap(text: &str, indent: usize, width: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut row = String::new();
+    for word in text.split(' ') {
+        let mut word = word;
+        let length = |text: &str| text.chars().count();
+        if length(&row) + 1 + length(word) > width && !row.trim().is_empty() {
+            rows.push(std::mem::replace(&mut row, " ".repeat(indent)));
+        } else if !row.trim().is_empty() {
+            row.push(' ');
+        }
+        // A word that fits no row is cut.
+        while length(&row) + length(word) > width {
+            let room = width - length(&row);
+            let cut = word.char_indices().nth(room).map_or(word.len(), |(place, _)| place);
+            let (head, tail) = word.split_at(cut);
+            row.push_str(head);
+            rows.push(std::mem::replace(&mut row, " ".repeat(indent)));
+            word = tail;
+        }
+        row.push_str(word);
+    }
+    rows.push(row);
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_wrapped_between_words_and_long_words_are_cut() {
+        let long = "x".repeat(100);
+        let rows = wrap(&format!("a word and {long} and so on"), 2, ROW);
+        assert!(rows.iter().all(|row| row.chars().count() <= ROW), "{rows:?}");
+        assert!(rows.iter().skip(1).all(|row| row.starts_with("  ")), "{rows:?}");
+        let together: String = rows.concat().chars().filter(|c| *c != ' ').collect();
+        assert_eq!(together, format!("awordand{long}andsoon"));
+    }
+}
