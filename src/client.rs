@@ -92,6 +92,10 @@ fn work(client: &mut Client) -> Result<(), Error> {
             let connection = client.dial_and_introduce()?;
             mode::handshakes::run(client, connection, &handshakes)
         }
+        Mode::Idle(idle) => {
+            let connection = client.dial_and_introduce()?;
+            mode::idle::run(client, connection, &idle)
+        }
     }
 }
 

@@ -728,6 +728,12 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let first: serde_json::Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
     assert_eq!(keys_of(&first), interval);
 
+    let (idle, session) = described("Idle", &["and for each of"]);
+    let silent = util::client::run(&["idle", "--json", "-q", "--max=0.1", "127.0.0.1", &port], b"");
+    let idle_report: serde_json::Value = serde_json::from_slice(&silent.stdout).unwrap();
+    assert_eq!(keys_of(&idle_report), &idle | &words(["sessions"]));
+    assert_eq!(&keys_of(&idle_report["sessions"][0]) | &words(["sessions"]), session);
+
     let explain = [&tls[..], &["explain", "--format=json"]].concat();
     let port = daemon.address("tls").port().to_string();
     let printed = util::client::run(&[&explain[..], &["127.0.0.1", &port]].concat(), b"").stdout;

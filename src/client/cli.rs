@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Compare, Explain, Format, Handshakes, Ping, Talk};
+pub use modes::{Bench, Compare, Explain, Format, Handshakes, Idle, Ping, Talk};
 use values::DEPTH_MAX;
 
 /// What the command line asks for.
@@ -98,6 +98,8 @@ pub enum Mode {
     Explain(Explain),
     /// `handshakes`.
     Handshakes(Handshakes),
+    /// `idle`.
+    Idle(Idle),
 }
 
 /// The definition of the command line.
@@ -204,6 +206,7 @@ impl TryFrom<CommandLine> for Options {
                 }
                 (Mode::Handshakes(handshakes), report.json, server)
             }
+            Command::Idle { idle, report, server } => (Mode::Idle(idle), report.json, server),
             Command::Compare { .. } => return Err(usage("compare has no HOST")),
         };
         let Target { host, port } = server.host;

@@ -184,6 +184,11 @@ impl Connection {
         self.link.transport().application_protocol()
     }
 
+    /// The address of this end.
+    pub fn local_address(&mut self) -> Option<SocketAddr> {
+        self.link.wire().stream.local_addr().ok()
+    }
+
     /// Changes the token of this connection's events.
     pub fn set_token(&mut self, token: Token, waiter: &Waiter) -> Result<(), Failure> {
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -4,5 +4,6 @@ pub mod talk;
 pub mod ping;
 pub mod bench;
 pub mod handshakes;
+pub mod idle;
 pub mod compare;
 pub mod explain;

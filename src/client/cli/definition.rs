@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::modes::{Bench, Compare, Explain, Handshakes, Ping, Talk};
+use super::modes::{Bench, Compare, Explain, Handshakes, Idle, Ping, Talk};
 use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
 use crate::tls::choice::Version;
@@ -106,6 +106,26 @@ pub(super) enum Command {
     Handshakes {
         #[command(flatten)]
         handshakes: Handshakes,
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Find out how long a silent session lives
+    ///
+    /// A router that translates addresses, a firewall or a load balancer forgets a session in which
+    /// nothing is sent for some time. Opens sessions that are silent for 1, 2, 4, ... seconds, up to
+    /// --max, and then has a message echoed in each. If one is dead, more sessions are silent for times
+    /// between the longest that was survived and the shortest that was not, until the time is known to
+    /// 5 %. --timeout is how long a message may take before its session counts as dead.
+    ///
+    /// The result has which direction died: no direction, if the session was closed or reset while it
+    /// was silent; both, if a reset answered the message; the way back, if the message was acknowledged
+    /// and its echo did not come; otherwise the way to the server. A proxy acknowledges a message that
+    /// it does not deliver.
+    Idle {
+        #[command(flatten)]
+        idle: Idle,
         #[command(flatten)]
         report: ReportOptions,
         #[command(flatten)]

@@ -183,6 +183,18 @@ pub struct Handshakes {
     pub duration: Duration,
 }
 
+/// The options of `idle`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Idle {
+    /// The longest silence to try
+    #[arg(
+        long, value_name = "TIME", default_value = "2h",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub max: Duration,
+}
+
 /// The options of `compare`.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
