@@ -16,6 +16,7 @@ pub mod expect;
 pub mod echo;
 pub mod latency;
 pub mod progress;
+pub mod visible;
 pub mod mode;
 
 use std::io::{self, IsTerminal};

@@ -241,3 +241,47 @@ fn a_ping_can_ring_the_bell_at_each_echo() {
         assert_eq!((code, screen.matches('\x07').count()), (0, rings), "{screen}");
     }
 }
+
+#[test]
+fn control_characters_of_the_server_are_shown_and_not_obeyed_unless_asked_for() {
+    for (options, shown) in [(&[][..], "^[[2Jhi^G^Mho\r\n"), (&["--raw"], "\x1b[2Jhi\x07\rho\r\n")]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let Some(mut terminal) = Terminal::run(&[&["-q"], options, &["127.0.0.1", &port]].concat())
+        else {
+            return;
+        };
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(b"\x1b[2Jhi\x07\rho\r\n").unwrap();
+        drop(server);
+        let (code, screen) = terminal.end();
+        // The terminal makes CR LF of a line feed.
+        assert_eq!((code, screen.replace("\r\r\n", "\r\n").as_str()), (0, shown));
+    }
+}
+
+#[test]
+fn a_task_of_more_than_a_second_shows_its_progress_on_a_terminal() {
+    let daemon = plain_and_tls();
+    let (plain, tls) = (port(&daemon, "plain"), port(&daemon, "tls"));
+    let plain = ["127.0.0.1", &plain[..]];
+    let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
+    for (arguments, words) in [
+        (&[&["bench", "--duration=1.3"][..], &plain].concat(), " of 1.3 s, "),
+        (&[&["bench", "--loaded-latency", "--duration=1.3"][..], &plain].concat(), " of 1.3 s, "),
+        (&[&["handshakes", "--duration=3"][..], &tls].concat(), " resumed handshakes "),
+        (&[&["idle", "--max=1.3"][..], &plain].concat(), " sessions known "),
+    ] {
+        let Some(mut terminal) = Terminal::run(arguments) else { return };
+        terminal.wait_for("\r[");
+        terminal.wait_for(words);
+        terminal.wait_for("\r\x1b[K");
+        terminal.exit_code();
+    }
+    for quiet in [&["bench", "--duration=0.5"][..], &["bench", "--duration=1.3", "-q"]] {
+        let Some(mut terminal) = Terminal::run(&[quiet, &plain].concat()) else { return };
+        let (_, screen) = terminal.end();
+        assert!(!screen.contains("\r["), "{screen:?}");
+    }
+}

@@ -179,7 +179,7 @@ impl TryFrom<CommandLine> for Options {
     fn try_from(line: CommandLine) -> Result<Self, Failure> {
         let command = match (line.command, line.server) {
             (None, Some(server)) => Command::Talk { talk: line.talk, server },
-            (Some(command), None) if !line.talk.verify => command,
+            (Some(command), None) if !line.talk.verify && !line.talk.raw => command,
             (Some(_), _) => return Err(usage("the command comes before HOST and its own options")),
             (None, None) => return Err(usage("which HOST?")),
         };

@@ -9,22 +9,32 @@ use super::printer::Printer;
 /// How often the bar is drawn.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// A shorter task needs no bar.
+const LONG: Duration = Duration::from_secs(1);
+
 /// A bar on standard error, if that is a terminal.
 pub struct Progress {
     /// When it was drawn last, or could have been; `None` if it is not wanted.
     shown: Option<Instant>,
     /// Whether it is on the terminal.
     is_drawn: bool,
+    /// What is counted.
+    unit: &'static str,
     total: Duration,
     /// When the measurement ends.
     pub end: Instant,
 }
 
 impl Progress {
-    /// A bar for a measurement that takes `total`, until `end`.
-    pub fn new(client: &Client, total: Duration, end: Instant) -> Self {
-        let wanted = io::stderr().is_terminal() && !client.options.quiet && !client.options.json;
-        Self { shown: wanted.then(Instant::now), is_drawn: false, total, end }
+    /// A bar for a measurement that takes `total`, until `end`, and that counts `unit`.
+    pub fn new(client: &Client, total: Duration, end: Instant, unit: &'static str) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+        let wanted = io::stderr().is_terminal()
+            && !is_dumb
+            && !client.options.quiet
+            && !client.options.json
+            && total > LONG;
+        Self { shown: wanted.then(Instant::now), is_drawn: false, unit, total, end }
     }
 
     /// The earlier of `until` and the next time to draw.
@@ -33,7 +43,7 @@ impl Progress {
     }
 
     /// Draws the bar, if it is time to.
-    pub fn show(&mut self, now: Instant, messages: u64, printer: &mut Printer) {
+    pub fn show(&mut self, now: Instant, count: u64, printer: &mut Printer) {
         const WIDTH: usize = 30;
 
         let Some(shown) = self.shown.filter(|shown| now >= *shown + INTERVAL) else { return };
@@ -50,10 +60,11 @@ impl Progress {
         )]
         let done = ((1.0 - left / total) * WIDTH as f64) as usize;
         printer.draw(format!(
-            "\r[{}{}] {:.1} of {total:.1} s, {messages} messages ",
+            "\r[{}{}] {:.1} of {total:.1} s, {count} {} ",
             "#".repeat(done.min(WIDTH)),
             ".".repeat(WIDTH - done.min(WIDTH)),
-            total - left
+            total - left,
+            self.unit
         ));
         self.shown = Some(shown.max(now));
         self.is_drawn = true;

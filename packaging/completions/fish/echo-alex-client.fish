@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_echo_alex_client_global_optspecs
-    string join \n verify 4 6 timeout= q/quiet tls ca= name= cert= key= fingerprint= insecure show-certificate tls-version= cipher-suite= group= alpn= sni= no-sni h/help V/version
+    string join \n verify raw 4 6 timeout= q/quiet tls ca= name= cert= key= fingerprint= insecure show-certificate tls-version= cipher-suite= group= alpn= sni= no-sni h/help V/version
 end
 
 function __fish_echo_alex_client_needs_command
@@ -36,6 +36,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l group
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l verify -d 'Compare what comes back with what was sent'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l raw -d 'Let the server control the terminal'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s q -l quiet -d 'Print nothing but errors and results'
@@ -64,6 +65,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l verify -d 'Compare what comes back with what was sent'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l raw -d 'Let the server control the terminal'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s q -l quiet -d 'Print nothing but errors and results'

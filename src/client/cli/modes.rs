@@ -18,6 +18,13 @@ pub struct Talk {
     /// is an error too.
     #[arg(long)]
     pub verify: bool,
+    /// Let the server control the terminal
+    ///
+    /// On a terminal, control characters in what the server sends are shown, such as ^[ for an escape;
+    /// with this option, the terminal gets them as they are. A file or a pipe always gets every byte as
+    /// it is.
+    #[arg(long, hide_short_help = true)]
+    pub raw: bool,
 }
 
 /// The options of `ping`.

@@ -79,7 +79,7 @@ fn the_options_that_commands_once_were_stand_for_them() {
 
 #[test]
 fn talk_is_the_default_and_shared_options_may_stand_before_the_command() {
-    assert!(matches!(parse("--verify alex").unwrap().mode, Mode::Talk(Talk { verify: true })));
+    assert!(matches!(parse("--verify alex").unwrap().mode, Mode::Talk(Talk { verify: true, .. })));
     let named = parse("talk ping 7").unwrap();
     assert_eq!((named.host.as_str(), named.port), ("ping", 7));
     let before = parse("--tls --timeout 3 -q ping alex").unwrap();
@@ -175,7 +175,16 @@ fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
         Ok(Request::Help(text)) => text,
         other => panic!("{other:?}"),
     };
-    for line in ["-h", "ping -h", "bench -h", "handshakes -h", "talk -h"] {
+    for line in [
+        "-h",
+        "ping -h",
+        "bench -h",
+        "explain -h",
+        "handshakes -h",
+        "idle -h",
+        "compare -h",
+        "talk -h",
+    ] {
         let (short, long) = (help(line), help(&line.replace("-h", "--help")));
         assert!(short.lines().count() <= 40, "{short}");
         assert!(short.lines().chain(long.lines()).all(|line| line.chars().count() <= 80), "{long}");

@@ -64,7 +64,7 @@ pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<
     }
     let mut recorder = Recorder::new(client.options.json);
     let (start, processor) = (Instant::now(), processor_time());
-    let mut progress = Progress::new(client, bench.duration, start + bench.duration);
+    let mut progress = Progress::new(client, bench.duration, start + bench.duration, "messages");
     let mut schedule = bench.rate.map(|rate| Schedule::new(start, rate, bench.duration));
     let mut drive = Drive {
         client: &mut *client,

@@ -10,6 +10,7 @@ use crate::client::context::Client;
 use crate::client::echo::echo;
 use crate::client::error::Error;
 use crate::client::latency::{Latencies, Summary};
+use crate::client::progress::Progress;
 
 /// What `handshakes --json` prints.
 #[derive(Serialize)]
@@ -87,10 +88,14 @@ fn count(
     let start = Instant::now();
     let mut outcome = Ok(());
     let mut is_first = true;
+    let unit = if resumed { "resumed handshakes" } else { "full handshakes" };
+    let mut progress = Progress::new(client, time, start + time, unit);
     while start.elapsed() < time && outcome.is_ok() {
+        progress.show(Instant::now(), latencies.count(), &mut client.printer);
         outcome = shake_hands(client, resumed, is_first, &mut latencies);
         is_first = false;
     }
+    progress.clear(&mut client.printer);
     match outcome {
         Err(error) if !error.is_requested() => Err(error),
         outcome => Ok((Figures::new(&latencies, start.elapsed()), outcome)),

@@ -104,7 +104,7 @@ impl Search {
         }
         let longest = silences.last().copied().unwrap_or_default();
         let end = Instant::now() + longest;
-        let mut progress = Progress::new(client, longest, end);
+        let mut progress = Progress::new(client, longest, end, "sessions known");
         let outcome = self.watch(client, &mut sessions, &mut progress);
         progress.clear(&mut client.printer);
         for session in &mut sessions {

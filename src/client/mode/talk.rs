@@ -10,6 +10,7 @@ use crate::client::connection::{Connection, End, Received};
 use crate::client::context::Client;
 use crate::client::error::{Awaited, Error};
 use crate::client::expect::Expected;
+use crate::client::visible::Visible;
 use crate::client::wait::Waiter;
 use crate::exit::Failure;
 use crate::os::units;
@@ -33,6 +34,8 @@ struct Conversation<'a> {
     input: Receiver<Input>,
     /// Whether standard input is a terminal.
     at_terminal: bool,
+    /// Makes control characters visible, if standard output is a terminal.
+    visible: Option<Visible>,
     expected: Option<Expected>,
     /// When bytes last moved. The timeout of an echo starts here.
     last_moved: Instant,
@@ -66,6 +69,7 @@ pub fn run(client: &mut Client, connection: Connection, talk: &Talk) -> Result<(
     let mut conversation = Conversation {
         input: read_input(&client.waiter)?,
         at_terminal: io::stdin().is_terminal(),
+        visible: (io::stdout().is_terminal() && !talk.raw).then(Visible::default),
         expected: talk.verify.then(Expected::default),
         client,
         connection,
@@ -76,6 +80,9 @@ pub fn run(client: &mut Client, connection: Connection, talk: &Talk) -> Result<(
         half_closed: false,
     };
     let end = conversation.run();
+    if let Some(visible) = &mut conversation.visible {
+        conversation.client.printer.print(visible.finish());
+    }
     if !conversation.input_ended {
         conversation.connection.goodbye(&mut conversation.client.buffers);
     }
@@ -145,7 +152,8 @@ impl Conversation<'_> {
         self.received += count as u64;
         self.last_moved = Instant::now();
         let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.received(&bytes));
-        self.client.printer.print(bytes);
+        let shown = self.visible.as_mut().map(|visible| visible.show(&bytes));
+        self.client.printer.print(shown.unwrap_or(bytes));
         if self.is_verbose() {
             self.client.printer.note(format_args!("received {count} bytes"));
         }

@@ -74,7 +74,7 @@ pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<
     let backgrounds = backgrounds(bench, client.options.port);
     let part = bench.duration / u32::try_from(backgrounds.len()).unwrap_or(1);
     let (start, processor) = (Instant::now(), processor_time());
-    let mut progress = Progress::new(client, bench.duration, start + bench.duration);
+    let mut progress = Progress::new(client, bench.duration, start + bench.duration, "messages");
     let mut phases = Vec::new();
     let mut outcome = Ok(());
     for background in &backgrounds {
