@@ -8,6 +8,7 @@
 //!
 //! Every `problem` is reported in one line with the file, the line, the column and the text there.
 
+mod algorithms;
 mod check;
 mod file;
 mod load;
@@ -15,6 +16,7 @@ mod problem;
 mod settings;
 mod value;
 
+pub use algorithms::CipherSuite;
 pub use load::DEFAULT_PATH;
 pub use settings::{
     ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Service, Source,

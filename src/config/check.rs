@@ -8,7 +8,8 @@ use log::LevelFilter;
 use toml::Spanned;
 
 use super::file::{
-    ClientAuth, File, Level, LimitsTable, ListenerTable, LogTable, TargetName, TlsTable,
+    ClientAuth, File, Level, LimitsTable, ListenerTable, LogTable, SpannedList, TargetName,
+    TlsTable,
 };
 use super::problem::Problem;
 use super::settings::{
@@ -252,6 +253,36 @@ fn tls(table: Spanned<TlsTable>, folder: &Path) -> Result<Tls, Problem> {
             ));
         }
     };
-    let only_tls13 = table.min_version == Some(MinVersion::Tls13);
-    Ok(Tls { identity, client_ca, only_tls13 })
+    let suites_at = table.cipher_suites.as_ref().map(Spanned::span);
+    let tls = Tls {
+        identity,
+        client_ca,
+        only_tls13: table.min_version == Some(MinVersion::Tls13),
+        cipher_suites: table
+            .cipher_suites
+            .map(|list| distinct(list, "cipher suite"))
+            .transpose()?,
+    };
+    match suites_at {
+        Some(span) if !tls.accepts_tls12() && !tls.accepts_tls13() => Err(Problem::new(
+            span,
+            "these cipher suites are for TLS 1.2, which min-version excludes",
+        )),
+        _ => Ok(tls),
+    }
+}
+
+/// The entries of a list that must have at least one, and none twice.
+fn distinct<T: Copy + PartialEq>(list: SpannedList<T>, what: &str) -> Result<Vec<T>, Problem> {
+    let mut all = Vec::new();
+    if list.get_ref().is_empty() {
+        return Err(Problem::new(list.span(), format!("the list has no {what}")));
+    }
+    for entry in list.into_inner() {
+        if all.contains(entry.get_ref()) {
+            return Err(Problem::new(entry.span(), format!("this {what} is in the list already")));
+        }
+        all.push(entry.into_inner());
+    }
+    Ok(all)
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
+use super::algorithms::CipherSuite;
 use super::settings::Service;
 use super::value::{Count, Listen, MinVersion, Timeout};
 
@@ -90,6 +91,7 @@ pub(super) struct TlsTable {
     pub(super) client_ca: Option<PathBuf>,
     pub(super) client_auth: Option<Spanned<ClientAuth>>,
     pub(super) min_version: Option<MinVersion>,
+    pub(super) cipher_suites: Option<SpannedList<CipherSuite>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -98,6 +100,9 @@ pub(super) enum ClientAuth {
     Required,
     Optional,
 }
+
+/// A list with the places of its entries.
+pub(super) type SpannedList<T> = Spanned<Vec<Spanned<T>>>;
 
 /// The tables called `[[listener]]`.
 #[derive(Default)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde::Deserialize;
 
+use super::algorithms::CipherSuite;
+
 /// The configuration of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -153,7 +155,7 @@ impl Endpoint {
 }
 
 /// The TLS settings of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain and its key; `None` is a temporary identity.
     pub identity: Option<Identity>,
@@ -161,6 +163,22 @@ pub struct Tls {
     pub client_ca: Option<ClientCa>,
     /// Whether TLS 1.2 is refused.
     pub only_tls13: bool,
+    /// The cipher suites, the preferred one first; `None` is all, ordered by what they cost.
+    pub cipher_suites: Option<Vec<CipherSuite>>,
+}
+
+impl Tls {
+    /// Whether the settings leave a session of TLS 1.2 possible.
+    pub fn accepts_tls12(&self) -> bool {
+        let has_suite = |suites: &Vec<CipherSuite>| suites.iter().any(|suite| !suite.is_tls13());
+        !self.only_tls13 && self.cipher_suites.as_ref().is_none_or(has_suite)
+    }
+
+    /// Whether the settings leave a session of TLS 1.3 possible.
+    pub fn accepts_tls13(&self) -> bool {
+        let has_suite = |suites: &Vec<CipherSuite>| suites.iter().any(|suite| suite.is_tls13());
+        self.cipher_suites.as_ref().is_none_or(has_suite)
+    }
 }
 
 /// A certificate chain and its private key.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use log::warn;
-use rustls::SupportedProtocolVersion;
 use rustls::crypto::ring::Ticketer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -16,7 +15,7 @@ use crate::config;
 use crate::exit::Failure;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::handshake::{Offer, Resolver, ServerConfig, VerificationRecord};
-use crate::tls::provider::{has_aes, provider};
+use crate::tls::provider;
 use crate::tls::{identity, pem, temporary, warnings};
 
 /// Loads what a listener's settings name, and logs a warning for what cannot work.
@@ -31,24 +30,39 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
         None => temporary::identity()?,
     };
     let failed = |error| identity::failure(settings.identity.as_ref(), &error);
-    let versions: &[&SupportedProtocolVersion] =
-        if settings.only_tls13 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
-    let provider = provider(has_aes());
+    let provider = provider::of_listener(settings);
+    let mut versions = Vec::new();
+    if settings.accepts_tls13() {
+        versions.push(&rustls::version::TLS13);
+    }
+    if settings.accepts_tls12() {
+        versions.push(&rustls::version::TLS12);
+    }
     let key = CertifiedKey::from_der(chain, key, &provider).map_err(failed)?;
     let record =
-        Arc::new(VerificationRecord::new(Offer::of_server(&provider, versions, &*key.key)));
+        Arc::new(VerificationRecord::new(Offer::of_server(&provider, &versions, &*key.key)));
+    if record.ours.suites.is_empty() {
+        return Err(Failure::config(
+            "none of the cipher suites can be used with the key of the certificate: those of TLS 1.2 \
+             have the kind of key in their name",
+        ));
+    }
     let verifier = match &settings.client_ca {
         Some(client_ca) => client_verifier(client_ca, &record)?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
+        .with_protocol_versions(&versions)
         .map_err(failed)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Resolver { key: key.into(), record: record.clone() }));
-    // Most clients prefer AES, which is slow on a machine without instructions for it.
-    config.ignore_client_order = !has_aes();
+    // The order of our suites is what they cost here, or what the operator wants. Most clients put
+    // AES-256 first, whatever it costs.
+    config.ignore_client_order = true;
     config.ticketer = Ticketer::new().map_err(failed)?;
+    // A client that resumes gets another one. Two would let it open two sessions at once with them, and
+    // a second ticket makes every handshake a little dearer.
+    config.send_tls13_tickets = 1;
     Ok(ServerConfig { rustls: config.into(), record })
 }
 

@@ -350,7 +350,7 @@ mod tests {
         assert!(reason_at_server(&why).contains("no cipher suite in common"));
 
         // A peer whose offer was recorded.
-        let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
+        let settings = config::Tls::default();
         let server = server::server_config(&settings).unwrap();
         let trust = client::Trust::Anything;
         let settings = client::Settings::new(trust);

@@ -27,7 +27,7 @@ pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
         client_config(&settings).expect("no files are named").0
     });
     static SERVER: LazyLock<ServerConfig> = LazyLock::new(|| {
-        let settings = Tls { identity: None, client_ca: None, only_tls13: false };
+        let settings = Tls::default();
         server_config(&settings).expect("a temporary identity")
     });
     let server = match bits & 3 {

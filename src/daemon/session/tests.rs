@@ -115,7 +115,7 @@ impl Scene {
 
     /// A TLS session whose handshake has not begun.
     fn tls() -> Self {
-        let settings = config::Tls { identity: None, client_ca: None, only_tls13: false };
+        let settings = config::Tls::default();
         let config = server::server_config(&settings).unwrap();
         Self::new(Transport::tls_server(config).unwrap(), Service::Echo)
     }
