@@ -16,7 +16,7 @@ mod problem;
 mod settings;
 mod value;
 
-pub use algorithms::CipherSuite;
+pub use algorithms::{CipherSuite, KeyExchangeGroup};
 pub use load::DEFAULT_PATH;
 pub use settings::{
     ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Service, Source,

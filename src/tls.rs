@@ -14,6 +14,7 @@ pub mod host;
 pub(crate) mod explain;
 mod client_verifier;
 mod identity;
+mod mlkem;
 pub(crate) mod provider;
 mod temporary;
 mod warnings;

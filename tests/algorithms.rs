@@ -1,4 +1,5 @@
-//! The cipher suite of a session: by default, and where the operator or the client asks for others.
+//! The cipher suite and the key exchange group of a session: by default, and where the operator or the client
+//! asks for others.
 
 mod util;
 
@@ -6,7 +7,10 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::sync::Arc;
 
-use rustls::{AlertDescription, CipherSuite, ClientConfig, Error, HandshakeKind};
+use echo_alex::testing::{ClientSettings, Trust, client_config};
+use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
+use rustls::{AlertDescription, CipherSuite, ClientConfig, Error, HandshakeKind, NamedGroup};
+use util::client::{end, run};
 use util::{
     Daemon, TLS, TlsClient, TlsStream, assert_echo, connect_tls, end_tls, field,
     folder_with_certificates, plain_and_tls,
@@ -126,4 +130,113 @@ fn a_handshake_brings_one_ticket_and_its_session_is_resumed_again_and_again() {
         assert_eq!(stream.conn.handshake_kind(), Some(kind));
         assert_eq!(stream.conn.tls13_tickets_received(), 1);
     }
+}
+
+// Key exchange groups.
+
+const HYBRID_ALONE: &str = "groups = [\"X25519MLKEM768\"]\n";
+
+/// Groups of the programs, by their names.
+fn groups(names: &[NamedGroup]) -> Vec<&'static dyn SupportedKxGroup> {
+    let settings = ClientSettings { trust: Trust::Anything, identity: None, resumes: false };
+    let ours = client_config(&settings).unwrap().0.crypto_provider().kx_groups.clone();
+    let of_name = |name: &NamedGroup| *ours.iter().find(|group| group.name() == *name).unwrap();
+    names.iter().map(of_name).collect()
+}
+
+/// A client with these groups, and a share for the first.
+fn client_of(daemon: &Daemon, groups: Vec<&'static dyn SupportedKxGroup>) -> Arc<ClientConfig> {
+    TlsClient { groups: Some(groups), ..TlsClient::default() }.config(daemon.folder.path())
+}
+
+/// The key exchange of a session: the group, and whether it took a `HelloRetryRequest`.
+fn key_exchange(daemon: &Daemon, names: &[NamedGroup]) -> (NamedGroup, bool) {
+    let stream = one_session(daemon, &client_of(daemon, groups(names)));
+    let group = stream.conn.negotiated_key_exchange_group().unwrap().name();
+    let retried = stream.conn.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
+    (group, retried)
+}
+
+#[test]
+fn the_client_chooses_the_group() {
+    use NamedGroup as G;
+    let daemon = plain_and_tls();
+    let hybrid_first = [G::X25519MLKEM768, G::X25519];
+    assert_eq!(key_exchange(&daemon, &hybrid_first), (G::X25519MLKEM768, false));
+    let hybrid_later = [G::X25519, G::X25519MLKEM768];
+    assert_eq!(key_exchange(&daemon, &hybrid_later), (G::X25519, false));
+    assert_eq!(key_exchange(&daemon, &[G::secp384r1]), (G::secp384r1, false));
+}
+
+#[test]
+fn a_listener_of_the_hybrid_group_alone_asks_for_it_where_another_share_came() {
+    use NamedGroup as G;
+    let daemon = tls_with(HYBRID_ALONE);
+    let hybrid_later = [G::X25519, G::X25519MLKEM768];
+    assert_eq!(key_exchange(&daemon, &hybrid_later), (G::X25519MLKEM768, true));
+
+    let (alert, line) = refused(&daemon, &client_of(&daemon, groups(&[G::X25519])));
+    assert_eq!(alert, AlertDescription::HandshakeFailure);
+    let words =
+        "no key exchange group in common: the peer offers X25519; we accept X25519MLKEM768\"";
+    assert!(line.contains(words), "{line}");
+
+    // The group belongs to TLS 1.3.
+    let tls12 = TlsClient { only: Some(&rustls::version::TLS12), ..TlsClient::default() };
+    let (alert, _) = refused(&daemon, &tls12.config(daemon.folder.path()));
+    assert_eq!(alert, AlertDescription::ProtocolVersion);
+}
+
+#[test]
+fn the_client_program_does_a_hybrid_key_exchange_with_a_daemon_that_wants_it() {
+    let daemon = tls_with(HYBRID_ALONE);
+    let ca = daemon.path("signing.pem");
+    let port = daemon.address("tls").port().to_string();
+    let arguments = ["--tls", "--ca", ca.to_str().unwrap(), "localhost", &port];
+    let output = run(&arguments, b"hello\n");
+    assert_eq!((end(&output).0, &output.stdout[..]), (0, &b"hello\n"[..]), "{}", end(&output).1);
+    daemon.wait_for_line(|line| line.contains(" tls=1.3 ") && line.contains("reason=peer-done"));
+}
+
+/// A group with the name of the hybrid one, whose share is these bytes.
+#[derive(Debug)]
+struct Share(&'static [u8]);
+
+impl SupportedKxGroup for Share {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        Ok(Box::new(Share(self.0)))
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X25519MLKEM768
+    }
+}
+
+impl ActiveKeyExchange for Share {
+    fn complete(self: Box<Self>, _: &[u8]) -> Result<SharedSecret, Error> {
+        unreachable!("the daemon refuses the share")
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        self.0
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::X25519MLKEM768
+    }
+}
+
+#[test]
+fn a_share_that_is_no_key_is_refused_and_the_next_client_is_served() {
+    static SHORT: Share = Share(&[0; 1184]);
+    static LONG: Share = Share(&[0; 1184 + 32 + 1]);
+    static NO_KEY: Share = Share(&[0xff; 1184 + 32]);
+    let daemon = plain_and_tls();
+    for share in [&SHORT, &LONG, &NO_KEY] {
+        let (alert, line) = refused(&daemon, &client_of(&daemon, vec![share]));
+        assert_eq!(alert, AlertDescription::IllegalParameter, "{line}");
+        assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+    }
+    let hybrid = [NamedGroup::X25519MLKEM768];
+    assert_eq!(key_exchange(&daemon, &hybrid), (NamedGroup::X25519MLKEM768, false));
 }

@@ -94,7 +94,7 @@ fn described_keys(section_name: &str) -> Vec<Key> {
         }
         keys.push(Key {
             name: name.into(),
-            default: behind("Sy"),
+            default: behind("Sy").map(|default| default.replace("\\~", " ")),
             choices,
             required: description.ends_with("required"),
         });
@@ -121,6 +121,7 @@ fn another(key: &Key, value: &str) -> String {
         "false" => "true".into(),
         "true" => "false".into(),
         number if number.parse::<u64>().is_ok() => "7".into(),
+        list if list.starts_with('[') => list.split(',').next().unwrap().to_owned() + "]",
         duration if duration.ends_with("s\"") || duration.ends_with("h\"") => "\"7min\"".into(),
         _ => "\"other\"".into(),
     }

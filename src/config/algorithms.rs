@@ -1,4 +1,5 @@
-//! The cipher suites that a listener can be limited to, each with its IANA name and its number in TLS.
+//! The cipher suites and key exchange groups that a listener can be limited to, each with its IANA name
+//! and its number in TLS.
 
 use serde::Deserialize;
 
@@ -27,5 +28,32 @@ impl CipherSuite {
     /// Whether it belongs to TLS 1.3. The others belong to TLS 1.2.
     pub fn is_tls13(self) -> bool {
         self.number() >> 8 == 0x13
+    }
+}
+
+/// A key exchange group. Its number is that of IANA's registry.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[repr(u16)]
+#[allow(missing_docs, non_camel_case_types)] // IANA's names.
+pub enum KeyExchangeGroup {
+    X25519 = 0x001d,
+    X25519MLKEM768 = 0x11ec,
+    secp256r1 = 0x0017,
+    secp384r1 = 0x0018,
+}
+
+impl KeyExchangeGroup {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::X25519, Self::X25519MLKEM768, Self::secp256r1, Self::secp384r1];
+
+    /// Its number in TLS.
+    pub fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// Whether TLS 1.2 has it. TLS 1.3 has all of them.
+    pub fn is_in_tls12(self) -> bool {
+        self != Self::X25519MLKEM768
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use toml::Spanned;
 
+use super::algorithms::KeyExchangeGroup;
 use super::file::{
     ClientAuth, File, Level, LimitsTable, ListenerTable, LogTable, SpannedList, TargetName,
     TlsTable,
@@ -262,11 +263,15 @@ fn tls(table: Spanned<TlsTable>, folder: &Path) -> Result<Tls, Problem> {
             .cipher_suites
             .map(|list| distinct(list, "cipher suite"))
             .transpose()?,
+        groups: match table.groups {
+            Some(list) => distinct(list, "group")?,
+            None => KeyExchangeGroup::ALL.into(),
+        },
     };
     match suites_at {
         Some(span) if !tls.accepts_tls12() && !tls.accepts_tls13() => Err(Problem::new(
             span,
-            "these cipher suites are for TLS 1.2, which min-version excludes",
+            "these cipher suites are for TLS 1.2, which min-version or groups exclude",
         )),
         _ => Ok(tls),
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::algorithms::CipherSuite;
+use super::algorithms::{CipherSuite, KeyExchangeGroup};
 use super::settings::Service;
 use super::value::{Count, Listen, MinVersion, Timeout};
 
@@ -92,6 +92,7 @@ pub(super) struct TlsTable {
     pub(super) client_auth: Option<Spanned<ClientAuth>>,
     pub(super) min_version: Option<MinVersion>,
     pub(super) cipher_suites: Option<SpannedList<CipherSuite>>,
+    pub(super) groups: Option<SpannedList<KeyExchangeGroup>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]

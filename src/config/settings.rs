@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde::Deserialize;
 
-use super::algorithms::CipherSuite;
+use super::algorithms::{CipherSuite, KeyExchangeGroup};
 
 /// The configuration of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Endpoint {
 }
 
 /// The TLS settings of a listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain and its key; `None` is a temporary identity.
     pub identity: Option<Identity>,
@@ -165,19 +165,36 @@ pub struct Tls {
     pub only_tls13: bool,
     /// The cipher suites, the preferred one first; `None` is all, ordered by what they cost.
     pub cipher_suites: Option<Vec<CipherSuite>>,
+    /// The key exchange groups. The client chooses from them.
+    pub groups: Vec<KeyExchangeGroup>,
 }
 
 impl Tls {
     /// Whether the settings leave a session of TLS 1.2 possible.
     pub fn accepts_tls12(&self) -> bool {
         let has_suite = |suites: &Vec<CipherSuite>| suites.iter().any(|suite| !suite.is_tls13());
-        !self.only_tls13 && self.cipher_suites.as_ref().is_none_or(has_suite)
+        !self.only_tls13
+            && self.cipher_suites.as_ref().is_none_or(has_suite)
+            && self.groups.iter().any(|group| group.is_in_tls12())
     }
 
     /// Whether the settings leave a session of TLS 1.3 possible.
     pub fn accepts_tls13(&self) -> bool {
         let has_suite = |suites: &Vec<CipherSuite>| suites.iter().any(|suite| suite.is_tls13());
         self.cipher_suites.as_ref().is_none_or(has_suite)
+    }
+}
+
+/// An empty `[listener.tls]`.
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            identity: None,
+            client_ca: None,
+            only_tls13: false,
+            cipher_suites: None,
+            groups: KeyExchangeGroup::ALL.into(),
+        }
     }
 }
 

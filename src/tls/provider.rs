@@ -6,6 +6,11 @@ use rustls::SupportedCipherSuite;
 use rustls::crypto::CryptoProvider;
 
 use crate::config;
+use crate::tls::mlkem::X25519MLKEM768;
+
+/// The place of X25519MLKEM768 among the key exchange groups. A client sends a share for the first
+/// group alone, so a handshake becomes longer and dearer only with a peer that prefers this one.
+const AFTER_X25519: usize = 1;
 
 /// rustls's algorithms, the cheapest cipher suite first, for a processor with or without instructions
 /// for AES.
@@ -25,17 +30,29 @@ pub(crate) fn provider(has_aes: bool) -> Arc<CryptoProvider> {
         by_cost.iter().position(|cipher| name.contains(cipher))
     };
     provider.cipher_suites.sort_by_key(|suite| (suite.tls13().is_none(), cost(suite)));
+    provider.kx_groups.insert(AFTER_X25519, &X25519MLKEM768);
     Arc::new(provider)
 }
 
-/// The algorithms of a listener: the cipher suites that its settings name, in their order, or all.
+/// The algorithms of a listener: the cipher suites that its settings name, in their order, or all, and
+/// the key exchange groups.
 pub(crate) fn of_listener(settings: &config::Tls) -> Arc<CryptoProvider> {
     let mut provider = provider(has_aes());
-    let CryptoProvider { cipher_suites, .. } = Arc::make_mut(&mut provider);
+    let CryptoProvider { cipher_suites, kx_groups, .. } = Arc::make_mut(&mut provider);
     if let Some(named) = &settings.cipher_suites {
-        let name = |name: &config::CipherSuite| name.number();
-        keep(named, name, cipher_suites, |suite| suite.suite().into());
+        keep(
+            named,
+            |name: &config::CipherSuite| name.number(),
+            cipher_suites,
+            |suite| suite.suite().into(),
+        );
     }
+    keep(
+        &settings.groups,
+        |name: &config::KeyExchangeGroup| name.number(),
+        kx_groups,
+        |group| group.name().into(),
+    );
     provider
 }
 
@@ -73,7 +90,7 @@ pub(crate) fn has_aes() -> bool {
 #[cfg(test)]
 mod tests {
     use config::CipherSuite as Named;
-    use rustls::CipherSuite;
+    use rustls::{CipherSuite, NamedGroup};
 
     use super::*;
 
@@ -105,6 +122,14 @@ mod tests {
             ]
         );
         assert_eq!((with.len(), without.len()), (9, 9), "none is omitted");
+    }
+
+    #[test]
+    fn the_hybrid_group_comes_after_x25519() {
+        let groups: Vec<_> = provider(true).kx_groups.iter().map(|group| group.name()).collect();
+        let all = config::KeyExchangeGroup::ALL.map(|group| NamedGroup::from(group.number()));
+        assert_eq!(groups, all);
+        assert_eq!(groups[..2], [NamedGroup::X25519, NamedGroup::X25519MLKEM768]);
     }
 
     #[test]

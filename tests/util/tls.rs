@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::event::PollFlags;
+use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -25,6 +26,8 @@ pub struct TlsClient {
     pub identity: Option<&'static str>,
     /// Only this cipher suite.
     pub suite: Option<rustls::CipherSuite>,
+    /// Only these key exchange groups, with a share for the first.
+    pub groups: Option<Vec<&'static dyn SupportedKxGroup>>,
 }
 
 impl TlsClient {
@@ -37,6 +40,9 @@ impl TlsClient {
         let mut provider = rustls::crypto::ring::default_provider();
         if let Some(only) = self.suite {
             provider.cipher_suites.retain(|suite| suite.suite() == only);
+        }
+        if let Some(only) = &self.groups {
+            provider.kx_groups.clone_from(only);
         }
         let versions = self.only.map_or_else(|| rustls::ALL_VERSIONS.to_vec(), |only| vec![only]);
         let builder = ClientConfig::builder_with_provider(provider.into())
