@@ -138,7 +138,7 @@ const HYBRID_ALONE: &str = "groups = [\"X25519MLKEM768\"]\n";
 
 /// Groups of the programs, by their names.
 fn groups(names: &[NamedGroup]) -> Vec<&'static dyn SupportedKxGroup> {
-    let settings = ClientSettings { trust: Trust::Anything, identity: None, resumes: false };
+    let settings = ClientSettings::new(Trust::Anything);
     let ours = client_config(&settings).unwrap().0.crypto_provider().kx_groups.clone();
     let of_name = |name: &NamedGroup| *ours.iter().find(|group| group.name() == *name).unwrap();
     names.iter().map(of_name).collect()
