@@ -173,7 +173,11 @@ fn every_message_of_our_own_server_is_shown_and_the_chain_link_by_link() {
     let output = explain(daemon.folder.path(), port, &TLS_OPTIONS);
     assert_eq!(end(&output), (0, String::new()));
     let report = json(&output);
-    let messages = messages(&report);
+    let mut messages = messages(&report);
+    // They come before or after the client's first data, as it happens.
+    let before = messages.len();
+    messages.retain(|it| it != "< NewSessionTicket");
+    assert_ne!(before, messages.len());
     let expected = [
         "> ClientHello",
         "< ServerHello",
@@ -185,8 +189,6 @@ fn every_message_of_our_own_server_is_shown_and_the_chain_link_by_link() {
         "> ChangeCipherSpec",
         "> Finished",
         "> application data",
-        "< NewSessionTicket",
-        "< NewSessionTicket",
         "< application data",
         "> alert close_notify",
         "< alert close_notify",

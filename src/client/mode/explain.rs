@@ -165,19 +165,24 @@ impl Capture {
     }
 }
 
-/// Explains what `script` makes of a connection in all formats, for fuzzing: each piece has its direction
-/// and its length in front, and the first piece holds secrets.
+/// Explains what `script` makes of a connection in all formats, for fuzzing. Each piece of it has two bytes
+/// in front: what it is, and its length. The first piece holds secrets. Others are bytes that were sent or
+/// received, or a handshake message as it comes out of a sealed record.
 #[allow(clippy::missing_panics_doc)] // That is what it is for.
 pub fn explain_anything(script: &[u8]) {
     let mut pieces = script.split_first_chunk::<2>();
     let mut transcript = Transcript::new();
     let mut lines = None;
+    let mut messages = Vec::new();
     let end = std::net::SocketAddr::from(([127, 0, 0, 1], 5001));
     transcript.add(Event::Connected { address: end, from: Some(end) });
     while let Some(([way, length], rest)) = pieces {
         let (piece, rest) = rest.split_at(rest.len().min(usize::from(*length) << (way >> 4)));
         if lines.is_none() {
             lines = Some(String::from_utf8_lossy(piece).into_owned());
+        } else if let (2.., Some((kind, body))) = (way & 3, piece.split_first()) {
+            messages
+                .extend([0x0303, 0x0304].map(|version| story::of_message(*kind, body, version)));
         } else if way & 1 == 0 {
             transcript.add(Event::Bytes(Direction::Sent, piece.to_vec()));
         } else {
@@ -186,6 +191,8 @@ pub fn explain_anything(script: &[u8]) {
         pieces = rest.split_first_chunk::<2>();
     }
     let secrets = Secrets::new(lines.unwrap_or_default());
+    let mut steps = story::steps(&transcript, &secrets, true, &Verdict::default());
+    steps.extend(messages);
     let report = Report {
         mode: "explain",
         host: "fuzz".into(),
@@ -193,7 +200,7 @@ pub fn explain_anything(script: &[u8]) {
         facts: None,
         error: None,
         phases: story::phases(&transcript),
-        steps: story::steps(&transcript, &secrets, true, &Verdict::default()),
+        steps,
     };
     let text = text::draw(&report, Colours(false));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

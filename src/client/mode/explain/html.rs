@@ -95,7 +95,7 @@ fn diagram(page: &mut String, report: &Report) {
             if step.direction.is_some() { 420 } else { 116 },
             if step.direction.is_some() { y - 6 } else { y + 4 },
             if step.direction.is_some() { " text-anchor=\"middle\"" } else { "" },
-            escape(&label(step)),
+            escape(&format!("{}{}", label(step), gist(step))),
             match step.direction {
                 Some(Direction::Sent) =>
                     format!("<path d=\"M104 {y}H736m-8-4l8 4l-8 4\" fill=\"none\"/>"),
@@ -115,6 +115,29 @@ fn label(step: &Step) -> String {
         (size, None) => format!("{}, {size} bytes", step.name),
         (size, Some(_)) => format!("{}, encrypted, {size} bytes", step.name),
     }
+}
+
+/// The most telling of the details, shortened.
+fn gist(step: &Step) -> String {
+    const TELLING: [&str; 8] = [
+        "cipher suite",
+        "asks for a share of",
+        "resumes with",
+        "server name",
+        "certificate",
+        "signature",
+        "data",
+        "addresses",
+    ];
+    const LENGTH: usize = 56;
+
+    let mut found =
+        TELLING.iter().filter_map(|name| step.details.iter().find(|it| it.name == *name));
+    let Some(line) = found.next() else { return String::new() };
+    let value = line.value.split(", signed by ").next().unwrap_or_default();
+    let more = if value.chars().count() > LENGTH { "…" } else { "" };
+    let shown: String = value.chars().take(LENGTH).collect();
+    format!(": {shown}{more}")
 }
 
 fn class(step: &Step) -> &'static str {

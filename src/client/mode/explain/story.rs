@@ -180,6 +180,21 @@ fn of_item(item: Item, decoder: &Decoder, verdict: &Verdict) -> Step {
     step
 }
 
+/// The step of a message in a session of this version, without its record.
+pub fn of_message(kind: u8, body: &[u8], version: u16) -> Step {
+    let secrets = Secrets::default();
+    let mut decoder = Decoder::new(&secrets);
+    decoder.settled.version = Some(version);
+    let item = Item {
+        time: Duration::ZERO,
+        direction: Direction::Received,
+        content: Content::Message(kind, body.to_vec()),
+        wire: Vec::new(),
+        is_sealed: true,
+    };
+    of_item(item, &decoder, &Verdict::default())
+}
+
 fn name_of(content: &Content) -> String {
     match content {
         Content::Message(2, body)
