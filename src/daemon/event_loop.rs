@@ -145,7 +145,9 @@ impl EventLoop {
             self.handle_signals(now);
         }
         self.end_drain(now);
-        self.reap(now);
+        if self.sessions.has_ended() {
+            self.reap(now);
+        }
         self.listeners.log_sums(now);
         if self.manager.is_there() {
             self.manager.tick(self.totals(), now);
@@ -176,6 +178,7 @@ impl EventLoop {
     }
 
     /// Logs and counts the sessions that have ended in this iteration.
+    #[cold]
     fn reap(&mut self, now: Moment) {
         for (session, listener_key) in self.sessions.reap() {
             let Some(reason) = session.reason() else { continue };

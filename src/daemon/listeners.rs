@@ -208,7 +208,13 @@ impl Listeners {
 
     /// When the earliest sum of events without a log line is due.
     pub fn next_sum(&self) -> Option<Moment> {
-        self.all.iter().flat_map(|(_, it)| [it.refusals.due(), it.endings.due()]).flatten().min()
+        let mut next = None;
+        for (_, listener) in &self.all {
+            for due in [listener.refusals.due(), listener.endings.due()].into_iter().flatten() {
+                next = Some(next.map_or(due, |earlier: Moment| earlier.min(due)));
+            }
+        }
+        next
     }
 
     /// Logs the sums that are due.

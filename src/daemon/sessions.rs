@@ -217,6 +217,11 @@ impl Sessions {
         !self.queue.is_empty()
     }
 
+    /// Whether one of them has ended and is still to be reaped.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
