@@ -43,6 +43,9 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     let (plain, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
     let input = daemon.path("input");
     std::fs::write(&input, b"hello").unwrap();
+    let report = daemon.path("report.json");
+    std::fs::write(&report, "{\"mode\":\"bench\",\"messages\":1}").unwrap();
+    let report = report.to_str().unwrap();
     let plain = ["127.0.0.1", &plain];
     let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
     let cases = [
@@ -55,6 +58,9 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["bench", "--duration=0.1"], &plain],
         &[&["bench", "--duration=0.1", "--json"], &tls],
         &[&["handshakes", "--duration=0.2"], &tls],
+        &[&["explain"], &tls],
+        &[&["idle", "--max=0.1"], &plain],
+        &[&["compare", report, report]],
     ];
     for command in client_command().get_subcommands() {
         let name = command.get_name();

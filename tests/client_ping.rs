@@ -49,8 +49,10 @@ impl Ping {
 
     /// Waits for a line that has these words, and returns when it came.
     fn wait_for(&mut self, words: &str) -> (Instant, String) {
+        let end = Instant::now() + PATIENCE;
         loop {
-            let (time, line) = self.lines.recv_timeout(PATIENCE).expect(words);
+            let left = end.saturating_duration_since(Instant::now());
+            let (time, line) = self.lines.recv_timeout(left).expect(words);
             if let Some((_, rest)) = line.split_once(" seq=") {
                 let (number, rest) = rest.split_once(' ').unwrap();
                 self.messages.push((number.parse().unwrap(), rest.starts_with("time=")));
