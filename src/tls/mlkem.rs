@@ -17,7 +17,7 @@
 //! # Cost
 //!
 //! Both flights grow by more than 1 KB, and the `ClientHello` by so much that it may no longer fit into one
-//! packet. docs/performance.md has the instructions.
+//! packet.
 
 use ml_kem::kem::{Decapsulate, KeyExport};
 use ml_kem::ml_kem_768::{Ciphertext, DecapsulationKey, EncapsulationKey};
