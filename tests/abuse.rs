@@ -295,9 +295,7 @@ fn hundreds_of_resumed_sessions_cost_no_memory() {
     let before = resume(300);
     assert_unharmed_by(&daemon, 600, || {
         let after = resume(600);
-        // The code that an emulator translates counts as memory of the daemon.
-        let slack = if util::emulated() { 4096 } else { 256 };
-        assert!(after <= before + slack, "{before} KiB, then {after}");
+        assert!(after <= before + 256, "{before} KiB, then {after}");
     });
     let resumed = |line: &&String| line.contains(" resumed=yes");
     assert!(daemon.seen().iter().filter(resumed).count() > 800);
