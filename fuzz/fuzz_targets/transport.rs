@@ -15,7 +15,7 @@ use ends::{byte_at, bytes_from, ends};
 
 struct Side {
     transport: Transport,
-    plain: Scratch,
+    plain: Vec<u8>,
     sealed: Scratch,
     /// Bytes on their way to this side.
     wire: Vec<u8>,
@@ -29,7 +29,7 @@ impl Side {
     fn new(transport: Transport) -> Self {
         Self {
             transport,
-            plain: Scratch::default(),
+            plain: Vec::new(),
             sealed: Scratch::default(),
             wire: Vec::new(),
             sent: 0,

@@ -101,9 +101,8 @@ impl Connection {
     /// of the handshake.
     pub fn read<'a>(&mut self, buffers: &'a mut Buffers) -> Result<Received<'a>, Error> {
         if !self.early.is_empty() {
-            buffers.plain.clear();
-            buffers.plain.push(&std::mem::take(&mut self.early));
-            return Ok(Received::Bytes(buffers.plain.filled()));
+            buffers.plain = std::mem::take(&mut self.early);
+            return Ok(Received::Bytes(&buffers.plain));
         }
         if self.link.transport().peer_done() {
             return Ok(Received::End(End::Clean));

@@ -21,7 +21,7 @@ pub struct Buffers {
     /// Bytes from the wire.
     pub wire: Box<[u8; WIRE_SIZE]>,
     /// Plaintext that a transport took out of them.
-    pub plain: Scratch,
+    pub plain: Vec<u8>,
     /// Bytes for the wire.
     pub sealed: Scratch,
     /// How many bytes of plaintext were echoed since the start.
@@ -35,7 +35,7 @@ impl Buffers {
         Self {
             // Not by way of the stack.
             wire: vec![0; WIRE_SIZE].into_boxed_slice().try_into().expect("this is its length"),
-            plain: Scratch::default(),
+            plain: Vec::new(),
             sealed: Scratch::default(),
             echoed: 0,
         }
@@ -64,12 +64,6 @@ impl Scratch {
     /// What was put in since the last `clear`.
     pub fn filled(&self) -> &[u8] {
         &self.bytes[..self.filled]
-    }
-
-    /// Puts `bytes` behind the rest.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.spare(bytes.len())[..bytes.len()].copy_from_slice(bytes);
-        self.advance(bytes.len());
     }
 
     /// At least `room` bytes to write into, behind the rest.
@@ -204,9 +198,11 @@ mod tests {
     #[test]
     fn scratch_gives_back_what_was_put_in_since_it_was_cleared() {
         let mut scratch = Scratch::default();
-        scratch.push(b"hello");
+        scratch.spare(5)[..5].copy_from_slice(b"hello");
+        scratch.advance(5);
         scratch.clear();
-        scratch.push(b"a");
+        scratch.spare(1)[..1].copy_from_slice(b"a");
+        scratch.advance(1);
         scratch.spare(3)[..2].copy_from_slice(b"bc");
         scratch.advance(2);
         assert_eq!(scratch.filled(), b"abc");

@@ -88,7 +88,7 @@ impl Tls {
     pub(super) fn open(
         &mut self,
         wire: &mut [u8],
-        plain: &mut Scratch,
+        plain: &mut Vec<u8>,
         sealed: &mut Scratch,
     ) -> Result<(), CloseReason> {
         plain.clear();
@@ -151,7 +151,7 @@ impl Tls {
     ) -> Result<(), CloseReason> {
         // rustls allows to write in its answer to "what is in these bytes?", so it is shown the bytes
         // that are held, unchanged.
-        let mut nothing = Scratch::default();
+        let mut nothing = Vec::new();
         loop {
             match self.side.step(&mut self.held, what, &mut nothing, sealed).1 {
                 Ok(Step::Done) => return Ok(()),
@@ -187,7 +187,7 @@ impl Side {
         &mut self,
         wire: &mut [u8],
         what: Write<'_>,
-        plain: &mut Scratch,
+        plain: &mut Vec<u8>,
         sealed: &mut Scratch,
     ) -> (usize, Result<Step, Error>) {
         match self {
@@ -201,7 +201,7 @@ impl Side {
 fn take<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     what: Write<'_>,
-    plain: &mut Scratch,
+    plain: &mut Vec<u8>,
     sealed: &mut Scratch,
 ) -> (usize, Result<Step, Error>) {
     let mut discard = status.discard;
@@ -209,7 +209,7 @@ fn take<Data>(
         ConnectionState::ReadTraffic(mut traffic) => {
             while let Some(record) = traffic.next_record() {
                 let record = record?;
-                plain.push(record.payload);
+                plain.extend_from_slice(record.payload);
                 discard += record.discard;
             }
             Ok(Step::Read)

@@ -85,14 +85,14 @@ impl Transport {
     pub fn open<'a>(
         &mut self,
         wire: &'a mut [u8],
-        plain: &'a mut Scratch,
+        plain: &'a mut Vec<u8>,
         sealed: &mut Scratch,
     ) -> Result<&'a [u8], CloseReason> {
         match self {
             Self::Plain => Ok(wire),
             Self::Tls(tls) => {
                 tls.open(wire, plain, sealed)?;
-                Ok(plain.filled())
+                Ok(plain)
             }
         }
     }

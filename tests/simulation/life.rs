@@ -188,7 +188,7 @@ struct Peer {
     /// The service of its session.
     service: ServiceName,
     wire: Vec<u8>,
-    plain: Scratch,
+    plain: Vec<u8>,
     sealed: Scratch,
     sent: usize,
     received: usize,
@@ -203,7 +203,7 @@ impl Peer {
             transport,
             service,
             wire: vec![0; HELD_MAX],
-            plain: Scratch::default(),
+            plain: Vec::new(),
             sealed: Scratch::default(),
             sent: 0,
             received: 0,

@@ -165,7 +165,7 @@ impl Scene {
 /// The peer of a TLS session.
 struct TlsPeer {
     transport: Transport,
-    plain: Scratch,
+    plain: Vec<u8>,
     sealed: Scratch,
 }
 
@@ -177,7 +177,7 @@ impl TlsPeer {
         let name = client::server_name("localhost").unwrap();
         Self {
             transport: Transport::tls_client(config, name).unwrap(),
-            plain: Scratch::default(),
+            plain: Vec::new(),
             sealed: Scratch::default(),
         }
     }

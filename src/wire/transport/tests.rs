@@ -47,7 +47,7 @@ fn pair(version: &'static rustls::SupportedProtocolVersion) -> Pair {
 struct End {
     transport: Transport,
     wire: Vec<u8>,
-    plain: Scratch,
+    plain: Vec<u8>,
     sealed: Scratch,
     read: Vec<u8>,
     /// Sends back what it reads.
@@ -59,7 +59,7 @@ impl End {
         Self {
             transport,
             wire: vec![0; MOST_HELD + 64 * 1024],
-            plain: Scratch::default(),
+            plain: Vec::new(),
             sealed: Scratch::default(),
             read: Vec::new(),
             echoes,
@@ -274,7 +274,7 @@ fn data_behind_the_end_of_the_handshake_is_opened_with_it() {
 fn plaintext_is_told_from_tls_and_answered_with_an_alert() {
     let (_, mut server) = tls(&rustls::version::TLS13);
     let mut wire = *b"GET / HTTP/1.1\r\n\r\n";
-    let (mut plain, mut sealed) = (Scratch::default(), Scratch::default());
+    let (mut plain, mut sealed) = (Vec::new(), Scratch::default());
     let error = server.transport.open(&mut wire, &mut plain, &mut sealed).unwrap_err();
     assert_eq!(error, CloseReason::NotTls);
     assert_eq!(sealed.filled()[0], 21, "the content type of an alert, RFC 8446 B.1");
