@@ -6,84 +6,88 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use socket2::SockRef;
 use util::client::{Client, port, run, stderr};
 use util::{Daemon, PLAIN, program, tool};
 
-/// How long the middleboxes remember a silent session.
-const MEMORY: Duration = Duration::from_millis(1500);
+/// The silences with `--max=1.2`, in the order of their connections, in milliseconds: first those that
+/// double, and then divisions of what is between 1 s and 1.2 s.
+const SILENCES: [u64; 9] = [1000, 1200, 1025, 1050, 1075, 1100, 1125, 1150, 1175];
 
-/// What a middlebox does with a session that it has forgotten.
+/// A session that is silent for longer is forgotten. The middleboxes count connections instead of looking
+/// at a clock, so that a busy machine changes nothing.
+const MEMORY: u64 = 1100;
+
+/// The connections that are remembered.
+fn remembered() -> impl Iterator<Item = usize> {
+    (0..SILENCES.len()).filter(|number| SILENCES[*number] <= MEMORY)
+}
+
+/// What a middlebox does with a session that it forgets.
 #[derive(Clone, Copy)]
 enum Then {
-    /// It ends the session in order as soon as it forgets it.
-    Closes,
     /// It answers a message by a reset.
     Resets,
     /// It takes messages and delivers nothing.
     Swallows,
 }
 
-/// A middlebox before `server`: its port.
-fn middlebox(server: SocketAddr, then: Then) -> String {
+/// A middlebox before `server`: its port, and how long each session was silent.
+fn middlebox(server: SocketAddr, then: Then) -> (String, Receiver<(usize, Duration)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = port(listener.local_addr().unwrap());
+    let (sender, silences) = channel();
     thread::spawn(move || {
-        for client in listener.incoming() {
+        for (number, client) in listener.incoming().enumerate() {
             let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
-            thread::spawn(move || forward(&client, &server, then));
+            let sender = sender.clone();
+            thread::spawn(move || forward(number, &client, &server, then, &sender));
         }
     });
-    number
+    (number, silences)
 }
 
-/// Forwards what comes, both ways, until the session was silent for too long.
-fn forward(client: &TcpStream, server: &TcpStream, then: Then) {
-    let last = Arc::new(Mutex::new(Instant::now()));
-    if let Then::Closes = then {
-        let (client, last) = (client.try_clone().unwrap(), last.clone());
-        thread::spawn(move || {
-            loop {
-                let silent = last.lock().unwrap().elapsed();
-                if silent >= MEMORY {
-                    let _ = client.shutdown(Shutdown::Write);
-                    return;
-                }
-                thread::sleep(MEMORY.saturating_sub(silent));
-            }
-        });
+/// Forwards a message and its echo, and one more message after the silence if the session is remembered.
+fn forward(
+    number: usize,
+    client: &TcpStream,
+    server: &TcpStream,
+    then: Then,
+    silences: &Sender<(usize, Duration)>,
+) -> Option<()> {
+    echo_once(client, server)?;
+    let silent_since = Instant::now();
+    client.peek(&mut [0]).ok().filter(|count| *count > 0)?;
+    let _ = silences.send((number, silent_since.elapsed()));
+    match then {
+        _ if remembered().any(|it| it == number) => echo_once(client, server)?,
+        Then::Resets => {
+            // The reset is sent when the last descriptor is closed.
+            util::reset(client.try_clone().unwrap());
+            return None;
+        }
+        Then::Swallows => {}
     }
+    (&*client).read_to_end(&mut Vec::new()).ok().map(drop)
+}
+
+/// Forwards one message, and its echo.
+fn echo_once(mut client: &TcpStream, mut server: &TcpStream) -> Option<()> {
     let mut bytes = [0; 1024];
-    while let Ok(count @ 1..) = (&*client).read(&mut bytes) {
-        let is_forgotten = last.lock().unwrap().elapsed() > MEMORY;
-        match then {
-            Then::Resets if is_forgotten => {
-                util::reset(client.try_clone().unwrap());
-                let _ = server.shutdown(Shutdown::Both);
-                // The reset is sent when the last descriptor is closed.
-                return;
-            }
-            Then::Swallows if is_forgotten => continue,
-            _ => {}
-        }
-        if (&*server).write_all(&bytes[..count]).is_err() {
-            return;
-        }
-        let mut back = vec![0; count];
-        if (&*server).read_exact(&mut back).is_err() || (&*client).write_all(&back).is_err() {
-            return;
-        }
-        *last.lock().unwrap() = Instant::now();
-    }
+    let count = client.read(&mut bytes).ok().filter(|count| *count > 0)?;
+    server.write_all(&bytes[..count]).ok()?;
+    server.read_exact(&mut bytes[..count]).ok()?;
+    client.write_all(&bytes[..count]).ok()
 }
 
 fn idle(number: &str, options: &[&str]) -> Value {
-    let common = ["idle", "--json", "-q", "--timeout=0.7"];
+    let common = ["idle", "--json", "-q"];
     let output = run(&[&common[..], options, &["127.0.0.1", number]].concat(), b"");
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -94,28 +98,57 @@ fn the_memory_of_a_middlebox_is_found_and_what_it_does_then() {
     let daemon = Daemon::start(PLAIN);
     let server = daemon.address("plain");
     thread::scope(|scope| {
-        for (then, ended, direction) in [
-            (Then::Closes, "closed", "none"),
-            (Then::Resets, "forgotten", "both"),
-            (Then::Swallows, "no-echo", "down"),
+        for (then, timeout, ended, direction) in [
+            (Then::Resets, "--timeout=30", "forgotten", "both"),
+            // Only the end of this time shows that nothing comes.
+            (Then::Swallows, "--timeout=3", "no-echo", "down"),
         ] {
-            let number = middlebox(server, then);
+            let (number, silences) = middlebox(server, then);
             scope.spawn(move || {
-                let report = idle(&number, &["--max=3"]);
-                let [alive, dead] = ["alive_s", "dead_s"].map(|key| report[key].as_f64().unwrap());
-                let memory = MEMORY.as_secs_f64();
+                let report = idle(&number, &["--max=1.2", timeout]);
                 assert_eq!(
                     (&report["ended"], &report["direction"]),
-                    (&ended.into(), &direction.into()),
-                    "{report}"
+                    (&ended.into(), &direction.into())
                 );
-                assert!(alive <= memory && dead > memory - 0.05, "{report}");
-                // On a busy machine, a message may be later than planned.
-                assert!(dead < memory + 0.3, "{report}");
-                assert!(ended == "closed" || dead - alive < 0.3, "{report}");
+                assert_eq!((&report["alive_s"], &report["dead_s"]), (&1.1.into(), &1.125.into()));
+                let silences: Vec<_> = silences.try_iter().collect();
+                assert!(silences.len() > remembered().count(), "{silences:?}");
+                for (number, silence) in silences {
+                    assert!(silence >= Duration::from_millis(SILENCES[number]), "{silence:?}");
+                }
             });
         }
     });
+}
+
+/// A server that sends its FIN in the segment of its first echo: its port.
+fn closing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = port(listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut sessions = Vec::new();
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut bytes = [0; 32];
+            client.read_exact(&mut bytes).unwrap();
+            SockRef::from(&client).set_tcp_cork(true).unwrap();
+            client.write_all(&bytes).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            sessions.push(client);
+        }
+    });
+    number
+}
+
+#[test]
+fn a_session_that_is_closed_while_it_is_silent_ends_the_search() {
+    let number = closing();
+    let report = idle(&number, &["--max=100"]);
+    assert_eq!((&report["ended"], &report["direction"]), (&"closed".into(), &"none".into()));
+    assert_eq!(report["alive_s"], 0.0, "{report}");
+    let output = run(&["idle", "--max=100", "-q", "127.0.0.1", &number], b"");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(text.contains(" s: closed by the server, or by "), "{output:?}");
 }
 
 #[test]
@@ -128,20 +161,15 @@ fn a_session_that_lives_as_long_as_asked_for_is_reported_as_such() {
     assert_eq!(text, "a silent session lives 1.2 s or longer\n");
     let report = idle(&number, &["--max=0.2"]);
     assert_eq!((report["alive_s"].as_f64(), report["dead_s"].is_null()), (Some(0.2), true));
-    // The daemon itself ends silent sessions.
-    let impatient = Daemon::start(&format!("[limits]\nidle-timeout = \"1s\"\n{PLAIN}"));
-    let number = port(impatient.address("plain"));
-    let report = idle(&number, &["--max=5"]);
-    assert_eq!(report["ended"], "closed", "{report}");
-    let dead = report["dead_s"].as_f64().unwrap();
-    assert!((0.9..3.0).contains(&dead), "{report}");
 }
 
 #[test]
 fn an_interrupted_search_prints_what_is_known() {
     let daemon = Daemon::start(PLAIN);
-    let number = port(daemon.address("plain"));
-    let mut idle = Client::start(&["idle", "127.0.0.1", &number], |command| {
+    // Of the sessions, only the first comes to an end.
+    let (number, _silences) = middlebox(daemon.address("plain"), Then::Swallows);
+    let arguments = ["idle", "--max=1.2", "--timeout=600", "127.0.0.1", &number];
+    let mut idle = Client::start(&arguments, |command| {
         command.stdout(Stdio::piped());
     });
     idle.wait_for("silent for 1.0 s: alive");
@@ -153,10 +181,10 @@ fn an_interrupted_search_prints_what_is_known() {
 }
 
 /// A middlebox for packets, in a network namespace: packets to 10.9.0.2 come to this machine, and from
-/// 10.9.0.3. A flow to the server that was silent for too long is dropped.
+/// 10.9.0.3. Of the flows to the server that are not remembered, it drops the data after the first 32 bytes.
 const PACKETS: &str = r#"
-import fcntl, os, struct, subprocess, sys, threading, time
-memory, daemon, config, client = float(sys.argv[1]), *sys.argv[2:5]
+import fcntl, os, struct, subprocess, sys, threading
+remembered, daemon, config, client = eval(sys.argv[1]), *sys.argv[2:5]
 tun = os.open("/dev/net/tun", os.O_RDWR)
 fcntl.ioctl(tun, 0x400454ca, struct.pack("16sH", b"tun0", 0x1001))
 for line in ["addr add 10.9.0.1/24 dev tun0", "link set tun0 up", "link set lo up"]:
@@ -181,17 +209,19 @@ def rewritten(packet, source, target):
     return head + body[:16] + sum_ + body[18:]
 
 def forward():
-    seen = {}
+    numbers, first = {}, {}
     while True:
         packet = os.read(tun, 65536)
         if packet[0] >> 4 != 4 or packet[9] != 6:
             continue
         length = (packet[0] & 15) * 4
-        ports, flags, now = packet[length:length + 4], packet[length + 13], time.monotonic()
+        ports, sequence = struct.unpack("!LL", packet[length:length + 8])
+        has_data = len(packet) > length + (packet[length + 12] >> 4) * 4
         if packet[16:20] == SERVER:
-            if not flags & 2 and now - seen.get(ports, 0) > memory:
+            number = numbers.setdefault(ports, len(numbers))
+            is_first = has_data and sequence == first.setdefault(ports, sequence)
+            if has_data and not is_first and number not in remembered:
                 continue
-            seen[ports] = now
             os.write(tun, rewritten(packet, CLIENT, HERE))
         elif packet[16:20] == CLIENT:
             os.write(tun, rewritten(packet, SERVER, HERE))
@@ -202,7 +232,7 @@ for line in server.stderr:
     if " listening " in line:
         break
 threading.Thread(target=server.stderr.read, daemon=True).start()
-done = subprocess.run([client, "idle", "--json", "-q", "--max=3", "--timeout=0.7", "10.9.0.2", "5000"])
+done = subprocess.run([client, "idle", "--json", "-q", "--max=1.2", "--timeout=3", "10.9.0.2", "5000"])
 server.terminate()
 sys.exit(done.returncode)
 "#;
@@ -228,12 +258,12 @@ fn a_way_to_the_server_that_drops_packets_is_told_from_a_way_back() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("echo-alex.toml");
     std::fs::write(&config, "[[listener]]\nname = \"plain\"\nlisten = \"0.0.0.0:5000\"\n").unwrap();
-    python.args(namespace).args(["python3", "-c", PACKETS, "1.5", program()]).arg(&config);
+    let list = format!("{:?}", remembered().collect::<Vec<_>>());
+    python.args(namespace).args(["python3", "-c", PACKETS, &list, program()]).arg(&config);
     python.arg(util::client::client().get_program());
     let output = python.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["ended"], &report["direction"]), (&"unacknowledged".into(), &"up".into()));
-    let dead = report["dead_s"].as_f64().unwrap();
-    assert!(dead > 1.45 && dead < 1.9, "{report}");
+    assert_eq!((&report["alive_s"], &report["dead_s"]), (&1.1.into(), &1.125.into()));
 }

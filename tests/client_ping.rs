@@ -19,6 +19,9 @@ use util::{Daemon, PATIENCE, PLAIN, ReservedPort, plain_and_tls, tool};
 /// The interval between messages in most tests.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// How far a time in seconds, as it is printed, is from the real one at most.
+const ROUNDING: f64 = 0.1;
+
 /// A ping that is running, with its lines as they come.
 struct Ping {
     child: Child,
@@ -135,6 +138,7 @@ fn a_daemon_that_is_stopped_restarted_and_moved_is_an_outage_of_that_length() {
     let Some((command, hosts)) = with_hosts(folder.path(), &arguments) else { return };
     fs::write(&hosts, "127.0.0.1 alex.test\n").unwrap();
     let mut daemon = daemon_at(first);
+    let began = Instant::now();
     let mut ping = Ping::start(command);
     ping.echoes(3);
     assert_eq!(ping.lost(), 0);
@@ -142,18 +146,22 @@ fn a_daemon_that_is_stopped_restarted_and_moved_is_an_outage_of_that_length() {
     // It is stopped for three seconds.
     let stopped = Instant::now();
     assert!(daemon.stop().success());
-    ping.wait_for("alex.test: seq=4 lost: connection closed");
+    let (failed, _) = ping.wait_for("alex.test: seq=4 lost: connection closed");
     ping.wait_for("lost: connection refused");
     thread::sleep(Duration::from_secs(3).saturating_sub(stopped.elapsed()));
+    let restarted = Instant::now();
     let mut daemon = daemon_at(first);
     let (back, line) = ping.wait_for("back after ");
-    let expected = (back - stopped).as_secs_f64();
     let (seconds, lost) = outage(&line);
     // It begins with the first message that is lost, and ends with the first echo.
-    assert!(seconds > 2.8 && seconds <= expected + 0.1, "{line}; {expected}");
-    assert!(seconds > expected - 2.0 * INTERVAL.as_secs_f64() - 0.1, "{line}; {expected}");
+    assert!(seconds >= (restarted - failed).as_secs_f64() - ROUNDING, "{line}");
+    assert!(seconds <= (back - began).as_secs_f64() + ROUNDING, "{line}");
     assert_eq!(lost, ping.lost());
-    assert!(lost <= 31 && lost > 5, "{line}");
+    let messages = seconds / INTERVAL.as_secs_f64();
+    assert!(
+        (2.0..=messages + 1.0 + ROUNDING).contains(&f64::from(u32::try_from(lost).unwrap())),
+        "{line}"
+    );
     assert!(line.ends_with("was: connection closed, connection refused"), "{line}");
     ping.echoes(2);
 
@@ -175,7 +183,7 @@ fn a_daemon_that_is_stopped_restarted_and_moved_is_an_outage_of_that_length() {
     let words: Vec<&str> = summary.split([' ', ',']).collect();
     let (sent, received): (usize, usize) = (words[0].parse().unwrap(), words[3].parse().unwrap());
     // Another one may have been sent since.
-    assert!((all..all + 20).contains(&sent), "{summary}");
+    assert!(sent >= all, "{summary}");
     assert!(sent - received == total || sent - received == total + 1, "{summary}");
     let (_, summary) = ping.wait_for(" lost, 2 outages, ");
     assert!(summary.starts_with(&format!("{} lost", sent - received)), "{summary}");
@@ -225,14 +233,14 @@ fn the_exit_codes_are_those_of_ping() {
     });
     for (arguments, code, words) in [
         (&["-c2", "-i0.01", "127.0.0.1", &plain][..], 0, ""),
-        (&["-w0.3", "-i0.01", "127.0.0.1", &plain], 0, ""),
+        (&["-w2", "-i0.01", "127.0.0.1", &plain], 0, ""),
         (&["-c1", "127.0.0.1", &closed], 1, "no echo came: cannot connect to 127.0.0.1: "),
         (&["-c3", "-i0.01", "127.0.0.1", &closed], 1, "connection refused"),
         (&["-w0.3", "-i0.01", "127.0.0.1", &closed], 1, "no echo came"),
         (&["-w0.3", "127.0.0.1", &silent], 1, "no echo came: the time is up"),
         (&["-c1", "--timeout=0.2", "127.0.0.1", &silent], 1, "timed out"),
-        (&["-c2", "-i0.01", "--timeout=0.2", "127.0.0.1", &once], 0, ""),
-        (&["-c1000", "-w0.3", "-i0.1", "127.0.0.1", &plain], 1, "of 1000 echoes, "),
+        (&["-c2", "-i0.01", "--timeout=2", "127.0.0.1", &once], 0, ""),
+        (&["-c1000", "-w2", "-i0.1", "127.0.0.1", &plain], 1, "of 1000 echoes, "),
         (&["-c1", "host.invalid"], 2, "cannot resolve host.invalid"),
         (&["-c1", "--tls", "--insecure", "127.0.0.1", &plain], 2, "does not speak TLS"),
         (&["-c0", "127.0.0.1", &plain], 64, "from 1 to"),
