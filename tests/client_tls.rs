@@ -3,20 +3,31 @@
 mod util;
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use rustix::fs::Mode;
-use util::client::{client, end};
+use serde_json::{Value, json};
+use util::client::{client, end, run, server};
 use util::{Daemon, TLS, TlsClient, established, folder_with_certificates, tool};
+
+/// A cipher suite that no processor prefers.
+const SUITE: &str = "TLS_AES_256_GCM_SHA384";
+
+/// Runs the client with these arguments, which begin with the command.
+fn asking(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let port = daemon.address("tls").port().to_string();
+    let mut command = client();
+    command.env_remove("SSLKEYLOGFILE").current_dir(daemon.folder.path()).args(arguments);
+    command.args(["--tls", "--ca", "signing.pem", "localhost", &port]);
+    command.stdin(Stdio::null()).output().unwrap()
+}
 
 /// Asks for one echo with these options, and returns the exit code and what is printed about TLS.
 fn echo(daemon: &Daemon, arguments: &[&str]) -> (i32, String) {
-    let port = daemon.address("tls").port().to_string();
-    let mut command = client();
-    command.env_remove("SSLKEYLOGFILE").current_dir(daemon.folder.path());
-    command.args(["--tls", "--ca", "signing.pem", "localhost", &port]).args(arguments);
-    end(&command.stdin(Stdio::null()).output().unwrap())
+    end(&asking(daemon, arguments))
 }
 
 fn daemon() -> Daemon {
@@ -70,17 +81,141 @@ fn a_name_that_does_not_exist_is_a_usage_error_that_lists_the_names() {
 }
 
 #[test]
-fn a_server_that_cannot_do_what_is_chosen_is_explained() {
-    let only_13 = format!("{TLS}min-version = \"1.3\"\n");
-    let daemon = Daemon::start_in(folder_with_certificates(), &only_13, |_| {});
-    let (code, said) = echo(&daemon, &["--tls-version", "1.2"]);
-    assert_eq!(code, 1, "{said}");
-    assert!(
-        said.contains("none of the versions that we offer") && said.contains("TLS 1.2"),
-        "{said}"
-    );
-    let (code, said) = echo(&daemon, &["--cipher-suite", "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]);
-    assert_eq!(code, 1, "{said}");
+fn json_has_what_was_agreed() {
+    let settings = format!("{TLS}groups = [\"secp384r1\"]\ncipher-suites = [\"{SUITE}\"]\n");
+    let daemon = Daemon::start_in(folder_with_certificates(), &settings, |_| {});
+    let report = |command: &[&str]| -> Value {
+        let output = asking(&daemon, &[&[command[0], "--json"], &command[1..]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    let full = json!({
+        "version": "1.3",
+        "cipher_suite": "AES_256_GCM_SHA384",
+        "group": "secp384r1",
+        "signature": "ECDSA_NISTP256_SHA256",
+        "alpn": null,
+        "sni": "localhost",
+        "resumed": false,
+        "hello_retry_request": true,
+    });
+    assert_eq!(report(&["ping", "-q", "-c1"])["facts"], full);
+    let handshakes = report(&["handshakes", "-q", "--duration=0.4", "--no-sni"]);
+    let mut expected = full;
+    expected["sni"] = Value::Null;
+    assert_eq!(handshakes["full"]["facts"], expected);
+    let resumed = &handshakes["resumed"]["facts"];
+    assert_eq!((&resumed["resumed"], &resumed["signature"]), (&json!(true), &Value::Null));
+    assert_eq!((&resumed["version"], &resumed["group"]), (&json!("1.3"), &json!("secp384r1")));
+}
+
+/// The client exits with 1 and one line, which has these words.
+fn is_explained((code, said): (i32, String), words: &[&str]) {
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    for words in words {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_accept_what_is_allowed_is_explained() {
+    let refused = "the alert handshake_failure does not say what the server offers): you allow ";
+    let version = "no version in common (the alert protocol_version does not say what";
+    for (setting, options, words) in [
+        (
+            "min-version = \"1.3\"",
+            &["--tls-version=1.2"][..],
+            &[version, "you allow TLS 1.2; --tls-version would allow more"][..],
+        ),
+        (
+            "min-version = \"1.3\"",
+            &["--cipher-suite=ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"],
+            &[version, "you allow TLS 1.2; --tls-version or --cipher-suite would allow more"],
+        ),
+        (
+            "cipher-suites = [\"TLS_AES_256_GCM_SHA384\"]",
+            &["--tls-version=1.3", "--cipher-suite=AES_128_GCM_SHA256"],
+            &[refused, "you allow TLS 1.3, cipher suites AES_128_GCM_SHA256, groups X25519, "],
+        ),
+        (
+            "groups = [\"secp384r1\"]",
+            &["--group=X25519", "--group=P-256"],
+            &[refused, " groups X25519, secp256r1, signatures ", "; --group would allow more"],
+        ),
+    ] {
+        let settings = format!("{TLS}{setting}\n");
+        let daemon = Daemon::start_in(folder_with_certificates(), &settings, |_| {});
+        is_explained(end(&asking(&daemon, &[&["-q"], options].concat())), words);
+    }
+}
+
+#[test]
+fn a_server_of_openssl_that_does_not_accept_what_is_allowed_is_explained() {
+    let refused = "the alert handshake_failure does not say what the server offers): you allow ";
+    for (settings, options, words) in [
+        (
+            &["-tls1_2"][..],
+            &["--tls-version=1.3"][..],
+            &["alert protocol_version", "you allow TLS 1.3; --tls-version would allow more"][..],
+        ),
+        (
+            &["-ciphersuites", "TLS_AES_256_GCM_SHA384"],
+            &["--tls-version=1.3", "--cipher-suite=AES_128_GCM_SHA256"],
+            &[refused, "cipher suites AES_128_GCM_SHA256, ", "--cipher-suite would allow more"],
+        ),
+        (
+            &["-groups", "P-384"],
+            &["--tls-version=1.3", "--group=X25519"],
+            &[refused, "groups X25519, ", "; --tls-version or --group would allow more"],
+        ),
+        (
+            &["-alpn", "echo"],
+            &["--alpn=h2", "--alpn=http/1.1"],
+            &["alert no_application_protocol", "you allow h2, http/1.1 with --alpn"],
+        ),
+    ] {
+        let Some(mut openssl) = tool("openssl") else { return };
+        let folder = folder_with_certificates();
+        let port = util::ReservedPort::new();
+        openssl.current_dir(folder.path()).args(["s_server", "-quiet", "-rev"]);
+        openssl.args(["-cert", "alex.crt", "-key", "alex.key"]).args(settings);
+        openssl.args(["-accept", &format!("127.0.0.1:{}", port.number)]);
+        let _server = util::Running::start_server(openssl, &port);
+        let number = port.number.to_string();
+        let arguments = ["-q", "--tls", "--insecure", "127.0.0.1", &number];
+        is_explained(end(&run(&[&arguments[..], options].concat(), b"")), words);
+    }
+}
+
+#[test]
+fn a_choice_of_the_server_that_is_not_allowed_is_named() {
+    // ServerHello, with a random of 32 times "A", and its extensions.
+    let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+    let hello = |suite: &[u8], extensions: &[u8]| {
+        let body = [&[3, 3][..], &[b'A'; 32], &[0], suite, &[0, 0], &[length(extensions)]];
+        let body = [&body.concat()[..], extensions].concat();
+        let message = [&[2, 0, 0, length(&body)][..], &body].concat();
+        [&[22, 3, 3, 0, length(&message)][..], &message].concat()
+    };
+    for (answer, options, words) in [
+        (
+            hello(&[0xC0, 0x2B], &[]),
+            &["--tls-version=1.3"][..],
+            "the server offers TLS 1.2, you allow TLS 1.3; --tls-version would allow more",
+        ),
+        (
+            hello(&[0x13, 0x02], &[0, 43, 0, 2, 3, 4]),
+            &["--cipher-suite=AES_128_GCM_SHA256"],
+            "the server offers the cipher suite AES_256_GCM_SHA384, you allow AES_128_GCM_SHA256; ",
+        ),
+    ] {
+        let port = server(move |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&answer);
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let arguments = ["-q", "--tls", "--insecure", "127.0.0.1", &port];
+        is_explained(end(&run(&[&arguments[..], options].concat(), b"")), &[words]);
+    }
 }
 
 #[test]

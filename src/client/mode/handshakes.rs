@@ -9,6 +9,7 @@ use crate::client::connection::Connection;
 use crate::client::context::Client;
 use crate::client::echo::echo;
 use crate::client::error::Error;
+use crate::client::facts::Facts;
 use crate::client::latency::{Latencies, Summary};
 use crate::client::progress::Progress;
 
@@ -28,6 +29,8 @@ struct Figures {
     duration_s: f64,
     per_s: f64,
     time: Summary,
+    /// What was agreed; none without a handshake of this kind.
+    facts: Option<Facts>,
 }
 
 /// Measures full handshakes for half of the time, and then resumed ones. Prints the figures so far if
@@ -40,7 +43,7 @@ pub fn run(
     first.goodbye(&mut client.buffers);
     let half = handshakes.duration / 2;
     let (full, mut outcome) = count(client, half, false)?;
-    let mut resumed = Figures::new(&Latencies::default(), half);
+    let mut resumed = Figures::new(&Latencies::default(), half, None);
     if outcome.is_ok() {
         (resumed, outcome) = count(client, half, true)?;
     }
@@ -65,13 +68,14 @@ pub fn run(
 
 impl Figures {
     #[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
-    fn new(latencies: &Latencies, duration: Duration) -> Self {
+    fn new(latencies: &Latencies, duration: Duration, facts: Option<Facts>) -> Self {
         let (count, seconds) = (latencies.count(), duration.as_secs_f64());
         Self {
             count,
             duration_s: seconds,
             per_s: count as f64 / seconds,
             time: latencies.summary(),
+            facts,
         }
     }
 }
@@ -85,6 +89,7 @@ fn count(
 ) -> Result<(Figures, Result<(), Error>), Error> {
     client.dialler.forget_sessions(resumed)?;
     let mut latencies = Latencies::default();
+    let mut facts = None;
     let start = Instant::now();
     let mut outcome = Ok(());
     let mut is_first = true;
@@ -92,13 +97,13 @@ fn count(
     let mut progress = Progress::new(client, time, start + time, unit);
     while start.elapsed() < time && outcome.is_ok() {
         progress.show(Instant::now(), latencies.count(), &mut client.printer);
-        outcome = shake_hands(client, resumed, is_first, &mut latencies);
+        outcome = shake_hands(client, resumed, is_first, &mut latencies, &mut facts);
         is_first = false;
     }
     progress.clear(&mut client.printer);
     match outcome {
         Err(error) if !error.is_requested() => Err(error),
-        outcome => Ok((Figures::new(&latencies, start.elapsed()), outcome)),
+        outcome => Ok((Figures::new(&latencies, start.elapsed(), facts), outcome)),
     }
 }
 
@@ -108,12 +113,17 @@ fn shake_hands(
     resumed: bool,
     is_first: bool,
     latencies: &mut Latencies,
+    facts: &mut Option<Facts>,
 ) -> Result<(), Error> {
     let mut connection = client.dial()?;
     let was_resumed = connection.agreed().is_some_and(|agreed| agreed.resumed);
     if was_resumed == resumed {
         let handshake = connection.handshake_time.unwrap_or_default();
         latencies.record(connection.connect_time + handshake);
+        // All of a kind agree on the same.
+        if facts.is_none() {
+            *facts = client.dialler.facts(&connection);
+        }
     } else if !is_first {
         return Err(Error::NoResumption);
     }

@@ -90,6 +90,7 @@ impl Pings {
             None => client.dial_and_introduce()?,
             Some(_) => client.dial()?,
         };
+        self.results.facts = client.dialler.facts(&connection);
         let previous = self.results.address.replace(connection.address);
         let has_moved = previous.is_some_and(|address| address != connection.address);
         if has_moved && !client.options.quiet {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::outages::{Outage, Outages, seconds};
 use crate::client::cli::Ping;
 use crate::client::context::Client;
+use crate::client::facts::Facts;
 use crate::client::latency::{Latencies, Summary};
 use crate::exit::Failure;
 
@@ -15,6 +16,8 @@ use crate::exit::Failure;
 pub(super) struct Results {
     /// The address that accepted the last connection.
     pub(super) address: Option<SocketAddr>,
+    /// What was agreed in its TLS handshake.
+    pub(super) facts: Option<Facts>,
     /// How many messages were due, those that could not be sent included.
     pub(super) sent: u64,
     pub(super) round_trips: Latencies,
@@ -27,6 +30,7 @@ impl Results {
     pub(super) fn new() -> Self {
         Self {
             address: None,
+            facts: None,
             sent: 0,
             round_trips: Latencies::default(),
             connects: Latencies::default(),
@@ -59,6 +63,7 @@ struct Report<'a> {
     host: &'a str,
     address: Option<String>,
     tls: bool,
+    facts: &'a Option<Facts>,
     size_bytes: usize,
     sent: u64,
     received: u64,
@@ -94,6 +99,7 @@ pub(super) fn print(
         host: &host,
         address: results.address.map(|address| address.to_string()),
         tls: client.options.tls.is_some(),
+        facts: &results.facts,
         size_bytes: ping.size,
         sent: results.sent,
         received,
