@@ -4,5 +4,6 @@ pub mod link;
 pub mod transport;
 mod records;
 mod explain;
+mod mismatch;
 pub mod buffers;
 pub mod close;

@@ -1,21 +1,23 @@
 //! Translates an error of rustls into the reason why a session ends: rustls writes its errors for
 //! programmers. Of what the peer sent, only numbers get into the text.
 
-use rustls::crypto::CryptoProvider;
 use rustls::{
-    AlertDescription, Error, HandshakeType, InconsistentKeys, InvalidMessage, PeerIncompatible,
+    AlertDescription, ClientConfig, Error, HandshakeType, InconsistentKeys, InvalidMessage,
+    PeerIncompatible,
 };
 
 use crate::tls::explain::reason;
 use crate::tls::handshake::{Offer, VerificationRecord};
 use crate::tls::names;
 use crate::wire::close::CloseReason;
+use crate::wire::mismatch;
 
 /// This side of the connection, with what it knows of the handshake.
 #[derive(Clone, Copy)]
 pub(super) enum Role<'a> {
     Server(&'a VerificationRecord),
-    Client(&'a CryptoProvider),
+    /// With what was read last.
+    Client(&'a ClientConfig, &'a [u8]),
 }
 
 impl Role<'_> {
@@ -23,7 +25,7 @@ impl Role<'_> {
     fn offer(self) -> Offer {
         match self {
             Self::Server(record) => record.ours.clone(),
-            Self::Client(provider) => Offer::of_client(provider),
+            Self::Client(config, _) => Offer::of_client(config.crypto_provider()),
         }
     }
 }
@@ -31,6 +33,11 @@ impl Role<'_> {
 /// Why a session ends with `error`; during a handshake, some errors mean more.
 pub(super) fn explain(error: &Error, handshaking: bool, role: Role<'_>) -> CloseReason {
     let peer = |text: &str| CloseReason::TlsPeer(text.into());
+    if let (Role::Client(config, received), true) = (role, handshaking)
+        && let Some(text) = mismatch::explain(error, config, received)
+    {
+        return peer(&text);
+    }
     match error {
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
@@ -43,7 +50,7 @@ pub(super) fn explain(error: &Error, handshaking: bool, role: Role<'_>) -> Close
         Error::InvalidMessage(what) => {
             peer(&format!("the peer sent a malformed message: {}", words(&format!("{what:?}"))))
         }
-        Error::AlertReceived(alert) => alert_received(*alert, handshaking, role),
+        Error::AlertReceived(alert) => alert_received(*alert),
         Error::NoCertificatesPresented => {
             peer("the peer sent no certificate, and client-auth is \"required\"")
         }
@@ -52,7 +59,7 @@ pub(super) fn explain(error: &Error, handshaking: bool, role: Role<'_>) -> Close
                 Some(fault) => CloseReason::TlsLocal(fault.into()),
                 None => peer(&reason::of_peer(error)),
             },
-            Role::Client(_) => peer(&reason::of_peer(error)),
+            Role::Client(..) => peer(&reason::of_peer(error)),
         },
         Error::PeerIncompatible(why) => peer(&incompatible(why, role)),
         // rustls has no type for this in TLS 1.2.
@@ -110,7 +117,7 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
     )
 }
 
-fn alert_received(alert: AlertDescription, handshaking: bool, role: Role<'_>) -> CloseReason {
+fn alert_received(alert: AlertDescription) -> CloseReason {
     let name = alert_name(alert);
     if is_about_certificates(alert) {
         return CloseReason::CertificateRefused(match alert {
@@ -125,29 +132,7 @@ fn alert_received(alert: AlertDescription, handshaking: bool, role: Role<'_>) ->
             _ => format!("the peer does not accept our certificate (alert {name})").into(),
         });
     }
-    CloseReason::TlsPeer(match (role, alert) {
-        (
-            Role::Client(_),
-            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
-        ) if handshaking => {
-            let ours = role.offer();
-            format!(
-                "the server has nothing in common with what we offer (alert {name}): {}, cipher \
-                 suites {}, groups {}, signatures {}",
-                ours.versions(),
-                ours.suites,
-                ours.groups,
-                ours.schemes
-            )
-            .into()
-        }
-        (Role::Client(_), AlertDescription::ProtocolVersion) if handshaking => format!(
-            "the server accepts none of the versions that we offer (alert {name}): {}",
-            role.offer().versions()
-        )
-        .into(),
-        _ => format!("the peer sent the alert {name}").into(),
-    })
+    CloseReason::TlsPeer(format!("the peer sent the alert {name}").into())
 }
 
 /// What the two sides do not have in common, and what each of them offers, as far as it is known.
@@ -155,7 +140,7 @@ fn incompatible(why: &PeerIncompatible, role: Role<'_>) -> String {
     let ours = role.offer();
     let theirs = match role {
         Role::Server(record) => Some(record.theirs()),
-        Role::Client(_) => None,
+        Role::Client(..) => None,
     };
     match (why, theirs) {
         (PeerIncompatible::NoCipherSuitesInCommon, Some(theirs)) => format!(
@@ -191,11 +176,6 @@ fn incompatible(why: &PeerIncompatible, role: Role<'_>) -> String {
             "the peer names no signature algorithms, as before TLS 1.2; we accept {}",
             ours.versions()
         ),
-        (
-            PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-            _,
-        ) => format!("the server wants a version of TLS other than {}", ours.versions()),
         // Its text would have bytes of the peer. This side does not ask for it.
         (PeerIncompatible::ServerRejectedEncryptedClientHello(_), _) => {
             "the server refuses an encrypted ClientHello".into()
@@ -255,13 +235,13 @@ mod tests {
     use crate::wire::buffers::Scratch;
     use crate::wire::transport::Transport;
 
-    fn provider() -> CryptoProvider {
-        provider::provider(true).as_ref().clone()
+    fn client_config() -> client::ClientConfig {
+        client::client_config(&client::Settings::new(client::Trust::Anything)).unwrap().0
     }
 
     /// A server's record of no handshake.
     fn record() -> VerificationRecord {
-        VerificationRecord::new(Offer::of_client(&provider()))
+        VerificationRecord::new(Offer::of_client(&provider::provider(true)))
     }
 
     /// The reason for an error at a server during a handshake.
@@ -308,15 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_about_a_clients_offer_lists_the_offer_and_any_other_is_named() {
-        let provider = provider();
+    fn an_alert_about_a_clients_offer_is_explained_during_a_handshake_and_any_other_is_named() {
+        let config = client_config();
         let of = |alert, handshaking| {
-            explain(&Error::AlertReceived(alert), handshaking, Role::Client(&provider)).to_string()
+            let error = Error::AlertReceived(alert);
+            explain(&error, handshaking, Role::Client(&config, &[])).to_string()
         };
-        let reason = of(AlertDescription::HandshakeFailure, true);
-        assert!(reason.contains("nothing in common with what we offer"), "{reason}");
-        let reason = of(AlertDescription::ProtocolVersion, true);
-        assert!(reason.contains("none of the versions that we offer"), "{reason}");
+        assert!(of(AlertDescription::HandshakeFailure, true).contains("you allow TLS 1.2 and"));
         for (alert, handshaking, name) in [
             (AlertDescription::HandshakeFailure, false, "handshake_failure"),
             (AlertDescription::ProtocolVersion, false, "protocol_version"),
@@ -332,8 +310,8 @@ mod tests {
         let error = Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let peers = reason::of_peer(&CertificateError::UnknownIssuer);
         let peers = CloseReason::TlsPeer(peers.into());
-        let (record, provider) = (record(), provider());
-        assert_eq!(explain(&error, true, Role::Client(&provider)), peers);
+        let (record, config) = (record(), client_config());
+        assert_eq!(explain(&error, true, Role::Client(&config, &[])), peers);
         assert_eq!(explain(&error, true, Role::Server(&record)), peers);
         record.set_ca_fault("it expired".into());
         let ours = explain(&error, true, Role::Server(&record));
@@ -352,9 +330,7 @@ mod tests {
         // A peer whose offer was recorded.
         let settings = config::Tls::default();
         let server = server::server_config(&settings).unwrap();
-        let trust = client::Trust::Anything;
-        let settings = client::Settings::new(trust);
-        let client = client::client_config(&settings).unwrap().0;
+        let client = client_config();
         let name = client::server_name("localhost").unwrap();
         let (mut plain, mut hello, mut answer) = Default::default();
         let mut client = Transport::tls_client(client, name).unwrap();

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
@@ -37,7 +36,7 @@ pub struct Tls {
 /// A connection of rustls, and what explains its handshake if that fails.
 enum Side {
     Server(UnbufferedServerConnection, Arc<VerificationRecord>),
-    Client(UnbufferedClientConnection, Arc<CryptoProvider>),
+    Client(UnbufferedClientConnection, Arc<ClientConfig>),
 }
 
 /// What is to be written as soon as TLS allows it.
@@ -73,10 +72,9 @@ impl Tls {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, CloseReason> {
-        let provider = config.crypto_provider().clone();
-        let connection = UnbufferedClientConnection::new(config, name)
-            .map_err(|error| explain(&error, true, Role::Client(&provider)))?;
-        Ok(Self::new(Side::Client(connection, provider)))
+        let connection = UnbufferedClientConnection::new(config.clone(), name)
+            .map_err(|error| explain(&error, true, Role::Client(&config, &[])))?;
+        Ok(Self::new(Side::Client(connection, config)))
     }
 
     fn new(side: Side) -> Self {
@@ -118,7 +116,7 @@ impl Tls {
                             break;
                         }
                     }
-                    return Err(explain(&error, handshaking, self.side.role()));
+                    return Err(explain(&error, handshaking, self.side.role(wire)));
                 }
             }
         }
@@ -156,7 +154,7 @@ impl Tls {
             match self.side.step(&mut self.held, what, &mut nothing, sealed).1 {
                 Ok(Step::Done) => return Ok(()),
                 Ok(Step::Again | Step::Read | Step::PeerDone) => {}
-                Err(error) => return Err(explain(&error, false, self.side.role())),
+                Err(error) => return Err(explain(&error, false, self.side.role(&[]))),
             }
         }
     }
@@ -175,10 +173,11 @@ impl Side {
         }
     }
 
-    fn role(&self) -> Role<'_> {
+    /// With what was read last.
+    fn role<'a>(&'a self, received: &'a [u8]) -> Role<'a> {
         match self {
             Self::Server(_, record) => Role::Server(record),
-            Self::Client(_, provider) => Role::Client(provider),
+            Self::Client(_, config) => Role::Client(config, received),
         }
     }
 
