@@ -1,5 +1,4 @@
-//! `explain` shows what was sent and received, in its order, decrypted, with every kind of handshake and
-//! every way to fail. openssl(1) and tshark(1) are the judges.
+//! `explain` shows what was sent and received, in its order, decrypted, and every way to fail.
 
 mod util;
 
@@ -7,164 +6,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use util::client::{client, end, server};
-use util::{
-    Authority, Daemon, PLAIN, ReservedPort, Running, TLS, folder_with_certificates, plain_and_tls,
-    tool,
-};
-
-/// Explains a connection to `port` as `localhost`, in `folder`.
-fn explain(folder: &Path, port: u16, arguments: &[&str]) -> Output {
-    let mut command = explaining(folder, port);
-    command.args(arguments).output().unwrap()
-}
-
-fn explaining(folder: &Path, port: u16) -> Command {
-    let mut command = client();
-    command.current_dir(folder).env_remove("SSLKEYLOGFILE").stdin(Stdio::null());
-    command.args(["explain", "127.0.0.1", &port.to_string()]);
-    command
-}
-
-const TLS_OPTIONS: [&str; 4] = ["--tls", "--ca=signing.pem", "--name=localhost", "--format=json"];
-
-fn json(output: &Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text} {output:?}"))
-}
-
-/// A message as `> ClientHello` or `< ServerHello`, of those that belong to the handshake.
-fn messages(report: &Value) -> Vec<String> {
-    let steps = report["steps"].as_array().unwrap().iter();
-    let message = |step: &Value| {
-        let name = step["name"].as_str()?;
-        let way = match step["direction"].as_str()? {
-            "sent" => ">",
-            _ => "<",
-        };
-        let is_of_tls = step["wire"].as_str() != Some("") || step["plaintext"].is_string();
-        is_of_tls.then(|| format!("{way} {name}"))
-    };
-    steps.filter_map(message).collect()
-}
-
-/// The details of the first step with this name.
-fn details<'a>(report: &'a Value, name: &str) -> Vec<(&'a str, &'a str)> {
-    let mut steps = report["steps"].as_array().unwrap().iter();
-    let step =
-        steps.find(|step| step["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
-    let details = step["details"].as_array().unwrap().iter();
-    details.map(|it| (it["name"].as_str().unwrap(), it["value"].as_str().unwrap())).collect()
-}
-
-/// A server of openssl, in a folder with certificates.
-struct OpenSsl {
-    folder: tempfile::TempDir,
-    port: ReservedPort,
-    _server: Running,
-}
-
-impl OpenSsl {
-    fn start(options: &[&str]) -> Option<Self> {
-        let mut openssl = tool("openssl")?;
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new("a CA of the test");
-        authority.write(folder.path(), "signing.pem");
-        authority.write_server(folder.path(), "alex");
-        authority.write_client(folder.path(), "laptop");
-        let port = ReservedPort::new();
-        openssl.current_dir(folder.path()).args(["s_server", "-quiet", "-rev"]);
-        openssl.args(["-cert", "alex.crt", "-key", "alex.key", "-CAfile", "signing.pem"]);
-        openssl.args(["-accept", &format!("127.0.0.1:{}", port.number)]).args(options);
-        let server = Running::start_server(openssl, &port);
-        Some(Self { folder, port, _server: server })
-    }
-
-    /// The messages of the handshake that openssl's client reports.
-    fn messages(&self, options: &[&str]) -> Vec<String> {
-        let mut openssl = Command::new("openssl");
-        openssl.current_dir(self.folder.path()).args(["s_client", "-msg", "-servername"]);
-        openssl.args(["localhost", "-CAfile", "signing.pem", "-groups", "X25519:P-256:P-384"]);
-        openssl.args(["-connect", &format!("127.0.0.1:{}", self.port.number)]).args(options);
-        let mut running = Running::start(openssl);
-        // The server sends it back reversed, behind its session tickets.
-        running.write(b"alex\n");
-        let text = running.read_to("\nxela");
-        running.finish();
-        let message = |line: &str| {
-            let way = &line[..1];
-            let (_, rest) = line.split_once("TLS ")?;
-            let name = if rest.contains("ChangeCipherSpec") {
-                "ChangeCipherSpec"
-            } else if rest.contains(", Handshake") {
-                rest.rsplit_once(", ")?.1
-            } else {
-                return None;
-            };
-            [">", "<"].contains(&way).then(|| format!("{way} {name}"))
-        };
-        handshake(text.lines().filter(|line| !line.is_empty()).filter_map(message).collect())
-    }
-
-    fn explained(&self, options: &[&str]) -> (Value, Vec<String>) {
-        let arguments = [&TLS_OPTIONS[..], &["--no-echo"], options].concat();
-        let output = explain(self.folder.path(), self.port.number, &arguments);
-        assert_eq!(end(&output), (0, String::new()));
-        let report = json(&output);
-        let mut messages = messages(&report);
-        for message in &mut messages {
-            // It is a ServerHello with a certain random.
-            *message = message.replace("HelloRetryRequest", "ServerHello");
-        }
-        // openssl does not report it.
-        messages.retain(|it| it != "< ChangeCipherSpec");
-        (report, handshake(messages))
-    }
-}
-
-/// The messages up to the last Finished.
-fn handshake(mut messages: Vec<String>) -> Vec<String> {
-    let last = messages.iter().rposition(|it| it.ends_with(" Finished")).expect("no Finished");
-    messages.truncate(last + 1);
-    messages
-}
-
-#[test]
-fn messages_and_order_are_those_that_openssl_reports() {
-    for (version, ours) in [("-tls1_2", "--tls-version=1.2"), ("-tls1_3", "--tls-version=1.3")] {
-        let Some(server) = OpenSsl::start(&[]) else { return };
-        let (_, full) = server.explained(&[ours]);
-        assert_eq!(full, server.messages(&[version]), "{version}, full");
-
-        server.messages(&[version, "-sess_out", "session"]);
-        let (report, resumed) = server.explained(&[ours, "--resume"]);
-        assert_eq!(report["facts"]["resumed"], true);
-        assert_eq!(
-            resumed,
-            server.messages(&[version, "-sess_in", "session"]),
-            "{version}, resumed"
-        );
-
-        let server = OpenSsl::start(&["-Verify", "1"]).unwrap();
-        let (report, mutual) = server.explained(&[ours, "--cert=laptop.crt", "--key=laptop.key"]);
-        let expected = server.messages(&[version, "-cert", "laptop.crt", "-key", "laptop.key"]);
-        assert_eq!(mutual, expected, "{version}, mutual");
-        let asked = details(&report, "CertificateRequest");
-        assert!(
-            asked.iter().any(|it| it.0 == "accepts the CAs" && it.1.contains("a CA of the test"))
-        );
-    }
-    let server = OpenSsl::start(&["-groups", "P-384"]).unwrap();
-    let (report, retried) = server.explained(&[]);
-    assert_eq!(retried, server.messages(&["-tls1_3"]), "HelloRetryRequest");
-    assert_eq!(retried.iter().filter(|it| *it == "> ClientHello").count(), 2);
-    assert_eq!(details(&report, "HelloRetryRequest")[2], ("asks for a share of", "secp384r1"));
-}
+use util::client::{end, server};
+use util::explain::{TLS_OPTIONS, decrypted, details, explain, explaining, json, messages};
+use util::{Authority, Daemon, PLAIN, TLS, folder_with_certificates, plain_and_tls, tool};
 
 #[test]
 fn every_message_of_our_own_server_is_shown_and_the_chain_link_by_link() {
@@ -235,17 +83,6 @@ fn plain_tcp_has_its_bytes_and_both_ends() {
     ];
     assert_eq!(names, expected);
     assert_eq!(report["facts"], Value::Null);
-}
-
-/// What tshark shows of the data in a capture, as text.
-fn decrypted(file: &Path) -> Option<String> {
-    let output = tool("tshark")?
-        .arg("-r")
-        .arg(file)
-        .args(["-q", "-z", "follow,tls,ascii,0"])
-        .output()
-        .unwrap();
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[test]
@@ -454,29 +291,4 @@ fn what_was_seen_is_shown_when_it_is_interrupted_or_times_out() {
     let output = explain(folder.path(), port, &arguments);
     assert_eq!(end(&output).0, 4);
     assert_eq!(messages(&json(&output)), ["> ClientHello"]);
-}
-
-#[test]
-fn a_server_of_gnutls_is_understood() {
-    let Some(mut gnutls) = tool("gnutls-serv") else { return };
-    let folder = folder_with_certificates();
-    let port = ReservedPort::new();
-    gnutls.current_dir(folder.path()).args(["--echo", "--quiet", "--port"]);
-    gnutls.arg(port.number.to_string());
-    gnutls.args(["--x509certfile", "alex.crt", "--x509keyfile", "alex.key"]);
-    let _server = Running::start_server(gnutls, &port);
-    for options in [
-        &["--tls-version=1.3"][..],
-        &["--tls-version=1.2"],
-        &["--tls-version=1.3", "--resume"],
-        &["--tls-version=1.2", "--resume"],
-    ] {
-        let capture = ["--pcapng=capture", "--no-echo"];
-        let arguments = [&TLS_OPTIONS[..], options, &capture].concat();
-        let output = explain(folder.path(), port.number, &arguments);
-        assert_eq!(end(&output).0, 0, "{options:?}: {output:?}");
-        let report = json(&output);
-        assert!(!messages(&report).iter().any(|it| it.contains("cannot be opened")), "{report}");
-        assert_eq!(report["facts"]["resumed"], options.len() == 2, "{options:?}");
-    }
 }
