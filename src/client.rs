@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod target;
 pub mod error;
+pub mod activity;
 pub mod wait;
 pub mod tap;
 pub mod printer;

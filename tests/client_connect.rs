@@ -2,36 +2,9 @@
 
 mod util;
 
-use std::path::Path;
-
 use rustix::process::Signal;
 use util::client::{Client, silent};
-use util::tool;
-
-/// Replaces getaddrinfo(3): prints a line and does not return, as if no name server answered.
-const RESOLVER: &str = r#"
-#include <unistd.h>
-int getaddrinfo(void) {
-    write(2, "resolving\n", 10);
-    for (;;) pause();
-}
-"#;
-
-/// Compiles `source` into a library for `LD_PRELOAD`; `None` where there is no compiler.
-fn preload(source: &str, folder: &Path) -> Option<std::path::PathBuf> {
-    let mut compiler = tool("cc")?;
-    let (file, library) = (folder.join("preload.c"), folder.join("preload.so"));
-    std::fs::write(&file, source).unwrap();
-    assert!(
-        compiler
-            .args(["-shared", "-fPIC", "-o"])
-            .args([&library, &file])
-            .status()
-            .unwrap()
-            .success()
-    );
-    Some(library)
-}
+use util::{SILENT_RESOLVER, preload};
 
 #[test]
 fn ctrl_c_ends_a_client_that_is_connecting() {
@@ -55,7 +28,7 @@ fn ctrl_c_ends_a_client_that_is_resolving() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(library) = preload(RESOLVER, folder.path()) else { return };
+    let Some(library) = preload(SILENT_RESOLVER, folder.path()) else { return };
     for signal in [Signal::INT, Signal::TERM] {
         let mut client = Client::start(&["--timeout=600", "alex.invalid"], |command| {
             command.env("LD_PRELOAD", &library);

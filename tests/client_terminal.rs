@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use util::client::{end, run, server, silent};
 use util::{Daemon, PATIENCE, PLAIN, field, plain_and_tls, tool};
 
 const CTRL_C: &[u8] = b"\x03";
@@ -30,6 +31,11 @@ struct Terminal {
 impl Terminal {
     /// Runs the client; `None` where there is no setsid(1) to give it the terminal.
     fn run(arguments: &[&str]) -> Option<Self> {
+        Self::run_with(&[], arguments)
+    }
+
+    /// Runs the client with these environment variables.
+    fn run_with(variables: &[(&str, &str)], arguments: &[&str]) -> Option<Self> {
         let mut command = tool("setsid")?;
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -37,6 +43,9 @@ impl Terminal {
         let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let open = || File::options().read(true).write(true).open(&path).unwrap();
         let child = command
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .envs(variables.iter().copied())
             .args(["--ctty", "--wait", "sh", "-c", LEADER, "sh"])
             .arg(env!("CARGO_BIN_EXE_echo-alex-client"))
             .args(arguments)
@@ -284,4 +293,71 @@ fn a_task_of_more_than_a_second_shows_its_progress_on_a_terminal() {
         let (_, screen) = terminal.end();
         assert!(!screen.contains("\r["), "{screen:?}");
     }
+}
+
+#[test]
+fn a_connection_that_is_not_there_after_a_second_shows_what_the_client_waits_for() {
+    let (_socket, _queue, address) = silent();
+    let silent = address.port().to_string();
+    // It accepts, and says nothing.
+    let mute = server(|stream| drop(stream.peek(&mut [0; 1]).and_then(|_| end_of(stream))));
+    let connecting = ["--timeout=2", "127.0.0.1", &silent];
+    let shaking = ["--timeout=2", "--tls", "--insecure", "127.0.0.1", &mute];
+    for (arguments, words) in [
+        (&connecting[..], "\rconnecting to 127.0.0.1: "),
+        (&shaking, "\rTLS handshake with 127.0.0.1: "),
+    ] {
+        let Some(mut terminal) = Terminal::run(arguments) else { return };
+        terminal.wait_for(words);
+        // The line is cleared before the error is printed.
+        let (code, screen) = terminal.end();
+        assert_eq!(code, 4, "{screen:?}");
+        let (_, rest) = screen.rsplit_once("\r\x1b[K").unwrap_or_else(|| panic!("{screen:?}"));
+        assert!(rest.starts_with("echo-alex-client: "), "{screen:?}");
+    }
+    let Some(mut terminal) = Terminal::run(&[&["-q"], &connecting[..]].concat()) else { return };
+    assert!(!terminal.end().1.contains("connecting"));
+    let (_, said) = end(&run(&connecting, b""));
+    assert!(!said.contains('\r') && !said.contains("connecting"), "{said:?}");
+}
+
+/// Waits for the end of a connection.
+fn end_of(mut stream: TcpStream) -> std::io::Result<usize> {
+    stream.read_to_end(&mut Vec::new())
+}
+
+#[test]
+fn a_look_up_that_lasts_is_shown() {
+    if util::emulated() {
+        eprintln!("skipped: the compiler makes nothing for the emulator");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(library) = util::preload(util::SILENT_RESOLVER, folder.path()) else { return };
+    let library = [("LD_PRELOAD", library.to_str().unwrap())];
+    let arguments = ["--timeout=2", "alex.invalid"];
+    let Some(mut terminal) = Terminal::run_with(&library, &arguments) else { return };
+    terminal.wait_for("\rlooking up alex.invalid: ");
+    assert_eq!(terminal.exit_code(), 4);
+}
+
+#[test]
+fn a_diagram_has_colours_on_a_terminal_unless_they_are_not_wanted() {
+    let daemon = plain_and_tls();
+    let tls = port(&daemon, "tls");
+    let arguments = ["explain", "--tls", "--insecure", "127.0.0.1", &tls];
+    for (variables, is_coloured) in [
+        (&[][..], true),
+        (&[("NO_COLOR", "")], true),
+        (&[("NO_COLOR", "1")], false),
+        (&[("TERM", "dumb")], false),
+    ] {
+        let Some(mut terminal) = Terminal::run_with(variables, &arguments) else { return };
+        let (code, screen) = terminal.end();
+        assert_eq!(code, 0, "{screen}");
+        assert!(screen.contains("ClientHello"), "{screen}");
+        assert_eq!(screen.contains("\x1b[0m"), is_coloured, "{variables:?}: {screen:?}");
+    }
+    let piped = run(&arguments, b"");
+    assert!(!String::from_utf8(piped.stdout).unwrap().contains('\x1b'));
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::activity::{self, Activity};
 use super::cli::Options;
 use super::connection::Connection;
 use super::dial::Dialler;
@@ -24,8 +25,11 @@ impl Client {
     /// Loads what `options` name, and starts the output.
     pub fn new(options: Options) -> Result<Self, Failure> {
         let dialler = Dialler::new(&options)?;
-        let waiter = Waiter::new()?;
+        let mut waiter = Waiter::new()?;
         let printer = Printer::new(&waiter)?;
+        if activity::is_wanted(&options) {
+            waiter.show(Activity::new(printer.drawer()));
+        }
         Ok(Self { options, dialler, buffers: Buffers::new(), printer, waiter })
     }
 

@@ -85,7 +85,9 @@ impl Dialler {
     pub fn resolve(&mut self, options: &Options, waiter: &mut Waiter) -> Result<(), Error> {
         let Options { host, port, family, timeout, .. } = options;
         self.tap.note(|| Event::LookUp(host.clone()));
-        self.addresses = connect::resolve(host, *port, *family, *timeout, waiter)?;
+        let resolve =
+            |waiter: &mut Waiter| connect::resolve(host, *port, *family, *timeout, waiter);
+        self.addresses = waiter.during(|| format!("looking up {host}"), resolve)?;
         self.tap.note(|| Event::Resolved(self.addresses.clone()));
         Ok(())
     }
@@ -122,16 +124,21 @@ impl Dialler {
         buffers: &mut Buffers,
     ) -> Result<Connection, Error> {
         let start = Instant::now();
-        let (stream, number) =
-            connect::connect(&self.host, &self.addresses, self.timeout, waiter, &self.tap)?;
+        let (stream, number) = waiter.during(
+            || format!("connecting to {}", self.host),
+            |waiter| connect::connect(&self.host, &self.addresses, self.timeout, waiter, &self.tap),
+        )?;
         let stream = Tapped { stream, tap: self.tap.clone() };
         // The address that answered is tried first next time.
         self.addresses[..=number].rotate_right(1);
         let mut connection = Connection::new(stream, self.transport()?, self.addresses[0]);
         connection.connect_time = start.elapsed();
         if let Some(tls) = &self.tls {
-            connection
-                .shake_hands(self.timeout, waiter, buffers)
+            waiter
+                .during(
+                    || format!("TLS handshake with {}", self.host),
+                    |waiter| connection.shake_hands(self.timeout, waiter, buffers),
+                )
                 .map_err(|error| tls.clarify(error))?;
             if let Some(key_log) = &tls.key_log {
                 key_log.check()?;

@@ -1,16 +1,10 @@
 //! The progress of a measurement, as a bar on a terminal.
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use super::activity::{CLEAR, INTERVAL, LONG, is_wanted};
 use super::context::Client;
 use super::printer::Printer;
-
-/// How often the bar is drawn.
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// A shorter task needs no bar.
-const LONG: Duration = Duration::from_secs(1);
 
 /// A bar on standard error, if that is a terminal.
 pub struct Progress {
@@ -28,12 +22,7 @@ pub struct Progress {
 impl Progress {
     /// A bar for a measurement that takes `total`, until `end`, and that counts `unit`.
     pub fn new(client: &Client, total: Duration, end: Instant, unit: &'static str) -> Self {
-        let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-        let wanted = io::stderr().is_terminal()
-            && !is_dumb
-            && !client.options.quiet
-            && !client.options.json
-            && total > LONG;
+        let wanted = is_wanted(&client.options) && total > LONG;
         Self { shown: wanted.then(Instant::now), is_drawn: false, unit, total, end }
     }
 
@@ -73,7 +62,7 @@ impl Progress {
     /// Clears the line for the report or for an error.
     pub fn clear(&self, printer: &mut Printer) {
         if self.is_drawn {
-            printer.draw("\r\x1b[K".into());
+            printer.draw(CLEAR.into());
         }
     }
 }

@@ -21,6 +21,7 @@ use rustix::time::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::activity::Activity;
 use super::error::Error;
 use crate::exit::{Failure, plain};
 use crate::os::output;
@@ -42,6 +43,8 @@ pub struct Waiter {
     limit: Option<Instant>,
     /// Ends waits in time, where milliseconds are too coarse.
     timer: Option<OwnedFd>,
+    /// Shows what lasts.
+    activity: Option<Activity>,
 }
 
 impl Waiter {
@@ -66,6 +69,7 @@ impl Waiter {
                 waker,
                 limit: None,
                 timer: None,
+                activity: None,
             })
         };
         make().map_err(|error| Failure::system("cannot start the event loop", &error))
@@ -109,9 +113,31 @@ impl Waiter {
         self.limit = limit;
     }
 
+    /// From now on, `activity` shows what the client waits for.
+    pub fn show(&mut self, activity: Activity) {
+        self.activity = Some(activity);
+    }
+
+    /// Does `work`, which waits for `what`. If that lasts, it is shown.
+    pub fn during<T>(
+        &mut self,
+        what: impl FnOnce() -> String,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        if let Some(activity) = &mut self.activity {
+            activity.begin(what());
+        }
+        let outcome = work(self);
+        if let Some(activity) = &mut self.activity {
+            activity.end();
+        }
+        outcome
+    }
+
     /// Waits for an event, but no longer than `until`. It may return early.
     pub fn wait(&mut self, until: Option<Instant>) -> Result<(), Error> {
-        let until = until.into_iter().chain(self.limit).min();
+        let drawing = self.activity.as_ref().and_then(Activity::next);
+        let until = until.into_iter().chain(self.limit).chain(drawing).min();
         let time = until.map(|until| until.saturating_duration_since(Instant::now()));
         if let (Some(timer), Some(time)) = (&self.timer, time.filter(|time| !time.is_zero())) {
             let never = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -124,6 +150,9 @@ impl Waiter {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(Failure::system("cannot wait for events", &error).into()),
             Ok(()) => {}
+        }
+        if let Some(activity) = &mut self.activity {
+            activity.show(Instant::now());
         }
         match self.signals.pending().next() {
             Some(_) => Err(Error::Interrupted),

@@ -36,7 +36,10 @@ use std::time::{Duration, Instant};
 pub use authority::{Authority, folder_with_certificates, in_days, write_identity};
 pub use daemon::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, field, plain_and_tls};
 pub use process::{State, limit_descriptors};
-pub use programs::{Running, copy_program, emulated, emulator, outcome, program, run, tool, wait};
+pub use programs::{
+    Running, SILENT_RESOLVER, copy_program, emulated, emulator, outcome, preload, program, run,
+    tool, wait,
+};
 pub use tcp::{
     ReservedPort, STUCK, assert_echo, connect, echo_all, noise, read_to_end, reset, rest,
     send_until_stuck, wait_for,

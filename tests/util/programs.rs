@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -46,6 +46,24 @@ pub fn tool(name: &str) -> Option<Command> {
         eprintln!("skipped: {name} is not installed");
     }
     found.map(Command::new)
+}
+
+/// Replaces getaddrinfo(3): prints a line and does not return, as if no name server answered.
+pub const SILENT_RESOLVER: &str = r#"
+#include <unistd.h>
+int getaddrinfo(void) {
+    write(2, "resolving\n", 10);
+    for (;;) pause();
+}
+"#;
+
+/// Compiles `source` into a library for `LD_PRELOAD`; `None` where there is no compiler.
+pub fn preload(source: &str, folder: &Path) -> Option<PathBuf> {
+    let mut compiler = tool("cc")?;
+    let (file, library) = (folder.join("preload.c"), folder.join("preload.so"));
+    std::fs::write(&file, source).unwrap();
+    outcome(compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &file]));
+    Some(library)
 }
 
 /// Runs the daemon to its end: exit code, standard output, standard error.
