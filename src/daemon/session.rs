@@ -101,8 +101,6 @@ pub struct Session<W> {
     opened: Moment,
     /// Plaintext bytes that came from the peer.
     received: u64,
-    /// The peer's FIN was read.
-    wire_ended: bool,
     /// Where it came from: what limits count, and the log shows.
     peer: SocketAddr,
     service: Service,
@@ -119,7 +117,7 @@ impl<W: Wire> Session<W> {
     ) -> Self {
         let state = if transport.is_handshaking() { State::Handshaking } else { State::Serving };
         let link = Link::new(wire, transport);
-        Self { link, state, since: now, opened: now, received: 0, wire_ended: false, peer, service }
+        Self { link, state, since: now, opened: now, received: 0, peer, service }
     }
 
     /// Goes as far as the kernel and a turn allow. `to_the_end`: the event said that the peer has
@@ -254,7 +252,6 @@ impl<W: Wire> Session<W> {
     /// The peer's FIN was read.
     #[cold]
     fn end_of_wire(&mut self, now: Moment) -> Step {
-        self.wire_ended = true;
         match self.link.transport().end_of_wire() {
             reason @ CloseReason::HandshakeAbandoned => self.fail(reason),
             reason => self.enter(State::Draining(reason), now),
@@ -273,7 +270,7 @@ impl<W: Wire> Session<W> {
                 Err(reason) => self.fail(reason),
             },
             State::Finishing(reason) => {
-                if self.wire_ended || self.link.end_writing().is_err() {
+                if self.link.is_ended() || self.link.end_writing().is_err() {
                     self.fail(reason)
                 } else {
                     self.enter(State::Lingering(reason), now)

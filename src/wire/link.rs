@@ -23,6 +23,8 @@ impl Wire for mio::net::TcpStream {
 /// A socket with its transport.
 pub struct Link<W> {
     wire: W,
+    /// The peer's FIN was read. It is kept here because it takes no room beside a descriptor.
+    ended: bool,
     transport: Transport,
     outbox: Outbox,
 }
@@ -55,7 +57,7 @@ impl Bytes {
 impl<W: Wire> Link<W> {
     /// A link over `wire`.
     pub fn new(wire: W, transport: Transport) -> Self {
-        Self { wire, transport, outbox: Outbox::default() }
+        Self { wire, ended: false, transport, outbox: Outbox::default() }
     }
 
     /// Reads once into the scratch buffer, after the bytes that the transport holds.
@@ -63,7 +65,10 @@ impl<W: Wire> Link<W> {
     pub fn read(&mut self, buffers: &mut Buffers) -> io::Result<Reading> {
         let held = self.transport.restore(&mut buffers.wire[..]);
         match self.wire.read(&mut buffers.wire[held..held + READ_SIZE]) {
-            Ok(0) => Ok(Reading::Ended),
+            Ok(0) => {
+                self.ended = true;
+                Ok(Reading::Ended)
+            }
             Ok(count) => Ok(Reading::Bytes(Bytes { held, count })),
             Err(error) => would_block(error).map(|()| Reading::Nothing),
         }
@@ -133,6 +138,11 @@ impl<W: Wire> Link<W> {
     /// Sends the FIN.
     pub fn end_writing(&self) -> io::Result<()> {
         self.wire.end_writing()
+    }
+
+    /// Whether the peer's FIN was read.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether the outbox is empty.
