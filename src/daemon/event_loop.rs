@@ -100,10 +100,11 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS_A_POLL);
         let mut now = Moment::now();
         while self.draining.is_none() || !self.sessions.is_empty() {
-            let polled = self.poll.poll(&mut events, self.time_to_sleep(now));
+            let due = self.next_due();
+            let polled = self.poll.poll(&mut events, self.time_to_sleep(due, now));
             now = Moment::now();
             match polled {
-                Ok(()) => self.iterate(&events, now),
+                Ok(()) => self.iterate(&events, due.is_some_and(|due| due <= now), now),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::system("cannot wait for events", &error)),
             }
@@ -112,45 +113,45 @@ impl EventLoop {
         Ok(())
     }
 
+    /// When the next thing is due that no event announces, if any.
+    fn next_due(&self) -> Option<Moment> {
+        let manager = self.manager.is_there().then(|| self.manager.next(self.totals())).flatten();
+        let drained = self.draining.and_then(|drain| drain.until);
+        let all = [
+            self.sessions.next_deadline(),
+            self.acceptor.next_tick(),
+            self.listeners.next_sum(),
+            drained,
+            manager,
+        ];
+        all.into_iter().flatten().min()
+    }
+
     /// How long the loop may sleep, as of `now`; `None` until something happens.
-    fn time_to_sleep(&self, now: Moment) -> Option<Duration> {
+    fn time_to_sleep(&self, due: Option<Moment>, now: Moment) -> Option<Duration> {
         if self.sessions.has_queue() || self.acceptor.has_work() {
             return Some(Duration::ZERO);
         }
-        let manager = self.manager.is_there().then(|| self.manager.next(self.totals())).flatten();
-        let mut next = self.sessions.next_deadline();
-        let mut sooner = |due: Option<Moment>| {
-            if due.is_some() && (next.is_none() || due < next) {
-                next = due;
-            }
-        };
-        sooner(manager);
-        sooner(self.acceptor.next_tick());
-        sooner(self.draining.and_then(|drain| drain.until));
-        sooner(self.listeners.next_sum());
-        Some(next?.duration_since(now))
+        Some(due?.duration_since(now))
     }
 
-    /// One iteration: a turn for each session and socket that has something to do.
-    fn iterate(&mut self, events: &Events, now: Moment) {
+    /// One iteration: a turn for each session and socket that has something to do. `is_due`: so has
+    /// [`EventLoop::tick`].
+    fn iterate(&mut self, events: &Events, is_due: bool, now: Moment) {
         let deferred = self.acceptor.take_deferred();
         self.handle_events(events, now);
         self.sessions.resume_one(now, &self.listeners, &mut self.buffers);
-        self.acceptor.tick(now);
+        if is_due {
+            self.tick(now);
+        }
         for key in deferred {
             self.accept(key, now);
         }
-        self.sessions.expire(now, &self.listeners, &mut self.buffers);
         if mem::take(&mut self.signalled) {
             self.handle_signals(now);
         }
-        self.end_drain(now);
         if self.sessions.has_ended() {
             self.reap(now);
-        }
-        self.listeners.log_sums(now);
-        if self.manager.is_there() {
-            self.manager.tick(self.totals(), now);
         }
     }
 
@@ -175,6 +176,18 @@ impl EventLoop {
     fn accept(&mut self, key: usize, now: Moment) {
         let Self { listeners, sessions, poll, .. } = self;
         self.acceptor.accept(key, now, listeners, sessions, poll.registry());
+    }
+
+    /// Does what is due at `now`.
+    #[cold]
+    fn tick(&mut self, now: Moment) {
+        self.acceptor.tick(now);
+        self.sessions.expire(now, &self.listeners, &mut self.buffers);
+        self.end_drain(now);
+        self.listeners.log_sums(now);
+        if self.manager.is_there() {
+            self.manager.tick(self.totals(), now);
+        }
     }
 
     /// Logs and counts the sessions that have ended in this iteration.
