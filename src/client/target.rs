@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::os::files;
+use crate::tls::certificate::escape::is_unprintable;
 
 /// The names of ports (services(5)).
 const SERVICES: &str = "/etc/services";
@@ -30,6 +31,8 @@ pub enum InvalidTarget {
     NoColonAfterBracket,
     /// `:5000`.
     NoHost,
+    /// With characters that a terminal acts on.
+    UnprintableHost(String),
     /// Neither a number nor a name.
     UnknownPort(String),
 }
@@ -40,6 +43,9 @@ impl fmt::Display for InvalidTarget {
             Self::NoClosingBracket => f.write_str("the closing ] of the address is missing"),
             Self::NoColonAfterBracket => f.write_str("only a colon and the port may follow ]"),
             Self::NoHost => f.write_str("the host is missing"),
+            Self::UnprintableHost(host) => {
+                write!(f, "{host:?} has characters that no name of a host has")
+            }
             Self::UnknownPort(port) => write!(
                 f,
                 "{port:?} is neither a port number from 1 to 65535 nor a name in {SERVICES}"
@@ -69,6 +75,9 @@ pub fn parse(text: &str) -> Result<Target, InvalidTarget> {
     };
     if host.is_empty() {
         return Err(InvalidTarget::NoHost);
+    }
+    if host.contains(is_unprintable) {
+        return Err(InvalidTarget::UnprintableHost(host.into()));
     }
     Ok(Target { host: host.to_owned(), port: port_text.map(port).transpose()? })
 }
@@ -116,6 +125,10 @@ mod tests {
         for text in ["", ":5000", "[]:5000", "[::1", "[::1]5000", "alex:", "alex:0", "alex:65536"] {
             assert!(parse(text).is_err(), "{text}");
         }
+        for host in ["al\u{1b}ex", "al\u{202e}ex"] {
+            assert_eq!(parse(host), Err(InvalidTarget::UnprintableHost(host.into())));
+        }
+        assert!(parse("jörg.local").is_ok());
     }
 
     #[test]

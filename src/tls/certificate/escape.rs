@@ -1,17 +1,20 @@
 //! Makes text from strangers safe to print.
 
-/// `text` with every character escaped that a terminal acts on or does not show: control characters,
-/// line separators, overrides of the writing direction, characters without width. The backslash is
-/// escaped too, so that escapes are unambiguous.
+/// Whether a terminal acts on this character or does not show it: control characters, line separators,
+/// overrides of the writing direction, characters without width.
+pub(crate) fn is_unprintable(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` with every such character escaped. The backslash is escaped too, so that escapes are unambiguous.
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
-        let acts = letter.is_control()
-            || matches!(letter,
-                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-        if acts {
+        if is_unprintable(letter) {
             safe.extend(letter.escape_unicode());
         } else if letter == '\\' {
             safe.push_str("\\\\");
