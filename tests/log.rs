@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use util::{
-    Daemon, PATIENCE, PLAIN, TlsClient, assert_echo, field, folder_with_certificates,
+    Daemon, PATIENCE, PLAIN, ReservedPort, TlsClient, assert_echo, field, folder_with_certificates,
     plain_and_tls, read_to_end, wait_until,
 };
 
@@ -179,7 +179,8 @@ fn each_level_hides_the_levels_below_it() {
         ("error", false, false, false),
     ] {
         // The port must be known, because the log may not have it.
-        let port = free_port();
+        let reserved = ReservedPort::new();
+        let port = reserved.number;
         let config = format!(
             "[log]\nlevel = \"{level}\"\n[limits]\nmax-sessions = 1\n\
              [[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:{port}\"\n"
@@ -196,11 +197,6 @@ fn each_level_hides_the_levels_below_it() {
         assert_eq!(has(" INFO  listening "), listening, "{level}");
         assert_eq!(has(" WARN  refused "), refused, "{level}");
     }
-}
-
-/// A port that is free at this moment.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
@@ -228,7 +224,8 @@ fn syslog_receives_the_format_of_rfc_3164() {
 fn a_missing_log_daemon_is_reported_in_one_line_on_standard_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let port = free_port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number;
     let config = format!(
         "[log]\ntarget = \"syslog\"\nsocket = \"log\"\n\
          [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:{port}\"\n"
@@ -327,7 +324,8 @@ fn a_log_daemon_that_never_reads_does_not_block_the_echo() {
 #[test]
 fn standard_error_without_a_reader_does_not_block_the_echo() {
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number;
     let config = format!(
         "[log]\nlevel = \"debug\"\n[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:{port}\"\n"
     );
