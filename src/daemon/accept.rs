@@ -38,6 +38,18 @@ pub struct Acceptor {
     throttle: Throttle,
 }
 
+/// What accepting needs of the event loop, at one moment.
+pub struct Intake<'a> {
+    /// The present moment.
+    pub now: Moment,
+    /// Their sockets are accepted from, and their limits checked.
+    pub listeners: &'a mut Listeners,
+    /// The new sessions join these.
+    pub sessions: &'a mut Sessions,
+    /// Where a new session's socket is registered.
+    pub registry: &'a Registry,
+}
+
 /// Stops accepting for a while when the system has no descriptors left: the connections wait in the
 /// backlog.
 #[derive(Debug)]
@@ -56,59 +68,35 @@ impl Default for Acceptor {
 impl Acceptor {
     /// Accepts from the socket with the key `key`, as far as a turn and the descriptors allow.
     #[cold]
-    pub fn accept(
-        &mut self,
-        key: usize,
-        now: Moment,
-        listeners: &mut Listeners,
-        sessions: &mut Sessions,
-        registry: &Registry,
-    ) {
-        self.accept_up_to(ACCEPTS_A_TURN, key, now, listeners, sessions, registry);
+    pub fn accept(&mut self, key: usize, intake: &mut Intake<'_>) {
+        self.accept_up_to(ACCEPTS_A_TURN, key, intake);
     }
 
     /// Accepts the backlog of a socket that is about to be closed: the kernel resets what is still
     /// there by then, although the peers are connected as far as they know. One whole backlog, and not
     /// what joins it meanwhile, or a busy port would never close.
-    pub fn accept_backlog(
-        &mut self,
-        key: usize,
-        now: Moment,
-        listeners: &mut Listeners,
-        sessions: &mut Sessions,
-        registry: &Registry,
-    ) {
-        if listeners.socket(key).is_some_and(ListenSocket::is_ours) {
+    pub fn accept_backlog(&mut self, key: usize, intake: &mut Intake<'_>) {
+        if intake.listeners.socket(key).is_some_and(ListenSocket::is_ours) {
             let most = usize::from(BACKLOG) + 1;
-            self.accept_up_to(most, key, now, listeners, sessions, registry);
+            self.accept_up_to(most, key, intake);
         }
     }
 
-    fn accept_up_to(
-        &mut self,
-        most: usize,
-        key: usize,
-        now: Moment,
-        listeners: &mut Listeners,
-        sessions: &mut Sessions,
-        registry: &Registry,
-    ) {
+    fn accept_up_to(&mut self, most: usize, key: usize, intake: &mut Intake<'_>) {
         if self.throttle.until.is_some() {
             return self.defer(key);
         }
         for _ in 0..most {
-            let Some(socket) = listeners.socket(key) else { return };
+            let Some(socket) = intake.listeners.socket(key) else { return };
             let listener = socket.listener;
             match socket.socket.accept() {
-                Ok((stream, peer)) => {
-                    admit(stream, peer, listener, now, listeners, sessions, registry);
-                }
+                Ok((stream, peer)) => intake.admit(stream, peer, listener),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return,
                     // A connection that was gone before it was accepted (accept(2)).
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => {
-                        self.throttle.start(&error, now);
+                        self.throttle.start(&error, intake.now);
                         break;
                     }
                 },
@@ -164,35 +152,30 @@ impl Throttle {
     }
 }
 
-/// Makes a session of a connection, if the limits allow one more.
-fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
-    listener_key: usize,
-    now: Moment,
-    listeners: &mut Listeners,
-    sessions: &mut Sessions,
-    registry: &Registry,
-) {
-    let listener = listeners.get_mut(listener_key);
-    let name = &listener.name;
-    let allowed = sessions.check(peer).and_then(|()| listener.admission.check(peer.ip()));
-    if let Err(refusal) = allowed {
-        listener.counters.refused += 1;
-        if listener.refusals.note(now) {
-            warn!("refused listener={name} peer={peer} limit={refusal}");
+impl Intake<'_> {
+    /// Makes a session of a connection, if the limits allow one more.
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener_key: usize) {
+        let Self { now, listeners, sessions, registry } = self;
+        let listener = listeners.get_mut(listener_key);
+        let name = &listener.name;
+        let allowed = sessions.check(peer).and_then(|()| listener.admission.check(peer.ip()));
+        if let Err(refusal) = allowed {
+            listener.counters.refused += 1;
+            if listener.refusals.note(*now) {
+                warn!("refused listener={name} peer={peer} limit={refusal}");
+            }
+            return;
         }
-        return;
+        let transport = match listener.transport() {
+            Ok(transport) => transport,
+            Err(reason) => return error!("session listener={name} peer={peer} reason={reason}"),
+        };
+        let session = Session::new(stream, peer, transport, listener.service(), *now);
+        if let Err(error) = sessions.insert(session, listener_key, &listener.timeouts, registry) {
+            return error!("session listener={name} peer={peer}: {}", plain(&error));
+        }
+        debug!("accepted listener={name} peer={peer}");
+        listener.counters.accepted += 1;
+        listener.admission.enter(peer.ip());
     }
-    let transport = match listener.transport() {
-        Ok(transport) => transport,
-        Err(reason) => return error!("session listener={name} peer={peer} reason={reason}"),
-    };
-    let session = Session::new(stream, peer, transport, listener.service(), now);
-    if let Err(error) = sessions.insert(session, listener_key, &listener.timeouts, registry) {
-        return error!("session listener={name} peer={peer}: {}", plain(&error));
-    }
-    debug!("accepted listener={name} peer={peer}");
-    listener.counters.accepted += 1;
-    listener.admission.enter(peer.ip());
 }

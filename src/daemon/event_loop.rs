@@ -20,7 +20,7 @@ use log::{error, info, warn};
 use mio::{Events, Poll, Token};
 
 use crate::config::Config;
-use crate::daemon::accept::Acceptor;
+use crate::daemon::accept::{Acceptor, Intake};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::listeners::{FIRST_SOCKET, Listeners};
 use crate::daemon::logger;
@@ -174,8 +174,8 @@ impl EventLoop {
 
     #[cold]
     fn accept(&mut self, key: usize, now: Moment) {
-        let Self { listeners, sessions, poll, .. } = self;
-        self.acceptor.accept(key, now, listeners, sessions, poll.registry());
+        let (acceptor, mut intake) = self.intake(now);
+        acceptor.accept(key, &mut intake);
     }
 
     /// Does what is due at `now`.
@@ -293,9 +293,15 @@ impl EventLoop {
     }
 
     fn stop_listening(&mut self, key: usize, now: Moment) {
-        let Self { listeners, sessions, poll, .. } = self;
-        self.acceptor.accept_backlog(key, now, listeners, sessions, poll.registry());
+        let (acceptor, mut intake) = self.intake(now);
+        acceptor.accept_backlog(key, &mut intake);
         self.listeners.close(key);
+    }
+
+    /// The acceptor, and what it works with.
+    fn intake(&mut self, now: Moment) -> (&mut Acceptor, Intake<'_>) {
+        let Self { acceptor, listeners, sessions, poll, .. } = self;
+        (acceptor, Intake { now, listeners, sessions, registry: poll.registry() })
     }
 
     /// Ends the sessions of the listeners whose keys are `chosen`.
