@@ -15,9 +15,24 @@ impl Daemon {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// The daemon's resident memory in KiB, from /proc/PID/status.
+    /// The daemon's resident memory in KiB, from /proc/PID/smaps, without what is both writable and executable:
+    /// only an emulator has that. It puts translated code there, and the kernel backs it with huge pages, so that
+    /// one more function may show as 2 MiB.
     pub fn resident_kib(&self) -> usize {
-        self.status_field("VmRSS:")
+        let maps = fs::read_to_string(format!("/proc/{}/smaps", self.pid())).unwrap();
+        let (mut sum, mut counts) = (0, true);
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("Rss:"), Some(kib)) if counts => sum += kib.parse::<usize>().unwrap(),
+                // The first line of a mapping: its addresses and its permissions.
+                (Some(first), Some(permissions)) if !first.ends_with(':') => {
+                    counts = !permissions.starts_with("rwx");
+                }
+                _ => {}
+            }
+        }
+        sum
     }
 
     /// A number from /proc/PID/status.
