@@ -19,6 +19,10 @@ mod stats;
 mod report;
 mod compare;
 mod counts;
+/// The daemon's own, for its tunables.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../src/os/heap.rs"]
+mod heap;
 
 /// Errors are only printed here.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;

@@ -7,7 +7,7 @@ use crate::config::{self, Config};
 use crate::daemon::event_loop::EventLoop;
 use crate::daemon::{admission, logger};
 use crate::exit::{Exit, Failure};
-use crate::os::output;
+use crate::os::{heap, output};
 use crate::tls::server;
 
 const HELP: &str = "\
@@ -45,6 +45,7 @@ fn run() -> Result<(), Failure> {
         }
         Task::Check => check(&Config::for_start(arguments.config.as_deref())?)?,
         Task::Serve => {
+            heap::start_again_with_tunables();
             let config = Config::for_start(arguments.config.as_deref())?;
             logger::set(&config.log)?;
             let file = arguments.config.unwrap_or_else(|| config::DEFAULT_PATH.into());

@@ -30,6 +30,7 @@ use crate::daemon::stats::{ListenerSnapshot, Snapshot, Totals};
 use crate::daemon::systemd::{HandedOver, Manager, handed_over_sockets};
 use crate::exit::Failure;
 use crate::os::clock::Moment;
+use crate::os::heap;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 
@@ -210,6 +211,9 @@ impl EventLoop {
             listener.counters.end(reason, session.volume());
             self.listeners.forget_if_retired(listener_key);
             self.acceptor.release_throttle();
+        }
+        if self.sessions.is_empty() {
+            heap::give_back();
         }
     }
 

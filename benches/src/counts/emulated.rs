@@ -10,11 +10,11 @@ use rustls::CipherSuite;
 
 use super::bounds::Counts;
 use super::load::{SESSIONS, SIZE, WARM_UP};
-use crate::Result;
 use crate::clients::{Dialler, Handshake, Session, exchange};
 use crate::identity::Identity;
 use crate::servers::{self, Kind, Programs, Server};
 use crate::subject::Subject;
+use crate::{Result, heap};
 
 const TARGET: &str = "armv7-unknown-linux-gnueabihf";
 
@@ -77,9 +77,11 @@ impl Emulated {
     fn start(subject: Subject, plugin: &Path, handshake: Handshake) -> Result<Self> {
         let counter = tempfile::NamedTempFile::new()?;
         let option = format!("file={},count={}", plugin.display(), counter.path().display());
-        let emulator = ["qemu-arm", "-L", "/usr/arm-linux-gnueabihf", "-cpu", PROCESSOR, "-plugin"];
-        let mut emulator = emulator.map(str::to_owned).to_vec();
-        emulator.push(option);
+        // Without these, the daemon would start itself again, and the plugin would lose it.
+        let tunables = format!("{}={}", heap::VARIABLE, heap::TUNABLES);
+        let emulator = ["qemu-arm", "-L", "/usr/arm-linux-gnueabihf", "-cpu", PROCESSOR];
+        let options = ["-E", &tunables, "-plugin", &option];
+        let emulator: Vec<_> = emulator.into_iter().chain(options).map(str::to_owned).collect();
         let (server, dialler) = subject.start(&emulator, handshake)?;
         Ok(Self { _server: server, dialler, counter })
     }

@@ -13,7 +13,7 @@ use super::load::{SESSIONS, SIZE, WARM_UP};
 use crate::clients::{Dialler, Handshake, connect_and_close, exchange};
 use crate::servers::Server;
 use crate::subject::Subject;
-use crate::{Result, memory};
+use crate::{Result, heap, memory};
 
 /// All counts of one server.
 pub(super) fn counts(subject: Subject) -> Result<Counts> {
@@ -128,7 +128,7 @@ fn under_callgrind(subject: Subject, handshake: Handshake) -> Result<(Server, Di
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("cost");
     let output = format!("--callgrind-out-file={}", path.display());
-    let tracer = words(&["valgrind", "--tool=callgrind", &output]);
+    let tracer = valgrind(subject, &["--tool=callgrind", &output]);
     let (server, dialler) = subject.start(&tracer, handshake)?;
     Ok((server, dialler, Cost { _folder: folder, path }))
 }
@@ -167,8 +167,8 @@ fn allocations_of_a_run(subject: Subject, sessions: usize, rounds: usize) -> Res
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("log");
     let log = format!("--log-file={}", path.display());
-    let tracer =
-        words(&["valgrind", "--tool=memcheck", "--leak-check=no", "--undef-value-errors=no", &log]);
+    let options = ["--tool=memcheck", "--leak-check=no", "--undef-value-errors=no", &log];
+    let tracer = valgrind(subject, &options);
     let (mut server, dialler) = subject.start(&tracer, Handshake::Full)?;
     let mut sessions = dialler.sessions(sessions)?;
     exchange(&mut sessions, rounds, SIZE)?;
@@ -177,6 +177,15 @@ fn allocations_of_a_run(subject: Subject, sessions: usize, rounds: usize) -> Res
     let total = log.lines().find_map(|line| line.split_once("total heap usage: "));
     let (number, _) = total.and_then(|(_, rest)| rest.split_once(' ')).ok_or("no heap usage")?;
     Ok(number.replace(',', "").parse()?)
+}
+
+/// valgrind for a server. It would lose the daemon when that starts itself again, so the daemon has its
+/// tunables from the first start on.
+fn valgrind(subject: Subject, options: &[&str]) -> Vec<String> {
+    let tunables = format!("{}={}", heap::VARIABLE, heap::TUNABLES);
+    let environment = ["env", &tunables];
+    let environment = if subject.kind.is_daemon() { &environment[..] } else { &[] };
+    words(&[environment, &["valgrind"], options].concat())
 }
 
 fn words(words: &[&str]) -> Vec<String> {
