@@ -61,12 +61,13 @@ fn forward(
     then: Then,
     silences: &Sender<(usize, Duration)>,
 ) -> Option<()> {
-    echo_once(client, server)?;
-    let silent_since = Instant::now();
+    let silent_since = echo_once(client, server)?;
     client.peek(&mut [0]).ok().filter(|count| *count > 0)?;
     let _ = silences.send((number, silent_since.elapsed()));
     match then {
-        _ if remembered().any(|it| it == number) => echo_once(client, server)?,
+        _ if remembered().any(|it| it == number) => {
+            echo_once(client, server)?;
+        }
         Then::Resets => {
             // The reset is sent when the last descriptor is closed.
             util::reset(client.try_clone().unwrap());
@@ -77,13 +78,14 @@ fn forward(
     (&*client).read_to_end(&mut Vec::new()).ok().map(drop)
 }
 
-/// Forwards one message, and its echo.
-fn echo_once(mut client: &TcpStream, mut server: &TcpStream) -> Option<()> {
+/// Forwards one message, and its echo; returns a moment before the client has it.
+fn echo_once(mut client: &TcpStream, mut server: &TcpStream) -> Option<Instant> {
     let mut bytes = [0; 1024];
     let count = client.read(&mut bytes).ok().filter(|count| *count > 0)?;
     server.write_all(&bytes[..count]).ok()?;
     server.read_exact(&mut bytes[..count]).ok()?;
-    client.write_all(&bytes[..count]).ok()
+    let before = Instant::now();
+    client.write_all(&bytes[..count]).ok().map(|()| before)
 }
 
 fn idle(number: &str, options: &[&str]) -> Value {
