@@ -159,7 +159,7 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
     let seconds = numbers(&interval)[0];
     assert!(interval.contains("from_secs"), "{interval}");
     let mebibytes =
-        number("src/daemon/session.rs", "LAST_TURNS") * (reads - 1) * READ_SIZE / (1 << 20);
+        number("src/daemon/session/end.rs", "LAST_TURNS") * (reads - 1) * READ_SIZE / (1 << 20);
     for (document, sentence) in [
         (
             "docs/design.md",
