@@ -1,10 +1,10 @@
-// Usage: node client.js PORT CA 1.2|1.3
+// Usage: node client.js PORT CA 1.2|1.3 [GROUP]
 const assert = require('assert'), fs = require('fs'), tls = require('tls')
-const [port, ca, version] = process.argv.slice(2)
+const [port, ca, version, ecdhCurve] = process.argv.slice(2)
 const sent = Buffer.alloc(100_000, '0123456789abcdef')
 
 function echo(session, then) {
-  const options = { port, host: 'localhost', ca: fs.readFileSync(ca), session,
+  const options = { port, host: 'localhost', ca: fs.readFileSync(ca), session, ecdhCurve,
     minVersion: 'TLSv' + version, maxVersion: 'TLSv' + version }
   let got = Buffer.alloc(0), ticket
   const stream = tls.connect(options, () => stream.write(sent))
