@@ -32,7 +32,7 @@
 //!                        v
 //!                  transport.open  --> plaintext       Plain: the same bytes    Tls: decrypt, handshake
 //!                        v
-//!                     service      echo: the same bytes    discard: none    chargen: its own
+//!                     service      echo: the same bytes    discard: none    chargen, web: their own
 //!                        v
 //!                  transport.seal  --> wire bytes      Plain: the same bytes    Tls: encrypt
 //!                        v

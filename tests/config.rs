@@ -18,7 +18,7 @@ use util::{
 
 /// The numbers of files, so that a missing file fails the test.
 const VALID: usize = 15;
-const INVALID: usize = 75;
+const INVALID: usize = 76;
 
 const USAGE: i32 = 64;
 const NO_INPUT: i32 = 66;

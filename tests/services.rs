@@ -1,5 +1,5 @@
 //! What a listener does besides echo: discard (RFC 863) and chargen (RFC 864), over plain TCP and TLS, with
-//! the daemon's limits, timeouts and counters.
+//! the daemon's limits, timeouts and counters. tests/web.rs has the rest of the service "web".
 
 mod util;
 
@@ -193,13 +193,17 @@ fn nc_and_openssl_get_what_the_services_send() {
 
 #[test]
 fn the_limits_of_a_listener_hold_for_every_service() {
-    let daemon = Daemon::start(
-        "[[listener]]\nname = \"chargen\"\nservice = \"chargen\"\nlisten = \"127.0.0.1:0\"\n\
-         [listener.limits]\nmax-sessions = 1\n",
-    );
-    let mut first = daemon.connect("chargen");
-    first.read_exact(&mut [0; 100]).unwrap();
-    let refused: TcpStream = daemon.connect("chargen");
-    let peer = refused.local_addr().unwrap();
-    daemon.wait_for_line(|line| line.contains(&format!("refused listener=chargen peer={peer}")));
+    for (service, request) in [("chargen", ""), ("web", "GET /no HTTP/1.0\r\nX: y\r\n\r\n")] {
+        let daemon = Daemon::start(&format!(
+            "[[listener]]\nname = \"{service}\"\nservice = \"{service}\"\nlisten = \"127.0.0.1:0\"\n\
+             [listener.limits]\nmax-sessions = 1\n"
+        ));
+        let mut first = daemon.connect(service);
+        first.write_all(request.as_bytes()).unwrap();
+        first.read_exact(&mut [0; 100]).unwrap();
+        let refused: TcpStream = daemon.connect(service);
+        let peer = refused.local_addr().unwrap();
+        let line = format!("refused listener={service} peer={peer}");
+        daemon.wait_for_line(|seen| seen.contains(&line));
+    }
 }

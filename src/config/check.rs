@@ -40,6 +40,7 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
     };
     let limits = limits(&file.limits, &DEFAULT_LIMITS)?;
     let timeouts = timeouts(&file.limits, &DEFAULT_TIMEOUTS)?;
+    let drain_delay = or(file.limits.drain_delay.as_ref(), None).unwrap_or_default();
     let drain_timeout = or(file.limits.drain_timeout.as_ref(), Some(DEFAULT_DRAIN_TIMEOUT));
     let mut listeners = Vec::new();
     for table in file.listener.0 {
@@ -52,6 +53,7 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
         source: source.clone(),
         log: log(file.log, folder),
         limits,
+        drain_delay,
         drain_timeout,
         listeners,
     })
@@ -208,11 +210,15 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 
 /// Whether the limits of a listener agree with those of the daemon.
 fn check_limits(table: &LimitsTable, daemon: &Limits) -> Result<(), Problem> {
-    if let Some(timeout) = &table.drain_timeout {
-        return Err(Problem::new(
-            timeout.span(),
-            "drain-timeout belongs to [limits]: the daemon stops as a whole",
-        ));
+    for (key, value) in
+        [("drain-delay", &table.drain_delay), ("drain-timeout", &table.drain_timeout)]
+    {
+        if let Some(value) = value {
+            return Err(Problem::new(
+                value.span(),
+                format!("{key} belongs to [limits]: the daemon stops as a whole"),
+            ));
+        }
     }
     match (&table.max_sessions, daemon.sessions) {
         (Some(own), Some(most)) if own.get_ref().0 > most => Err(Problem::new(

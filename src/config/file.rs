@@ -51,7 +51,7 @@ pub(super) enum Level {
     Trace,
 }
 
-/// `[limits]`, and `[listener.limits]`, which has the same keys but for `drain-timeout`.
+/// `[limits]`, and `[listener.limits]`, which has the same keys but for the last two.
 #[derive(Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -65,6 +65,7 @@ pub(super) struct LimitsTable {
     pub(super) idle_timeout: Option<Spanned<Timeout>>,
     pub(super) write_timeout: Option<Spanned<Timeout>>,
     pub(super) linger_timeout: Option<Spanned<Timeout>>,
+    pub(super) drain_delay: Option<Spanned<Timeout>>,
     pub(super) drain_timeout: Option<Spanned<Timeout>>,
 }
 

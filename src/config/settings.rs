@@ -19,7 +19,9 @@ pub struct Config {
     pub log: Log,
     /// Limits on the daemon as a whole.
     pub limits: Limits,
-    /// The time from SIGTERM to the end; `None` waits for the last session.
+    /// The time from SIGTERM until it stops to listen.
+    pub drain_delay: Duration,
+    /// The time from then to the end; `None` waits for the last session.
     pub drain_timeout: Option<Duration>,
     /// The listeners, at least one.
     pub listeners: Vec<Listener>,
@@ -106,6 +108,8 @@ pub enum Service {
     Discard,
     /// Sends characters without end (RFC 864).
     Chargen,
+    /// Answers requests of HTTP.
+    Web,
 }
 
 impl Service {
@@ -115,6 +119,7 @@ impl Service {
             Self::Echo => "echo",
             Self::Discard => "discard",
             Self::Chargen => "chargen",
+            Self::Web => "web",
         }
     }
 }

@@ -16,7 +16,7 @@ use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use log::{error, info, warn};
+use log::{Level, error, info, warn};
 use mio::{Events, Poll, Token};
 
 use crate::config::Config;
@@ -53,7 +53,10 @@ pub struct EventLoop {
     listeners: Listeners,
     acceptor: Acceptor,
     sessions: Sessions,
+    drain_delay: Duration,
     drain_timeout: Option<Duration>,
+    /// The daemon is not ready any more, and listens until then.
+    stops_listening: Option<Moment>,
     /// The daemon stops, and waits for its last sessions.
     draining: Option<Drain>,
     started: Moment,
@@ -86,12 +89,15 @@ impl EventLoop {
             listeners: Listeners::default(),
             acceptor: Acceptor::default(),
             sessions: Sessions::default(),
+            drain_delay: Duration::ZERO,
             drain_timeout: None,
+            stops_listening: None,
             draining: None,
             started: now,
         };
         info!("echo-alex {} starts, with {}", env!("CARGO_PKG_VERSION"), config.source);
         event_loop.apply(config, handed_over_sockets(), now)?;
+        event_loop.listeners.site.set_ready(true);
         event_loop.manager.ready(event_loop.totals(), now);
         Ok(event_loop)
     }
@@ -122,6 +128,7 @@ impl EventLoop {
             self.sessions.next_deadline(),
             self.acceptor.next_tick(),
             self.listeners.next_sum(),
+            self.stops_listening,
             drained,
             manager,
         ];
@@ -184,6 +191,9 @@ impl EventLoop {
     fn tick(&mut self, now: Moment) {
         self.acceptor.tick(now);
         self.sessions.expire(now, &self.listeners, &mut self.buffers);
+        if self.stops_listening.is_some_and(|moment| moment <= now) {
+            self.drain(now);
+        }
         self.end_drain(now);
         self.listeners.log_sums(now);
         if self.manager.is_there() {
@@ -197,10 +207,13 @@ impl EventLoop {
         for (session, listener_key) in self.sessions.reap() {
             let Some(reason) = session.reason() else { continue };
             let listener = self.listeners.get_mut(listener_key);
-            let logs_all = log::log_enabled!(log::Level::Debug);
-            if listener.logs_end(reason.fault(), now) || logs_all {
+            let logs_all = log::log_enabled!(Level::Debug);
+            // An end of a probe alone is none of those that are counted and summed up.
+            let is_probe = session.is_probe();
+            let level = if is_probe { Level::Debug } else { reason.level() };
+            if !is_probe && listener.logs_end(reason.fault(), now) || logs_all {
                 log::log!(
-                    reason.level(),
+                    level,
                     "session listener={} peer={} {} reason={reason}",
                     listener.name,
                     session.peer(),
@@ -222,7 +235,7 @@ impl EventLoop {
         for command in self.signals.commands() {
             match command {
                 Command::Stop => self.stop(now),
-                Command::Reload if self.draining.is_some() => {}
+                Command::Reload if !self.listeners.site.is_ready() => {}
                 Command::Reload => self.reload(now),
                 Command::Report => {
                     for line in self.snapshot(now).lines() {
@@ -233,15 +246,32 @@ impl EventLoop {
         }
     }
 
-    /// Accepts the connections that wait and no more, and ends every session when its echo is out; at
-    /// the second call, ends them at once.
+    /// Is not ready any more, and drains after `drain-delay`; at the second call, ends at once.
     fn stop(&mut self, now: Moment) {
-        if self.draining.is_some() {
+        if !self.listeners.site.is_ready() {
             warn!("asked to stop again: {} are cut off", self.totals());
+            self.drain(now);
             return self.sessions.cut_off(&CloseReason::Stopping);
         }
-        info!("stopping, {}", self.totals());
+        self.listeners.site.set_ready(false);
         self.manager.stopping();
+        match now.checked_add(self.drain_delay) {
+            Some(moment) if moment > now => {
+                let delay = self.drain_delay;
+                info!("not ready, and listening for {delay:?} more, {}", self.totals());
+                self.stops_listening = Some(moment);
+            }
+            _ => self.drain(now),
+        }
+    }
+
+    /// Accepts the connections that wait and no more, and ends every session when its echo is out.
+    fn drain(&mut self, now: Moment) {
+        self.stops_listening = None;
+        if self.draining.is_some() {
+            return;
+        }
+        info!("stopping, {}", self.totals());
         let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
         self.draining = Some(Drain { until });
         for key in self.listeners.socket_keys() {
@@ -279,10 +309,11 @@ impl EventLoop {
         now: Moment,
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
-        let Config { log, limits, drain_timeout, listeners, .. } = config;
+        let Config { log, limits, drain_delay, drain_timeout, listeners, .. } = config;
         let plans = self.listeners.plan(listeners, handed_over)?;
         logger::set(&log)?;
         self.sessions.admission.set_limits(limits);
+        self.drain_delay = drain_delay;
         self.drain_timeout = drain_timeout;
         for key in self.listeners.follow(plans, self.poll.registry())? {
             self.stop_listening(key, now);

@@ -1,9 +1,12 @@
 //! A listener: what its sessions get, which limits it has, and what has happened on it.
 
+use std::rc::Rc;
+
 use crate::config;
 use crate::daemon::admission::Admission;
 use crate::daemon::log_limit::LogLimiter;
 use crate::daemon::service::Service;
+use crate::daemon::service::web::Site;
 use crate::daemon::stats::Counters;
 use crate::os::clock::Moment;
 use crate::tls::handshake::ServerConfig;
@@ -38,12 +41,13 @@ pub struct Listener {
     /// Keys of its sockets; none once it is no longer in the configuration.
     pub sockets: Vec<usize>,
     service: config::Service,
+    site: Rc<Site>,
     tls: Option<ServerConfig>,
 }
 
 impl Listener {
     /// A listener with these settings. It has no sockets yet.
-    pub fn new(settings: &config::Listener, tls: Option<ServerConfig>) -> Self {
+    pub fn new(settings: &config::Listener, tls: Option<ServerConfig>, site: Rc<Site>) -> Self {
         let mut admission = Admission::default();
         admission.set_limits(settings.limits);
         Self {
@@ -56,6 +60,7 @@ impl Listener {
             faults: LogLimiter::new(FAULTS_LOGGED),
             sockets: Vec::new(),
             service: settings.service,
+            site,
             tls,
         }
     }
@@ -89,7 +94,7 @@ impl Listener {
 
     /// The service of a session that begins.
     pub fn service(&self) -> Service {
-        Service::new(self.service)
+        Service::new(self.service, &self.site)
     }
 
     /// The name of its service.
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_listener_follows_its_settings() {
-        let mut listener = Listener::new(&settings(""), None);
+        let mut listener = Listener::new(&settings(""), None, Rc::default());
         assert_eq!((listener.name.as_str(), listener.kind()), ("alex", "plain"));
         assert!(matches!(listener.transport(), Ok(Transport::Plain)));
         assert!(matches!(listener.service(), Service::Echo));
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_thousand_ends_have_a_line_in_an_interval_and_ten_faults_of_ours_in_any_case() {
-        let mut listener = Listener::new(&settings(""), None);
+        let mut listener = Listener::new(&settings(""), None, Rc::default());
         let now = Moment::now();
         let mut logged = |fault, now| (0..1100).filter(|_| listener.logs_end(fault, now)).count();
         assert_eq!(logged(Fault::Peer, now), 1000);

@@ -5,6 +5,7 @@
 //! [`Plan`]s are made, bound and set to listen before [`Listeners::follow`] changes anything that serves.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use log::{info, warn};
 use mio::{Interest, Registry, Token};
@@ -13,6 +14,7 @@ use slab::Slab;
 use crate::config::{self, Endpoint};
 use crate::daemon::bind::{self, Bound, ListenSocket, Outgoing, SocketOptions};
 use crate::daemon::listener::Listener;
+use crate::daemon::service::web::Site;
 use crate::daemon::stats::Counters;
 use crate::daemon::systemd::HandedOver;
 use crate::exit::{Exit, Failure, plain};
@@ -30,6 +32,8 @@ pub struct Listeners {
     sockets: Slab<ListenSocket>,
     /// What happened on listeners that are gone.
     past: Counters,
+    /// What their web sessions share with the event loop.
+    pub site: Rc<Site>,
 }
 
 /// What a listener of the configuration comes to. Until [`Listeners::follow`], nothing that serves has
@@ -98,7 +102,7 @@ impl Listeners {
                     self.all[key].follow(&settings, tls);
                     key
                 }
-                None => self.all.insert(Listener::new(&settings, tls)),
+                None => self.all.insert(Listener::new(&settings, tls, Rc::clone(&self.site))),
             };
             for socket in kept {
                 self.keep(socket, key, SocketOptions::from(&settings));

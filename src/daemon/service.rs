@@ -4,16 +4,21 @@
 //!
 //! # A service never waits
 //!
-//! It answers at once. A service that sends bytes without a request reports that
-//! ([`Service::speaks`]). The session asks it for the next bytes only while the outbox is empty, so the
-//! rule of backpressure holds for it too.
+//! It says what it does next ([`Next`]), and the session does it: read, send the answers that it owes,
+//! send without a request, or end. The session sends while the outbox is empty, so the rule of
+//! backpressure holds for every service.
 
 mod chargen;
+pub mod next;
+pub mod web;
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::rc::Rc;
 
 use chargen::Chargen;
+use next::{Next, Requester};
+use web::{Site, Web};
 
 use crate::config;
 
@@ -33,99 +38,123 @@ pub enum Other {
     Discard,
     /// Sends characters for as long as the peer takes them, and discards what is received (RFC 864).
     Chargen(Chargen),
+    /// Answers requests of HTTP/1.1 (RFC 9112).
+    Web(Web),
 }
 
 /// Bytes of plaintext, by what services did with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
+    /// Received from the peer.
+    pub received: u64,
+    /// Sent to the peer, unless a session ended before.
+    pub sent: u64,
     /// Received by `echo`, and sent back unless a session ended before.
     pub echoed: u64,
     /// Received by `discard`.
     pub discarded: u64,
     /// Sent by `chargen`.
     pub generated: u64,
+    /// Requests that `web` has answered: not bytes.
+    pub requests: u64,
 }
 
 impl Service {
-    /// The service that the configuration names, for a new session.
-    pub fn new(service: config::Service) -> Self {
+    /// The service that the configuration names, for a new session; `site` is for `web`.
+    pub fn new(service: config::Service, site: &Rc<Site>) -> Self {
         let other = match service {
             config::Service::Echo => return Self::Echo,
             config::Service::Discard => Other::Discard,
             config::Service::Chargen => Other::Chargen(Chargen::default()),
+            config::Service::Web => Other::Web(Web::new(Rc::clone(site))),
         };
         Self::Other(Box::new(other))
     }
 
-    /// The answer to the plaintext that `came`.
-    #[inline(always)]
-    pub fn answer<'a>(&self, came: &'a [u8]) -> &'a [u8] {
-        match self {
-            Self::Echo => came,
-            Self::Other(_) => &[],
-        }
-    }
-
-    /// The one that speaks.
-    fn chargen(&self) -> Option<&Chargen> {
-        match self {
-            Self::Other(other) => match &**other {
-                Other::Chargen(chargen) => Some(chargen),
-                Other::Discard => None,
-            },
-            Self::Echo => None,
-        }
-    }
-
-    /// Whether it sends bytes without a request.
+    /// Whether it sends without a request.
     pub fn speaks(&self) -> bool {
-        self.chargen().is_some()
+        matches!(self, Self::Other(other) if matches!(**other, Other::Chargen(_)))
     }
 
-    /// The next bytes to send without a request; none if it does not speak.
-    pub fn speak(&mut self) -> &[u8] {
-        match self {
-            Self::Other(other) => match &mut **other {
-                Other::Chargen(chargen) => chargen.next_piece(),
-                Other::Discard => &[],
-            },
-            Self::Echo => &[],
-        }
-    }
-
-    /// The number of bytes that it has sent in a session that `received` this many.
-    pub fn sent(&self, received: u64) -> u64 {
-        match self {
-            Self::Echo => received,
-            Self::Other(_) => self.chargen().map_or(0, Chargen::sent),
-        }
+    /// Whether it has seen nothing but probes.
+    pub fn is_probe(&self) -> bool {
+        matches!(self, Self::Other(other) if matches!(&**other, Other::Web(web) if web.is_probe()))
     }
 
     /// What it has done in a session that `received` this many bytes.
     pub fn volume(&self, received: u64) -> Volume {
-        let none = Volume::default();
-        match (self, self.chargen()) {
-            (Self::Echo, _) => Volume { echoed: received, ..none },
-            (_, Some(chargen)) => Volume { generated: chargen.sent(), ..none },
-            (_, None) => Volume { discarded: received, ..none },
+        let only_received = Volume { received, ..Volume::default() };
+        let Self::Other(other) = self else {
+            return Volume { sent: received, echoed: received, ..only_received };
+        };
+        match &**other {
+            Other::Discard => Volume { discarded: received, ..only_received },
+            Other::Chargen(chargen) => {
+                let generated = chargen.sent();
+                Volume { sent: generated, generated, ..only_received }
+            }
+            Other::Web(web) => {
+                Volume { sent: web.sent(), requests: web.requests(), ..only_received }
+            }
+        }
+    }
+}
+
+impl Other {
+    /// Takes the plaintext that `came`, and puts what it answers at once behind `said`.
+    pub fn receive(&mut self, came: &[u8], _said: &mut Vec<u8>) {
+        match self {
+            Self::Discard | Self::Chargen(_) => {}
+            Self::Web(web) => web.receive(came),
+        }
+    }
+
+    /// What it does next.
+    pub fn next(&self) -> Next {
+        match self {
+            Self::Discard => Next::Read,
+            Self::Chargen(_) => Next::Speak,
+            Self::Web(web) => web.next(),
+        }
+    }
+
+    /// Puts the next piece of the answer that it owes behind `said`: none if that is not there yet.
+    pub fn answer(&mut self, requester: &Requester, said: &mut Vec<u8>) {
+        match self {
+            Self::Discard | Self::Chargen(_) => {}
+            Self::Web(web) => web.answer(requester, said),
+        }
+    }
+
+    /// The next bytes that it sends without a request.
+    pub fn speak(&mut self) -> &[u8] {
+        match self {
+            Self::Discard | Self::Web(_) => &[],
+            Self::Chargen(chargen) => chargen.next_piece(),
         }
     }
 }
 
 impl AddAssign for Volume {
     fn add_assign(&mut self, other: Self) {
-        self.echoed += other.echoed;
-        self.discarded += other.discarded;
-        self.generated += other.generated;
+        let Self { received, sent, echoed, discarded, generated, requests } = other;
+        self.received += received;
+        self.sent += sent;
+        self.echoed += echoed;
+        self.discarded += discarded;
+        self.generated += generated;
+        self.requests += requests;
     }
 }
 
 impl fmt::Display for Volume {
-    /// `key=value`; a count of zero is left out, except that of the echo.
+    /// `key=value` for what services did; a count of zero is left out, except that of the echo.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { echoed, discarded, generated } = *self;
+        let Self { echoed, discarded, generated, requests, .. } = *self;
         write!(f, "echoed={echoed}")?;
-        for (key, count) in [("discarded", discarded), ("generated", generated)] {
+        for (key, count) in
+            [("discarded", discarded), ("generated", generated), ("requests", requests)]
+        {
             if count > 0 {
                 write!(f, " {key}={count}")?;
             }

@@ -45,6 +45,7 @@
 //! in the log line of the session.
 
 mod end;
+mod other;
 mod state;
 
 use std::net::SocketAddr;
@@ -69,6 +70,8 @@ enum Step {
     Answered,
     /// There may be more to do.
     More,
+    /// There is more to do, but not in this turn.
+    Later,
     /// There is nothing more to do until the next event.
     Wait,
     /// The session is over.
@@ -148,6 +151,7 @@ impl<W: Wire> Session<W> {
                 Step::Answered if !to_the_end => return Turn::Wait,
                 Step::Answered | Step::More => {}
                 Step::Wait => return Turn::Wait,
+                Step::Later => return Turn::Again,
                 Step::Closed => return Turn::Closed,
             }
             step = if !self.link.is_flushed() {
@@ -178,21 +182,11 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Sends the next bytes of a service that speaks, and reads once.
+    /// A step of a session that reads: lets its service send, or reads once.
     fn serve(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
-        if !self.speaks() {
-            return self.read(self.is_handshaking(), now, buffers);
-        }
-        if let Err(reason) = self.link.send(self.service.speak(), buffers) {
-            return self.fail(reason);
-        }
-        self.since = now;
-        if !self.link.is_flushed() {
-            return Step::Wait;
-        }
-        match self.read(false, now, buffers) {
-            Step::Wait | Step::Answered => Step::More,
-            step => step,
+        match self.service {
+            Service::Other(_) if !self.is_handshaking() => self.serve_other(now, buffers),
+            _ => self.read(self.is_handshaking(), now, buffers),
         }
     }
 
@@ -200,44 +194,39 @@ impl<W: Wire> Session<W> {
     #[inline(always)]
     fn read(&mut self, handshaking: bool, now: Moment, buffers: &mut Buffers) -> Step {
         match self.link.read(buffers) {
-            Ok(Reading::Bytes(bytes)) => self.receive(bytes, handshaking, now, buffers),
+            Ok(Reading::Bytes(bytes)) => match self.service {
+                Service::Echo => self.echo(bytes, handshaking, now, buffers),
+                Service::Other(_) => self.receive_other(bytes, handshaking, now, buffers),
+            },
             Ok(Reading::Nothing) => Step::Wait,
             Ok(Reading::Ended) => self.end_of_wire(now),
             Err(error) => self.fail(error.into()),
         }
     }
 
-    /// Takes what was read through open, service and seal.
+    /// Takes what was read through open and seal, and sends it back.
     #[inline(always)]
-    fn receive(
+    fn echo(
         &mut self,
         bytes: Bytes,
         handshaking: bool,
         now: Moment,
         buffers: &mut Buffers,
     ) -> Step {
-        let (service, mut answered) = (&self.service, 0);
-        let answer = |came| {
-            let answer = service.answer(came);
-            answered = answer.len();
-            answer
-        };
-        match self.link.receive(bytes, buffers, answer) {
-            Ok(plaintext) => self.received += plaintext.len() as u64,
+        let count = match self.link.receive(bytes, buffers, |came| came) {
+            Ok(plaintext) => plaintext.len() as u64,
             // Where TLS failed, the alert goes out, and then the session ends.
             Err(reason) => return self.enter(State::Finishing(reason), now),
-        }
-        buffers.echoed += answered as u64;
+        };
+        self.received += count;
+        buffers.echoed += count;
         if self.link.transport().peer_done() {
             return self.enter(State::Draining(CloseReason::PeerDone), now);
         }
         if !handshaking {
             self.since = now;
         } else if !self.link.transport().is_handshaking() {
-            let step = self.enter(State::Serving, now);
-            if self.service.speaks() {
-                return step;
-            }
+            self.enter(State::Serving, now);
         }
         match (self.link.is_flushed(), bytes.is_short()) {
             (true, true) => Step::Answered,
@@ -314,12 +303,17 @@ impl<W: Wire> Session<W> {
         self.received
     }
 
+    /// Whether it was a probe alone, whose end is of no interest.
+    pub fn is_probe(&self) -> bool {
+        self.service.is_probe() && self.reason().is_some_and(CloseReason::is_usual)
+    }
+
     /// What its service has done.
     pub fn volume(&self) -> Volume {
         self.service.volume(self.received)
     }
 
-    /// Whether it has bytes to send without an event.
+    /// Whether its service sends without a request.
     pub fn speaks(&self) -> bool {
         matches!(self.state, State::Serving) && self.service.speaks()
     }
@@ -329,8 +323,9 @@ impl<W: Wire> Session<W> {
     /// `in` and `out` are bytes of plaintext. `unsent` are bytes of the wire that the kernel had not
     /// taken; with TLS the record overhead is among them, so `out` may then be a little too small.
     pub fn summary(&self, now: Moment) -> String {
-        let (received, unsent) = (self.received, self.link.unsent() as u64);
-        let sent = self.service.sent(received).saturating_sub(unsent);
+        let Volume { received, sent, .. } = self.volume();
+        let unsent = self.link.unsent() as u64;
+        let sent = sent.saturating_sub(unsent);
         let duration = now.duration_since(self.opened).as_secs_f64();
         let agreed = self.link.transport().agreed();
         let optional = [

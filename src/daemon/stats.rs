@@ -142,7 +142,7 @@ mod tests {
         let mut all = one.clone();
         all.add(&one);
         assert_eq!(all.to_string(), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");
-        all.end(&CloseReason::PeerDone, Volume { discarded: 5, generated: 7, echoed: 0 });
+        all.end(&CloseReason::PeerDone, Volume { discarded: 5, generated: 7, ..echoed(0) });
         let text =
             "accepted=4 refused=2 echoed=20 discarded=5 generated=7 peer-done=3 peer-reset=2";
         assert_eq!(all.to_string(), text);
@@ -165,6 +165,7 @@ mod tests {
             Reason::HandshakeTimeout,
             Reason::CertificateRefused(text()),
             Reason::TlsPeer(text()),
+            Reason::BadRequest(text()),
             Reason::IdleTimeout,
             Reason::WriteTimeout,
             Reason::ListenerRemoved,

@@ -24,6 +24,8 @@ pub struct Buffers {
     pub plain: Vec<u8>,
     /// Bytes for the wire.
     pub sealed: Scratch,
+    /// Plaintext that a service answers with, where it is not what came.
+    pub answer: Vec<u8>,
     /// How many bytes of plaintext were echoed since the start.
     pub echoed: u64,
 }
@@ -37,6 +39,7 @@ impl Buffers {
             wire: vec![0; WIRE_SIZE].into_boxed_slice().try_into().expect("this is its length"),
             plain: Vec::new(),
             sealed: Scratch::default(),
+            answer: Vec::new(),
             echoed: 0,
         }
     }

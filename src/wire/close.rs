@@ -69,6 +69,8 @@ reasons! {
     CertificateRefused(Box<str>) = "certificate-refused", Peer;
     /// The peer violated TLS, or requires what we do not offer.
     TlsPeer(Box<str>) = "tls-peer", Peer;
+    /// The peer violated HTTP, or its request is one that is refused whatever it asks for.
+    BadRequest(Box<str>) = "bad-request", Peer;
     /// No byte moved for `idle-timeout`.
     IdleTimeout = "idle-timeout", Nobody;
     /// The peer accepted none of the bytes in the outbox for `write-timeout`.
@@ -92,13 +94,20 @@ impl CloseReason {
         }
     }
 
+    /// Whether it is what a probe may cause, which only looks whether a port is open.
+    pub fn is_usual(&self) -> bool {
+        self.fault() == Fault::Nobody
+            || matches!(self, Self::PeerTruncated | Self::PeerReset | Self::HandshakeAbandoned)
+    }
+
     /// More about the reason, where the name is not enough. It contains nothing that the peer sent.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::NotTls => Some("not TLS: did the peer mean the plain port?".into()),
-            Self::CertificateRefused(text) | Self::TlsPeer(text) | Self::TlsLocal(text) => {
-                Some(text.to_string())
-            }
+            Self::CertificateRefused(text)
+            | Self::TlsPeer(text)
+            | Self::TlsLocal(text)
+            | Self::BadRequest(text) => Some(text.to_string()),
             Self::PeerLost(kind) | Self::Local(kind) => Some(kind.to_string()),
             _ => None,
         }

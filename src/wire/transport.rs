@@ -163,6 +163,14 @@ impl Transport {
         })
     }
 
+    /// Whether the peer has shown a certificate, which was verified in the handshake.
+    pub fn is_peer_verified(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls(tls) => tls.common().peer_certificates().is_some(),
+        }
+    }
+
     /// The application protocol that was agreed, if one was (ALPN, RFC 7301).
     pub fn application_protocol(&self) -> Option<&[u8]> {
         match self {

@@ -5,12 +5,12 @@
 //! # Rules
 //!
 //! - The peer receives the beginning of what the service sends: of what came (echo), nothing (discard),
-//!   or of the pattern (chargen). Plain bytes of it have been written or are counted as unsent.
+//!   of the pattern (chargen), or of the answers to its requests (web). Plain bytes of it have been written or are counted as unsent.
 //! - A session that waits has nothing to do: another turn changes nothing.
 //! - The outbox stays below its bound, and nothing is written after the FIN.
 //! - A peer that follows the TLS protocol gets no error, and `close_notify` at the end.
 //! - A session is closed as soon as its peer is gone.
-//! - Bytes that arrived before the peer was done, or before the daemon ended the session, are echoed.
+//! - Bytes that arrived before the peer was done, or before the daemon ended the session, are answered.
 //! - Every session ends after its deadlines, with a reason that is not the daemon's fault.
 
 use std::cell::RefCell;
@@ -36,6 +36,14 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// The largest outbox in bytes, plain and with TLS: the numbers in docs/design.md ("What a peer can cost"), not
 /// constants of the code.
 const UNSENT_MAX: [usize; 2] = [32 * 1024, 51 * 1024];
+
+/// The requests that a peer of `web` sends, again and again, and their answers.
+const REQUESTS: &[u8] =
+    b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nHEAD /x HTTP/1.1\r\nHost: a\r\n\r\n";
+const ANSWERS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 3\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\nok\n\
+    HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 22\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n";
 
 /// What can happen to a session.
 enum Event {
@@ -229,12 +237,13 @@ impl Peer {
                         ServiceName::Echo => byte_at(self.received),
                         ServiceName::Discard => panic!("discard has sent a byte"),
                         ServiceName::Chargen => character_at(self.received),
+                        ServiceName::Web => ANSWERS[self.received % ANSWERS.len()],
                     };
                     assert_eq!(*byte, expected, "another byte at {}", self.received);
                     self.received += 1;
                 }
-                if self.service == ServiceName::Echo {
-                    assert!(self.received <= self.sent, "more came back than was sent");
+                if let Some(answered) = self.answered() {
+                    assert!(self.received <= answered, "more came back than was sent");
                 }
             }
             Err(_) => self.lost = true,
@@ -242,12 +251,38 @@ impl Peer {
         if matches!(self.transport, Transport::Plain) { &[] } else { self.sealed.filled() }
     }
 
+    /// The number of bytes that answer all that was sent, if the service answers: one request at a time.
+    fn answered(&self) -> Option<usize> {
+        match self.service {
+            ServiceName::Echo => Some(self.sent),
+            ServiceName::Discard | ServiceName::Chargen => None,
+            ServiceName::Web => {
+                let first = |text: &[u8], mark: &[u8]| {
+                    let mut places = text.windows(mark.len());
+                    places.position(|it| it == mark).expect("it is there")
+                };
+                let is_past_first = self.sent % REQUESTS.len() >= first(REQUESTS, b"HEAD");
+                let rest = if is_past_first { first(ANSWERS, b"HTTP/1.1 404") } else { 0 };
+                Some(self.sent / REQUESTS.len() * ANSWERS.len() + rest)
+            }
+        }
+    }
+
     /// Sends the next bytes.
     fn send(&mut self, count: usize) -> Vec<u8> {
         if self.done || self.lost || self.transport.is_handshaking() {
             return Vec::new();
         }
-        let bytes = bytes_from(self.sent, count);
+        let bytes = match self.service {
+            ServiceName::Web => REQUESTS
+                .iter()
+                .copied()
+                .cycle()
+                .skip(self.sent % REQUESTS.len())
+                .take(count)
+                .collect(),
+            _ => bytes_from(self.sent, count),
+        };
         self.sent += count;
         self.sealed.clear();
         self.transport.seal(&bytes, &mut self.sealed).expect("sending is allowed").to_vec()
@@ -265,7 +300,6 @@ impl Peer {
 
 struct Life {
     session: Session<FakeWire>,
-    service: ServiceName,
     kernel: Rc<RefCell<Kernel>>,
     peer: Peer,
     now: Moment,
@@ -284,18 +318,19 @@ impl Life {
         let service = match bits >> 2 & 3 {
             1 => ServiceName::Discard,
             2 => ServiceName::Chargen,
+            3 => ServiceName::Web,
             _ => ServiceName::Echo,
         };
         let kernel = Rc::<RefCell<Kernel>>::default();
         let now = Moment::now();
         let address = "192.0.2.1:7".parse().expect("an address");
+        let wire = FakeWire(Rc::clone(&kernel));
         let session =
-            Session::new(FakeWire(Rc::clone(&kernel)), address, server, Service::new(service), now);
+            Session::new(wire, address, server, Service::new(service, &Rc::default()), now);
         let mut peer = Peer::new(client, service);
         kernel.borrow_mut().arrive(peer.receive(&[]));
         Self {
             session,
-            service,
             kernel,
             peer,
             now,
@@ -345,11 +380,10 @@ impl Life {
     fn handle(&mut self) {
         self.serve();
         if self.stopped && self.owed.is_none() {
-            let all = self.peer.sent;
+            let all = self.peer.answered();
             let turn = self.session.end(CloseReason::Stopping, self.now, &mut self.buffers);
             let is_read = self.kernel.borrow().incoming.is_empty() && self.unsent() == 0;
-            let is_echo = self.service == ServiceName::Echo;
-            self.owed = Some(if is_read && is_echo { all } else { 0 });
+            self.owed = Some(all.filter(|_| is_read).unwrap_or(0));
             self.follow(turn);
         }
         if self.deadline().is_some_and(|due| due <= self.now) {
@@ -433,6 +467,9 @@ impl Life {
         if is_done && !self.changed {
             assert_eq!(self.session.received(), self.peer.sent as u64, "{}", self.summary());
             assert_eq!((received, self.unsent()), (self.given(), 0), "{}", self.summary());
+            if let Some(answered) = self.peer.answered() {
+                assert_eq!(received, answered, "{}", self.summary());
+            }
         }
         let is_clean = is_done || *reason == CloseReason::Stopping;
         if is_clean
@@ -450,8 +487,7 @@ impl Life {
 
     /// The number of bytes that the service gave to be sent.
     fn given(&self) -> usize {
-        let volume = self.session.volume();
-        usize::try_from(volume.echoed + volume.generated).expect("a small number")
+        usize::try_from(self.session.volume().sent).expect("a small number")
     }
 
     fn deadline(&self) -> Option<Moment> {

@@ -52,7 +52,7 @@ impl<W: Wire> Session<W> {
     /// lingers.
     pub fn end(&mut self, reason: CloseReason, now: Moment, buffers: &mut Buffers) -> Turn {
         let mut turn = Turn::Wait;
-        // A service that sends unasked would never stop.
+        // A service that sends without a request would never stop.
         if !self.speaks() {
             turn = self.go_on(Step::More, true, now, buffers);
             for _ in 1..LAST_TURNS {

@@ -92,6 +92,10 @@ impl Wire for FakeWire {
     }
 }
 
+fn service(service: config::Service) -> Service {
+    Service::new(service, &Rc::default())
+}
+
 /// A plain session, its kernel, a clock, and the loop's buffers.
 struct Scene {
     session: Session<FakeWire>,
@@ -118,6 +122,14 @@ impl Scene {
         let settings = config::Tls::default();
         let config = server::server_config(&settings).unwrap();
         Self::new(Transport::tls_server(config).unwrap(), Service::Echo)
+    }
+
+    /// An event, and the turns that follow it.
+    fn turns(&mut self) {
+        let mut turn = self.event();
+        while turn == Turn::Again {
+            turn = self.session.advance(true, self.now, &mut self.buffers);
+        }
     }
 
     /// The peer sends.
@@ -525,7 +537,7 @@ fn a_handshake_that_is_not_over_in_time_ends_the_session_and_bytes_do_not_put_it
 
 #[test]
 fn discard_reads_all_and_answers_nothing() {
-    let mut scene = Scene::new(Transport::Plain, Service::new(config::Service::Discard));
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Discard));
     scene.send(&vec![b'x'; 3 * READ]);
     while scene.event() == Turn::Again {}
     assert_eq!(scene.session.received(), 3 * READ as u64);
@@ -539,7 +551,7 @@ fn discard_reads_all_and_answers_nothing() {
 
 #[test]
 fn chargen_speaks_until_the_kernel_is_full_and_again_when_there_is_room() {
-    let mut scene = Scene::new(Transport::Plain, Service::new(config::Service::Chargen));
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Chargen));
     assert!(scene.session.speaks());
     scene.kernel(|kernel| kernel.room = 2 * READ + 1);
     assert_eq!(scene.session.advance(true, scene.now, &mut scene.buffers), Turn::Wait);
@@ -563,7 +575,7 @@ fn chargen_speaks_until_the_kernel_is_full_and_again_when_there_is_room() {
 
 #[test]
 fn chargen_ends_when_the_daemon_wants_an_end() {
-    let mut scene = Scene::new(Transport::Plain, Service::new(config::Service::Chargen));
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Chargen));
     scene.session.advance(true, scene.now, &mut scene.buffers);
     let before = scene.outgoing().len();
     scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
@@ -573,7 +585,7 @@ fn chargen_ends_when_the_daemon_wants_an_end() {
 #[test]
 fn chargen_speaks_over_tls_once_the_handshake_is_over() {
     let mut scene = Scene::tls();
-    scene.session.service = Service::new(config::Service::Chargen);
+    scene.session.service = service(config::Service::Chargen);
     assert!(!scene.session.speaks());
     let mut peer = scene.shake_hands();
     scene.kernel(|kernel| kernel.room = 4 * READ);
@@ -595,4 +607,53 @@ fn close_notify_ends_a_session_without_a_fin() {
     while scene.event() == Turn::Again {}
     assert!(scene.kernel.borrow().ended, "our FIN follows");
     assert_eq!(scene.session.received(), 10);
+}
+
+const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_web_session_answers_what_came_before_the_end_of_its_peer() {
+    for by_fin in [true, false] {
+        let mut scene = Scene::new(Transport::Plain, service(config::Service::Web));
+        scene.send(&REQUEST.repeat(20));
+        if by_fin {
+            scene.kernel(|kernel| kernel.fin = true);
+            scene.turns();
+        } else {
+            scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+        }
+        let answers = String::from_utf8(scene.outgoing().clone()).unwrap();
+        assert_eq!(answers.matches("200 OK").count(), 20);
+        assert_eq!(scene.session.volume().requests, 20);
+        assert!(scene.kernel.borrow().ended || scene.session.is_closed());
+    }
+}
+
+#[test]
+fn a_web_session_reads_nothing_while_it_owes_an_answer() {
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Web));
+    scene.kernel(|kernel| kernel.room = 1);
+    scene.send(&REQUEST.repeat(10));
+    assert_eq!(scene.event(), Turn::Wait);
+    scene.send(REQUEST);
+    assert_eq!(scene.event(), Turn::Wait);
+    assert_eq!(scene.session.received(), 10 * REQUEST.len() as u64);
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    scene.turns();
+    assert_eq!(scene.session.volume().requests, 11);
+}
+
+#[test]
+fn a_web_session_over_tls_answers_before_close_notify_ends_it() {
+    let mut scene = Scene::tls();
+    scene.session.service = service(config::Service::Web);
+    let mut peer = scene.shake_hands();
+    let mut bytes = peer.say(&REQUEST.repeat(12));
+    peer.sealed.clear();
+    peer.transport.finish(&mut peer.sealed).unwrap();
+    bytes.extend_from_slice(peer.sealed.filled());
+    scene.send(&bytes);
+    scene.turns();
+    assert_eq!(scene.session.volume().requests, 12);
+    assert!(scene.kernel.borrow().ended, "our FIN follows");
 }

@@ -1,0 +1,168 @@
+//! `web`: HTTP/1.1 (RFC 9112) for probes. One request is answered at a time; those that were pipelined
+//! behind it wait, and nothing more is read before they are answered.
+
+mod request;
+mod response;
+mod site;
+
+use std::rc::Rc;
+
+use request::{HEAD_MAX, Page, Refusal, Request, parse};
+use response::{Response, Status};
+pub use site::Site;
+
+use crate::daemon::service::next::{Next, Requester};
+use crate::wire::buffers::READ_SIZE;
+use crate::wire::close::CloseReason;
+
+/// The web service of one session.
+#[derive(Debug)]
+pub struct Web {
+    site: Rc<Site>,
+    /// Bytes of requests that were not answered: at most the beginning of a head and one read.
+    held: Vec<u8>,
+    /// `held` has bytes that were not parsed.
+    is_new: bool,
+    /// The rest of an answer.
+    body: Option<Body>,
+    /// Why the session ends when the answer is out.
+    ends: Option<CloseReason>,
+    /// A request, or what should have been one, was not a probe.
+    is_visited: bool,
+    requests: u64,
+    sent: u64,
+}
+
+/// What is still to be sent of an answer.
+#[derive(Debug)]
+struct Body {
+    bytes: Rc<[u8]>,
+    sent: usize,
+}
+
+impl Web {
+    /// A session that has received nothing.
+    pub fn new(site: Rc<Site>) -> Self {
+        Self {
+            site,
+            held: Vec::new(),
+            is_new: false,
+            body: None,
+            ends: None,
+            is_visited: false,
+            requests: 0,
+            sent: 0,
+        }
+    }
+
+    /// Takes what `came`.
+    pub fn receive(&mut self, came: &[u8]) {
+        if self.ends.is_none() && !came.is_empty() {
+            self.held.extend_from_slice(came);
+            self.is_new = true;
+        }
+    }
+
+    /// What it does next.
+    pub fn next(&self) -> Next {
+        if self.body.is_some() {
+            return Next::Answer;
+        }
+        match &self.ends {
+            Some(reason) => Next::End(reason.clone()),
+            None if self.is_new => Next::Answer,
+            None => Next::Read,
+        }
+    }
+
+    /// Puts the next piece of its answer behind `said`.
+    pub fn answer(&mut self, _requester: &Requester, said: &mut Vec<u8>) {
+        if self.body.is_some() {
+            self.go_on(said);
+        } else {
+            match parse(&self.held) {
+                Ok(None) if self.held.len() < HEAD_MAX => self.is_new = false,
+                Ok(None) => self.refuse(&Refusal::HeadTooLarge, said),
+                Ok(Some((length, request))) => {
+                    self.held.drain(..length);
+                    self.is_new = !self.held.is_empty();
+                    self.respond(&request, said);
+                }
+                Err(refusal) => self.refuse(&refusal, said),
+            }
+            if self.held.is_empty() {
+                self.held = Vec::new();
+            }
+        }
+        self.sent += said.len() as u64;
+    }
+
+    /// Answers a request.
+    fn respond(&mut self, request: &Request, said: &mut Vec<u8>) {
+        self.requests += 1;
+        self.is_visited |= !matches!(request.page, Page::Health | Page::Ready);
+        let response = match request.page {
+            _ if !request.is_read => Response::text(Status::NotAllowed, "use GET or HEAD\n"),
+            Page::Health => Response::text(Status::Ok, "ok\n"),
+            Page::Ready if self.site.is_ready() => Response::text(Status::Ok, "ready\n"),
+            Page::Ready => Response::text(Status::Unavailable, "stopping\n"),
+            Page::Other => Response::text(Status::NotFound, "there is no such page\n"),
+        };
+        if !request.keeps_alive {
+            self.end(CloseReason::PeerDone);
+        }
+        self.send(&response, request.is_head, said);
+    }
+
+    /// Answers what is not a request that can be answered, and ends the session.
+    fn refuse(&mut self, refusal: &Refusal, said: &mut Vec<u8>) {
+        self.is_visited = true;
+        self.end(CloseReason::BadRequest(refusal.detail(&self.held)));
+        self.send(&Response::text(refusal.status(), refusal.text()), false, said);
+    }
+
+    /// Nothing more is answered.
+    fn end(&mut self, reason: CloseReason) {
+        self.ends = Some(reason);
+        self.held.clear();
+        self.is_new = false;
+    }
+
+    fn send(&mut self, response: &Response, is_head: bool, said: &mut Vec<u8>) {
+        response.head(self.ends.is_some(), said);
+        if !is_head {
+            self.body = Some(Body { bytes: Rc::clone(&response.body), sent: 0 });
+            self.go_on(said);
+        }
+    }
+
+    /// The next piece of the body, as much as one read of a session brings.
+    fn go_on(&mut self, said: &mut Vec<u8>) {
+        let Some(Body { bytes, sent }) = &mut self.body else { return };
+        let room = READ_SIZE.saturating_sub(said.len());
+        let end = bytes.len().min(*sent + room);
+        said.extend_from_slice(&bytes[*sent..end]);
+        *sent = end;
+        if end == bytes.len() {
+            self.body = None;
+        }
+    }
+
+    /// Whether nothing but probes came.
+    pub fn is_probe(&self) -> bool {
+        !self.is_visited
+    }
+
+    /// The number of requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// The number of bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Answers of HTTP/1.1: their status and their fields.
+
+use std::rc::Rc;
+
+/// The status of an answer (RFC 9110 §15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Ok,
+    BadRequest,
+    NotFound,
+    NotAllowed,
+    ContentTooLarge,
+    FieldsTooLarge,
+    Unavailable,
+}
+
+impl Status {
+    /// Its number and its name.
+    pub(super) fn line(self) -> &'static str {
+        match self {
+            Self::Ok => "200 OK",
+            Self::BadRequest => "400 Bad Request",
+            Self::NotFound => "404 Not Found",
+            Self::NotAllowed => "405 Method Not Allowed",
+            Self::ContentTooLarge => "413 Content Too Large",
+            Self::FieldsTooLarge => "431 Request Header Fields Too Large",
+            Self::Unavailable => "503 Service Unavailable",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Response {
+    status: Status,
+    content_type: &'static str,
+    pub(super) body: Rc<[u8]>,
+}
+
+impl Response {
+    /// A sentence.
+    pub(super) fn text(status: Status, text: &str) -> Self {
+        let content_type = "text/plain; charset=utf-8";
+        Self { status, content_type, body: text.as_bytes().into() }
+    }
+
+    /// Puts its head behind `said`; `closes`: the connection ends behind the body.
+    pub(super) fn head(&self, closes: bool, said: &mut Vec<u8>) {
+        let Self { status, content_type, body } = self;
+        let mut head = format!(
+            "HTTP/1.1 {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+            status.line(),
+            body.len(),
+        );
+        if *status == Status::NotAllowed {
+            head += "Allow: GET, HEAD\r\n";
+        }
+        if closes {
+            head += "Connection: close\r\n";
+        }
+        head += "\r\n";
+        said.extend_from_slice(head.as_bytes());
+    }
+}

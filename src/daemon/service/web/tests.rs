@@ -1,0 +1,117 @@
+//! Requests and their answers, without a session.
+
+use super::*;
+
+const REQUESTER: Requester =
+    Requester { address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), is_verified: false };
+
+/// A session of a daemon that is ready.
+fn web() -> Web {
+    let site = Rc::<Site>::default();
+    site.set_ready(true);
+    Web::new(site)
+}
+
+/// What it answers to `bytes`, piece by piece.
+fn pieces(web: &mut Web, bytes: &[u8]) -> Vec<String> {
+    web.receive(bytes);
+    let mut pieces = Vec::new();
+    while matches!(web.next(), Next::Answer) {
+        let mut said = Vec::new();
+        web.answer(&REQUESTER, &mut said);
+        pieces.push(String::from_utf8(said).unwrap());
+    }
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_request_is_answered_whatever_pieces_it_comes_in() {
+    let mut web = web();
+    let whole = pieces(&mut web, HEALTH.as_bytes());
+    let [answer] = whole.as_slice() else { panic!("{whole:?}") };
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"),
+        "{answer}"
+    );
+    let mut apart = Vec::new();
+    for byte in HEALTH.as_bytes() {
+        apart.extend(pieces(&mut web, &[*byte]));
+    }
+    assert_eq!(apart, whole);
+    assert_eq!((web.requests(), web.sent()), (2, 2 * answer.len() as u64));
+    assert_eq!((web.held.capacity(), web.is_probe()), (0, true), "an idle session has no buffer");
+}
+
+#[test]
+fn requests_that_come_together_are_answered_one_at_a_time() {
+    let mut web = web();
+    let answers = pieces(&mut web, HEALTH.repeat(3).as_bytes());
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers[0], answers[2]);
+    assert!(matches!(web.next(), Next::Read));
+}
+
+#[test]
+fn readiness_follows_the_site() {
+    let mut web = web();
+    let request = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert!(pieces(&mut web, request)[0].contains("200 OK"));
+    web.site.set_ready(false);
+    assert!(pieces(&mut web, request)[0].contains("503 Service Unavailable"));
+    assert!(web.is_probe());
+}
+
+#[test]
+fn nothing_is_answered_behind_a_request_that_ends_the_session() {
+    for (first, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404 Not Found"),
+        ("GET /healthz HTTP/1.1\r\n\r\n", "400 Bad Request"),
+        ("\0", "400 Bad Request"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "413 Content Too Large"),
+    ] {
+        let mut web = web();
+        let answers = pieces(&mut web, format!("{first}{HEALTH}").as_bytes());
+        let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert!(matches!(web.next(), Next::End(_)) && !web.is_probe());
+        assert!(pieces(&mut web, HEALTH.as_bytes()).is_empty());
+        assert!(web.held.is_empty());
+    }
+}
+
+#[test]
+fn a_head_may_have_8_kib_and_64_fields() {
+    let with_field = |length: usize| {
+        let head = "GET /healthz HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n";
+        head.replace("X: ", &format!("X: {}", "x".repeat(length - head.len())))
+    };
+    assert!(pieces(&mut web(), with_field(HEAD_MAX).as_bytes())[0].contains(" 200 OK"));
+    let too_long = with_field(HEAD_MAX + 1);
+    assert!(pieces(&mut web(), too_long.as_bytes())[0].contains(" 431 "));
+    // As soon as it is too long, complete or not.
+    let mut slow = web();
+    let (front, back) = too_long.as_bytes().split_at(HEAD_MAX - 1);
+    assert!(pieces(&mut slow, front).is_empty());
+    assert!(pieces(&mut slow, &back[..1])[0].contains(" 431 "));
+
+    let with_fields =
+        |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "Host: a\r\n".repeat(count));
+    assert!(pieces(&mut web(), with_fields(65).as_bytes())[0].contains(" 431 "));
+    let most = with_fields(63).replacen("Host", "Most", 62);
+    assert!(pieces(&mut web(), most.as_bytes())[0].contains(" 404 "));
+}
+
+#[test]
+fn head_has_the_fields_of_get_without_its_body_and_other_methods_are_refused() {
+    let mut web = web();
+    let get = pieces(&mut web, HEALTH.as_bytes()).remove(0);
+    let head = pieces(&mut web, HEALTH.replace("GET", "HEAD").as_bytes()).remove(0);
+    assert_eq!(format!("{head}ok\n"), get);
+    let other = pieces(&mut web, HEALTH.replace("GET", "DELETE").as_bytes()).remove(0);
+    assert!(other.starts_with("HTTP/1.1 405 ") && other.contains("\r\nAllow: GET, HEAD\r\n"));
+    assert!(matches!(web.next(), Next::Read), "the session goes on");
+}
