@@ -15,4 +15,7 @@ pub mod signals;
 pub mod systemd;
 pub mod logger;
 pub mod log_limit;
+pub mod histogram;
+pub mod handshakes;
 pub mod stats;
+pub mod metrics;

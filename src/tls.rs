@@ -12,6 +12,7 @@ pub mod pem;
 pub mod certificate;
 pub mod host;
 pub(crate) mod explain;
+pub mod expiry;
 mod client_verifier;
 mod identity;
 mod mlkem;

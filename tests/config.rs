@@ -17,8 +17,8 @@ use util::{
 };
 
 /// The numbers of files, so that a missing file fails the test.
-const VALID: usize = 15;
-const INVALID: usize = 76;
+const VALID: usize = 16;
+const INVALID: usize = 78;
 
 const USAGE: i32 = 64;
 const NO_INPUT: i32 = 66;

@@ -111,6 +111,7 @@ fn prerequisite(key: &str) -> &'static str {
     match key {
         "socket" => "target = \"syslog\"\n",
         "client-auth" => "client-ca = \"ca.pem\"\n",
+        "allow" => "service = \"web\"\n",
         _ => "",
     }
 }

@@ -2,13 +2,17 @@
 
 mod util;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use util::{
-    Daemon, PATIENCE, PLAIN, TlsClient, assert_echo, field, folder_with_certificates, read_to_end,
+    Daemon, PATIENCE, PLAIN, ReservedPort, TlsClient, assert_echo, connect_tls, end_tls, field,
+    folder_with_certificates, read_to_end, tool, wait_until,
 };
 
 const WEB: &str = "
@@ -254,4 +258,269 @@ fn an_http_1_0_request_and_one_that_says_close_end_the_session() {
         assert!(back.starts_with("HTTP/1.1 404 ") && back.ends_with("there is no such page\n"));
         assert_eq!(field(&line, "reason"), "peer-done", "{line}");
     }
+}
+
+// Metrics.
+
+/// The value of a sample, with its labels in the order of the text.
+fn sample(metrics: &str, name: &str) -> Option<f64> {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.parse().unwrap())
+}
+
+/// The metrics, once they are not those of a second ago.
+fn metrics(daemon: &Daemon, fits: impl Fn(&str) -> bool) -> String {
+    let mut stream = daemon.connect("web");
+    let mut text = String::new();
+    wait_until("the metrics", || {
+        let Answer { status, body, .. } = get(&mut stream, "/metrics");
+        assert_eq!(status, 200, "{body}");
+        text = body;
+        fits(&text)
+    });
+    text
+}
+
+#[test]
+fn metrics_count_sessions_bytes_ends_refusals_handshakes_reloads_and_descriptors() {
+    let limited = "[[listener]]\nname = \"one\"\nlisten = \"127.0.0.1:0\"\n\
+        [listener.limits]\nmax-sessions = 1\n";
+    let tls = TLS_WEB.replace("web", "echo");
+    let config = format!("{PLAIN}{limited}{tls}{WEB}");
+    let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
+    assert_echo(&mut daemon.connect("plain"), b"hello");
+    let mut only = daemon.connect("one");
+    assert_echo(&mut only, b"hi");
+    assert_eq!(read_to_end(&mut daemon.connect("one")), b"");
+    let client = TlsClient::default().config(daemon.folder.path());
+    for _ in 0..2 {
+        let mut session = connect_tls(&client, daemon.address("tls"));
+        assert_echo(&mut session, b"secret");
+        end_tls(&mut session);
+    }
+    daemon.rewrite_config("[[listener]]\n");
+    assert!(daemon.reload().contains("not reloaded"));
+    daemon.rewrite_config(&config);
+    assert!(daemon.reload().contains(" reloaded"));
+
+    let text = metrics(&daemon, |text| {
+        sample(text, r#"echo_alex_ended_sessions_total{listener="tls",reason="peer-done"}"#)
+            == Some(2.0)
+            && sample(text, r#"echo_alex_reloads_total{outcome="done"}"#) == Some(1.0)
+    });
+    for (name, value) in [
+        (r#"echo_alex_sessions{listener="one"}"#, 1.0),
+        (r#"echo_alex_sessions{listener="tls"}"#, 0.0),
+        (r#"echo_alex_accepted_sessions_total{listener="plain"}"#, 1.0),
+        (r#"echo_alex_accepted_sessions_total{listener="tls"}"#, 2.0),
+        (r#"echo_alex_received_bytes_total{listener="plain"}"#, 5.0),
+        // Those of a session that goes on.
+        (r#"echo_alex_sent_bytes_total{listener="one"}"#, 2.0),
+        (r#"echo_alex_refused_connections_total{listener="one",limit="max-sessions"}"#, 1.0),
+        (
+            r#"echo_alex_refused_connections_total{listener="one",limit="max-sessions-per-address"}"#,
+            0.0,
+        ),
+        (r#"echo_alex_ended_sessions_total{listener="tls",reason="not-tls"}"#, 0.0),
+        (r#"echo_alex_session_duration_seconds_count{listener="tls"}"#, 2.0),
+        (r#"echo_alex_session_duration_seconds_bucket{listener="tls",le="+Inf"}"#, 2.0),
+        ("echo_alex_tls_handshake_duration_seconds_count", 2.0),
+        (r#"echo_alex_reloads_total{outcome="failed"}"#, 1.0),
+        ("echo_alex_ready", 1.0),
+        (r#"echo_alex_build_info{version="0.1.0"}"#, 1.0),
+    ] {
+        assert_eq!(sample(&text, name), Some(value), "{name}\n{text}");
+    }
+    let resumed = |resumed: &str| {
+        let mut all =
+            text.lines().filter(|line| line.starts_with("echo_alex_tls_handshakes_total{"));
+        all.any(|line| {
+            line.contains(resumed) && line.contains("version=\"1.3\"") && line.ends_with(" 1")
+        })
+    };
+    assert!(resumed("resumed=\"no\"") && resumed("resumed=\"yes\""), "{text}");
+
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    let now = metrics(&daemon, |text| {
+        sample(text, "process_open_fds") == Some(f64::from(u32::try_from(descriptors).unwrap()))
+    });
+    assert!(sample(&now, "process_max_fds").unwrap() >= 1024.0);
+}
+
+#[test]
+fn metrics_have_the_end_of_each_certificate() {
+    let config = format!("{WEB}{TLS_WEB}client-ca = \"signing.pem\"\nclient-auth = \"optional\"\n");
+    let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
+    let text = metrics(&daemon, |_| true);
+    let name = "echo_alex_certificate_expiry_timestamp_seconds{listener=\"tls\",";
+    let of = |purpose: &str| {
+        let start = format!("{name}use=\"{purpose}\",subject=\"");
+        let line = text.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("no {purpose}: {text}"));
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let end = |file: &str| {
+        let pem = fs::read(daemon.path(file)).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        pem.parse_x509().unwrap().validity().not_after.timestamp().cast_unsigned()
+    };
+    assert_eq!((of("server"), of("client-ca")), (end("alex.crt"), end("signing.pem")));
+}
+
+#[test]
+fn counters_do_not_shrink_when_a_reload_removes_a_listener_and_brings_it_back() {
+    let daemon = Daemon::start(&format!("{PLAIN}{WEB}"));
+    let mut echo = daemon.connect("plain");
+    assert_echo(&mut echo, b"hello");
+    drop(echo);
+    let accepted = r#"echo_alex_accepted_sessions_total{listener="plain"}"#;
+    let bytes = r#"echo_alex_received_bytes_total{listener="plain"}"#;
+    let kept = |text: &str| sample(text, accepted) == Some(1.0) && sample(text, bytes) == Some(5.0);
+    for config in [WEB.to_owned(), format!("{PLAIN}{WEB}")] {
+        metrics(&daemon, kept);
+        daemon.rewrite_config(&config);
+        daemon.reload();
+        let text = metrics(&daemon, |text| {
+            sample(text, r#"echo_alex_sessions{listener="plain"}"#).is_some()
+                == config.contains("plain")
+        });
+        assert!(kept(&text), "{text}");
+    }
+}
+
+#[test]
+fn metrics_are_for_the_networks_of_allow_and_for_verified_clients() {
+    let folder = folder_with_certificates();
+    let closed = WEB.replace("\"web\"\nservice", "\"closed\"\nservice");
+    let config = format!(
+        "{WEB}{closed}allow = [\"192.0.2.0/24\"]\n{}client-ca = \"signing.pem\"\nclient-auth = \"optional\"\n",
+        TLS_WEB.replace("listen =", "allow = []\nlisten =")
+    );
+    let daemon = Daemon::start_in(folder, &config, |_| {});
+    assert_eq!(get(&mut daemon.connect("web"), "/metrics").status, 200);
+    let refused = get(&mut daemon.connect("closed"), "/metrics");
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.body.contains("the key allow") && refused.body.contains("\"127.0.0.1/32\""),
+        "{}",
+        refused.body
+    );
+    assert_eq!(get(&mut daemon.connect("closed"), "/readyz").status, 200);
+    assert_eq!(get(&mut TlsClient::default().connect(&daemon), "/metrics").status, 403);
+    let client = TlsClient { identity: Some("laptop"), ..TlsClient::default() };
+    let config = client.config(daemon.folder.path());
+    for _ in 0..2 {
+        // The second one resumes, without the certificate.
+        let mut session = connect_tls(&config, daemon.address("tls"));
+        assert_eq!(get(&mut session, "/metrics").status, 200);
+        end_tls(&mut session);
+    }
+    // A reload changes who may see them.
+    daemon.rewrite_config(&format!("{WEB}allow = []\n"));
+    daemon.reload();
+    assert_eq!(get(&mut daemon.connect("web"), "/metrics").status, 403);
+}
+
+#[test]
+fn metrics_are_not_shown_under_a_name_of_the_internet() {
+    let daemon = Daemon::start(WEB);
+    let mut stream = daemon.connect("web");
+    for (host, status) in
+        [("localhost:5080", 200), ("alex.local", 200), ("rebound.example.com", 403)]
+    {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(answer(&mut stream).status, status, "{host}");
+    }
+}
+
+#[test]
+fn many_who_ask_within_a_second_get_one_text() {
+    let daemon = Daemon::start(WEB);
+    let mut peers: Vec<_> = (0..200).map(|_| daemon.connect("web")).collect();
+    let first = metrics(&daemon, |_| true);
+    let begun = Instant::now();
+    for peer in &mut peers {
+        peer.write_all(request("/metrics").as_bytes()).unwrap();
+    }
+    let mut texts: Vec<String> = peers.iter_mut().map(|peer| answer(peer).body).collect();
+    texts.push(first);
+    texts.dedup();
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
+    assert!(texts.len() <= seconds + 2, "{} texts in {seconds} s", texts.len());
+}
+
+#[test]
+fn a_daemon_without_a_watcher_sleeps() {
+    let daemon = Daemon::start(&format!("[limits]\nidle-timeout = \"none\"\n{WEB}"));
+    let mut watcher = daemon.connect("web");
+    assert_eq!(get(&mut watcher, "/metrics").status, 200);
+    daemon.wait_until_started();
+    // The service manager gets the number of sessions, at most a second later.
+    thread::sleep(Duration::from_millis(1500));
+    let switches = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    let before = switches();
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(switches(), before, "it woke up");
+}
+
+// Prometheus.
+
+#[test]
+fn promtool_finds_nothing_to_object_to() {
+    let Some(mut promtool) = tool("promtool") else { return };
+    let daemon =
+        Daemon::start_in(folder_with_certificates(), &format!("{PLAIN}{WEB}{TLS_WEB}"), |_| {});
+    assert_eq!(get(&mut TlsClient::default().connect(&daemon), "/healthz").status, 200);
+    let text = metrics(&daemon, |text| text.contains("\necho_alex_tls_handshakes_total{"));
+    let mut child = promtool
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[test]
+fn a_prometheus_scrapes_it() {
+    let Some(mut prometheus) = tool("prometheus") else { return };
+    let daemon = Daemon::start(&format!("{PLAIN}{WEB}"));
+    assert_echo(&mut daemon.connect("plain"), b"hello");
+    let port = ReservedPort::new();
+    let scrape = format!(
+        "scrape_configs:\n- job_name: alex\n  scrape_interval: 1s\n  static_configs:\n  - targets: ['{}']\n",
+        daemon.address("web")
+    );
+    fs::write(daemon.path("prometheus.yml"), scrape).unwrap();
+    prometheus
+        .arg(format!("--config.file={}", daemon.path("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", daemon.path("data").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{}", port.number))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = prometheus.spawn().unwrap();
+    let query = "/api/v1/query?query=echo_alex_received_bytes_total";
+    let mut said = String::new();
+    let end = Instant::now() + PATIENCE;
+    while !said.contains(",\"5\"]") && Instant::now() < end {
+        thread::sleep(Duration::from_millis(100));
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port.number)) {
+            let request = format!("GET {query} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+            let _ = stream.write_all(request.as_bytes());
+            said.clear();
+            let _ = stream.read_to_string(&mut said);
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("\"listener\":\"plain\"") && said.contains(",\"5\"]"), "{said}");
 }

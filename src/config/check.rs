@@ -1,9 +1,10 @@
 //! Tables to settings: the defaults, and the rules between values.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use log::LevelFilter;
 use toml::Spanned;
 
@@ -14,9 +15,9 @@ use super::file::{
 };
 use super::problem::Problem;
 use super::settings::{
-    ClientCa, Config, Identity, Limits, Listener, Log, LogTarget, Source, Timeouts, Tls,
+    ClientCa, Config, Identity, Limits, Listener, Log, LogTarget, Service, Source, Timeouts, Tls,
 };
-use super::value::{Count, MinVersion, Timeout};
+use super::value::{Count, MinVersion, Network, Timeout};
 
 /// The limits on the daemon as a whole, where the file has none.
 const DEFAULT_LIMITS: Limits = Limits { sessions: Some(1024), sessions_per_address: Some(256) };
@@ -28,6 +29,10 @@ const DEFAULT_TIMEOUTS: Timeouts = Timeouts {
     write: Some(Duration::from_secs(30)),
     linger: Some(Duration::from_secs(2)),
 };
+
+/// The networks that see the metrics, where the file has none.
+const LOOPBACK_V4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+const LOOPBACK_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
 
 /// Less than systemd's `TimeoutStopSec`, which is 90 s.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -141,11 +146,24 @@ fn listener(
         limits: self::limits(&table.limits, &Limits::default())?,
         timeouts: self::timeouts(&table.limits, timeouts)?,
         reuse_port: table.reuse_port.is_some_and(Spanned::into_inner),
+        allow: allow(table.allow, table.service)?,
         service: table.service,
         tls: table.tls.map(|table| tls(table, folder)).transpose()?,
         endpoints: table.listen.into_inner().0,
         name: table.name.into_inner(),
     })
+}
+
+/// The networks of `allow`, which a web listener has; by default those of this machine itself.
+fn allow(networks: Option<Spanned<Vec<Network>>>, service: Service) -> Result<Vec<IpNet>, Problem> {
+    match networks {
+        Some(networks) if service != Service::Web => Err(Problem::new(
+            networks.span(),
+            "allow needs service = \"web\": nothing else asks it",
+        )),
+        Some(networks) => Ok(networks.into_inner().into_iter().map(|it| it.0).collect()),
+        None => Ok(vec![LOOPBACK_V4.into(), LOOPBACK_V6.into()]),
+    }
 }
 
 fn check_name(name: &Spanned<String>, others: &[Listener]) -> Result<(), Problem> {

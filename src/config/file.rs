@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::algorithms::{CipherSuite, KeyExchangeGroup};
 use super::settings::Service;
-use super::value::{Count, Listen, MinVersion, Timeout};
+use super::value::{Count, Listen, MinVersion, Network, Timeout};
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -78,6 +78,7 @@ pub(super) struct ListenerTable {
     pub(super) reuse_port: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) service: Service,
+    pub(super) allow: Option<Spanned<Vec<Network>>>,
     pub(super) tls: Option<Spanned<TlsTable>>,
     #[serde(default)]
     pub(super) limits: LimitsTable,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use log::LevelFilter;
 use serde::Deserialize;
 
@@ -89,6 +90,8 @@ pub struct Listener {
     pub reuse_port: bool,
     /// What its sessions do with plaintext.
     pub service: Service,
+    /// The networks that may see what a web listener does not show to everybody.
+    pub allow: Vec<IpNet>,
     /// TLS; `None` is plain TCP.
     pub tls: Option<Tls>,
     /// Limits on this listener alone.

@@ -3,9 +3,10 @@
 //! A value that is wrong by itself is refused here, with what was expected.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
@@ -138,6 +139,34 @@ impl<'de> Deserialize<'de> for MinVersion {
         }
 
         deserializer.deserialize_any(VersionVisitor)
+    }
+}
+
+/// A network such as "192.168.1.0/24", or an address alone.
+pub(super) struct Network(pub(super) IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NetworkVisitor;
+
+        impl Visitor<'_> for NetworkVisitor {
+            type Value = Network;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a network such as \"192.168.1.0/24\" or \"2001:db8::/64\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Network, E> {
+                let address = || text.parse::<IpAddr>().map(IpNet::from);
+                text.parse().or_else(|_| address()).map(Network).map_err(|_| {
+                    E::custom(format_args!(
+                        "{text:?} is not a network, such as \"192.168.1.0/24\" or \"2001:db8::/64\""
+                    ))
+                })
+            }
+        }
+
+        deserializer.deserialize_any(NetworkVisitor)
     }
 }
 

@@ -160,7 +160,7 @@ impl Intake<'_> {
         let name = &listener.name;
         let allowed = sessions.check(peer).and_then(|()| listener.admission.check(peer.ip()));
         if let Err(refusal) = allowed {
-            listener.counters.refused += 1;
+            listener.counters.refuse(refusal);
             if listener.refusals.note(*now) {
                 warn!("refused listener={name} peer={peer} limit={refusal}");
             }

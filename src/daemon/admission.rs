@@ -26,12 +26,22 @@ pub enum Refusal {
     Address,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Sessions, Self::Address];
+
+    /// The key of the limit.
+    pub fn key(self) -> &'static str {
+        match self {
             Self::Sessions => "max-sessions",
             Self::Address => "max-sessions-per-address",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
     }
 }
 

@@ -11,10 +11,12 @@
 //! The loop waits for the earliest of all deadlines, and without a time limit if there is none. There
 //! is no tick.
 
+mod report;
+
 use std::io;
 use std::mem;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use log::{Level, error, info, warn};
 use mio::{Events, Poll, Token};
@@ -24,12 +26,14 @@ use crate::daemon::accept::{Acceptor, Intake};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::listeners::{FIRST_SOCKET, Listeners};
 use crate::daemon::logger;
+use crate::daemon::service::web::Format;
 use crate::daemon::sessions::Sessions;
 use crate::daemon::signals::{Command, Signals};
-use crate::daemon::stats::{ListenerSnapshot, Snapshot, Totals};
+use crate::daemon::stats::Reloads;
 use crate::daemon::systemd::{HandedOver, Manager, handed_over_sockets};
 use crate::exit::Failure;
 use crate::os::clock::Moment;
+use crate::os::descriptors;
 use crate::os::heap;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
@@ -60,6 +64,13 @@ pub struct EventLoop {
     /// The daemon stops, and waits for its last sessions.
     draining: Option<Drain>,
     started: Moment,
+    started_at: SystemTime,
+    reloads: Reloads,
+    /// The descriptors that are neither of sessions nor of listeners, counted when the configuration was
+    /// applied, and the limit.
+    descriptors: Option<(usize, u64)>,
+    /// When the metrics were rendered last, in each format.
+    rendered: [Option<Moment>; Format::ALL.len()],
 }
 
 /// The wait for the last sessions.
@@ -94,6 +105,10 @@ impl EventLoop {
             stops_listening: None,
             draining: None,
             started: now,
+            started_at: SystemTime::now(),
+            reloads: Reloads::default(),
+            descriptors: None,
+            rendered: [None; Format::ALL.len()],
         };
         info!("echo-alex {} starts, with {}", env!("CARGO_PKG_VERSION"), config.source);
         event_loop.apply(config, handed_over_sockets(), now)?;
@@ -148,7 +163,9 @@ impl EventLoop {
     fn iterate(&mut self, events: &Events, is_due: bool, now: Moment) {
         let deferred = self.acceptor.take_deferred();
         self.handle_events(events, now);
-        self.sessions.resume_one(now, &self.listeners, &mut self.buffers);
+        if self.sessions.has_queue() {
+            self.resume_one(now);
+        }
         if is_due {
             self.tick(now);
         }
@@ -178,6 +195,14 @@ impl EventLoop {
                 Token(number) => self.accept(number - FIRST_SOCKET, now),
             }
         }
+    }
+
+    /// Gives a long turn to a session, after the metrics that it may wait for.
+    fn resume_one(&mut self, now: Moment) {
+        if Format::ALL.iter().any(|format| self.listeners.site.is_asked(*format)) {
+            self.publish(now);
+        }
+        self.sessions.resume_one(now, &self.listeners, &mut self.buffers);
     }
 
     #[cold]
@@ -221,7 +246,7 @@ impl EventLoop {
                 );
             }
             listener.admission.leave(session.peer().ip());
-            listener.counters.end(reason, session.volume());
+            listener.counters.end(reason, session.volume(), session.age(now));
             self.listeners.forget_if_retired(listener_key);
             self.acceptor.release_throttle();
         }
@@ -295,8 +320,14 @@ impl EventLoop {
         let outcome =
             Config::load(&self.config_file).and_then(|config| self.apply(config, Vec::new(), now));
         match outcome {
-            Ok(()) => info!("reloaded"),
-            Err(failure) => error!("not reloaded, all stays as it was: {failure}"),
+            Ok(()) => {
+                self.reloads.done += 1;
+                info!("reloaded");
+            }
+            Err(failure) => {
+                self.reloads.failed += 1;
+                error!("not reloaded, all stays as it was: {failure}");
+            }
         }
         self.manager.ready(self.totals(), now);
     }
@@ -324,6 +355,9 @@ impl EventLoop {
             self.listeners.forget_if_retired(key);
         }
         self.sessions.rearm(&self.listeners);
+        let sockets = self.sessions.len() + self.listeners.sockets();
+        self.descriptors =
+            descriptors::usage().map(|(open, limit)| (open.saturating_sub(sockets), limit));
         Ok(())
     }
 
@@ -342,39 +376,5 @@ impl EventLoop {
     /// Ends the sessions of the listeners whose keys are `chosen`.
     fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Moment) {
         self.sessions.end(reason, chosen, now, &self.listeners, &mut self.buffers);
-    }
-
-    fn totals(&self) -> Totals {
-        Totals {
-            sessions: self.sessions.len(),
-            tls: self.sessions.with_tls(),
-            echoed: self.buffers.echoed,
-        }
-    }
-
-    fn snapshot(&self, now: Moment) -> Snapshot {
-        let mut counters = self.listeners.past().clone();
-        let listeners = self.listeners.iter().map(|(key, listener)| {
-            let mut of_listener = listener.counters.clone();
-            for (session, _) in self.sessions.iter().filter(|(_, of)| *of == key) {
-                of_listener.volume += session.volume();
-            }
-            counters.add(&of_listener);
-            ListenerSnapshot {
-                name: listener.name.clone(),
-                sessions: listener.admission.sessions(),
-                counters: of_listener,
-            }
-        });
-        let listeners = listeners.collect();
-        let handshaking = self.sessions.iter().filter(|(session, _)| session.is_handshaking());
-        Snapshot {
-            uptime: now.duration_since(self.started),
-            totals: self.totals(),
-            handshaking: handshaking.count(),
-            counters,
-            log_lines_lost: logger::lost(),
-            listeners,
-        }
     }
 }

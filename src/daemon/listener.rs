@@ -6,9 +6,10 @@ use crate::config;
 use crate::daemon::admission::Admission;
 use crate::daemon::log_limit::LogLimiter;
 use crate::daemon::service::Service;
-use crate::daemon::service::web::Site;
+use crate::daemon::service::web::{Context, Site};
 use crate::daemon::stats::Counters;
 use crate::os::clock::Moment;
+use crate::tls::expiry::Expiry;
 use crate::tls::handshake::ServerConfig;
 use crate::wire::close::{CloseReason, Fault};
 use crate::wire::transport::Transport;
@@ -41,7 +42,8 @@ pub struct Listener {
     /// Keys of its sockets; none once it is no longer in the configuration.
     pub sockets: Vec<usize>,
     service: config::Service,
-    site: Rc<Site>,
+    /// What its web sessions share.
+    context: Rc<Context>,
     tls: Option<ServerConfig>,
 }
 
@@ -60,7 +62,7 @@ impl Listener {
             faults: LogLimiter::new(FAULTS_LOGGED),
             sockets: Vec::new(),
             service: settings.service,
-            site,
+            context: context(settings, site),
             tls,
         }
     }
@@ -75,12 +77,14 @@ impl Listener {
             reuse_port: _,
             tls: _,
             service,
+            allow: _,
             limits,
             timeouts,
         } = settings;
         self.timeouts = *timeouts;
         self.admission.set_limits(*limits);
         self.service = *service;
+        self.context = context(settings, Rc::clone(&self.context.site));
         self.tls = tls;
     }
 
@@ -94,7 +98,12 @@ impl Listener {
 
     /// The service of a session that begins.
     pub fn service(&self) -> Service {
-        Service::new(self.service, &self.site)
+        Service::new(self.service, &self.context)
+    }
+
+    /// When its certificates expire.
+    pub fn expiries(&self) -> &[Expiry] {
+        self.tls.as_ref().map_or(&[], |tls| &tls.expiries)
     }
 
     /// The name of its service.
@@ -116,6 +125,11 @@ impl Listener {
     pub fn kind(&self) -> &'static str {
         if self.tls.is_some() { "tls" } else { "plain" }
     }
+}
+
+/// What the web sessions of a listener with these settings share.
+fn context(settings: &config::Listener, site: Rc<Site>) -> Rc<Context> {
+    Rc::new(Context { site, allow: settings.allow.clone() })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //!
 //! [`Plan`]s are made, bound and set to listen before [`Listeners::follow`] changes anything that serves.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -30,8 +31,8 @@ pub const FIRST_SOCKET: usize = 1 << (usize::BITS - 1);
 pub struct Listeners {
     all: Slab<Listener>,
     sockets: Slab<ListenSocket>,
-    /// What happened on listeners that are gone.
-    past: Counters,
+    /// What happened on listeners that are gone, by their names.
+    past: BTreeMap<String, Counters>,
     /// What their web sessions share with the event loop.
     pub site: Rc<Site>,
 }
@@ -97,13 +98,14 @@ impl Listeners {
         }
         for Plan { settings, tls, kept, bound, .. } in plans {
             let known = self.all.iter().find(|(_, listener)| listener.name == settings.name);
-            let key = match known.map(|(key, _)| key) {
-                Some(key) => {
-                    self.all[key].follow(&settings, tls);
-                    key
-                }
-                None => self.all.insert(Listener::new(&settings, tls, Rc::clone(&self.site))),
-            };
+            let known = known.map(|(key, _)| key);
+            let key = known.unwrap_or_else(|| {
+                let mut new = Listener::new(&settings, tls.clone(), Rc::clone(&self.site));
+                // A name that comes back goes on counting.
+                new.counters = self.past.remove(&new.name).unwrap_or_default();
+                self.all.insert(new)
+            });
+            self.all[key].follow(&settings, tls);
             for socket in kept {
                 self.keep(socket, key, SocketOptions::from(&settings));
             }
@@ -201,13 +203,19 @@ impl Listeners {
     pub fn forget_if_retired(&mut self, key: usize) {
         let listener = &self.all[key];
         if listener.sockets.is_empty() && listener.admission.sessions() == 0 {
-            self.past.add(&self.all.remove(key).counters);
+            let Listener { name, counters, .. } = self.all.remove(key);
+            self.past.insert(name, counters);
         }
     }
 
-    /// What happened on listeners that are gone.
-    pub fn past(&self) -> &Counters {
+    /// What happened on listeners that are gone, by their names.
+    pub fn past(&self) -> &BTreeMap<String, Counters> {
         &self.past
+    }
+
+    /// The number of listening sockets.
+    pub fn sockets(&self) -> usize {
+        self.sockets.len()
     }
 
     /// When the earliest sum of events without a log line is due.

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use chargen::Chargen;
 use next::{Next, Requester};
-use web::{Site, Web};
+use web::{Context, Web};
 
 use crate::config;
 
@@ -60,13 +60,13 @@ pub struct Volume {
 }
 
 impl Service {
-    /// The service that the configuration names, for a new session; `site` is for `web`.
-    pub fn new(service: config::Service, site: &Rc<Site>) -> Self {
+    /// The service that the configuration names, for a new session; `context` is for `web`.
+    pub fn new(service: config::Service, context: &Rc<Context>) -> Self {
         let other = match service {
             config::Service::Echo => return Self::Echo,
             config::Service::Discard => Other::Discard,
             config::Service::Chargen => Other::Chargen(Chargen::default()),
-            config::Service::Web => Other::Web(Web::new(Rc::clone(site))),
+            config::Service::Web => Other::Web(Web::new(Rc::clone(context))),
         };
         Self::Other(Box::new(other))
     }

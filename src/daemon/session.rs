@@ -49,6 +49,7 @@ mod other;
 mod state;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::config::Timeouts;
 use crate::daemon::service::{Service, Volume};
@@ -56,7 +57,7 @@ use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::link::{Bytes, Link, Reading, Wire};
-use crate::wire::transport::Transport;
+use crate::wire::transport::{Agreed, Transport};
 use state::{State, Timer};
 
 /// How many steps a session may make, beyond the first, before the others have their turn; most of
@@ -87,6 +88,8 @@ pub enum Turn {
     Wait,
     /// Another turn, after the others have had theirs.
     Again,
+    /// Another turn, in another iteration of the event loop.
+    Later,
     /// To be reaped; [`Session::reason`] says why.
     Closed,
 }
@@ -151,7 +154,7 @@ impl<W: Wire> Session<W> {
                 Step::Answered if !to_the_end => return Turn::Wait,
                 Step::Answered | Step::More => {}
                 Step::Wait => return Turn::Wait,
-                Step::Later => return Turn::Again,
+                Step::Later => return Turn::Later,
                 Step::Closed => return Turn::Closed,
             }
             step = if !self.link.is_flushed() {
@@ -165,6 +168,7 @@ impl<W: Wire> Session<W> {
         }
         match step {
             Step::Closed => Turn::Closed,
+            Step::Later => Turn::Later,
             _ => Turn::Again,
         }
     }
@@ -283,6 +287,18 @@ impl<W: Wire> Session<W> {
         matches!(self.state, State::Serving) && self.link.is_flushed()
     }
 
+    /// How long it has been open.
+    pub fn age(&self, now: Moment) -> Duration {
+        now.duration_since(self.opened)
+    }
+
+    /// The outcome of its TLS handshake, just after that, and the time from accept to then.
+    pub fn handshake(&self) -> Option<(Agreed, Duration)> {
+        let transport = self.link.transport();
+        let agreed = transport.agreed().filter(|_| !transport.is_handshaking())?;
+        Some((agreed, self.age(self.since)))
+    }
+
     /// Whether it speaks TLS.
     pub fn is_tls(&self) -> bool {
         matches!(self.link.transport(), Transport::Tls(_))
@@ -326,7 +342,7 @@ impl<W: Wire> Session<W> {
         let Volume { received, sent, .. } = self.volume();
         let unsent = self.link.unsent() as u64;
         let sent = sent.saturating_sub(unsent);
-        let duration = now.duration_since(self.opened).as_secs_f64();
+        let duration = self.age(now).as_secs_f64();
         let agreed = self.link.transport().agreed();
         let optional = [
             (unsent > 0).then(|| format!(" unsent={unsent}")),

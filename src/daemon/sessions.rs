@@ -25,6 +25,7 @@ use slab::Slab;
 use crate::config::Timeouts;
 use crate::daemon::admission::{Admission, Refusal};
 use crate::daemon::deadline::Deadlines;
+use crate::daemon::handshakes::Handshakes;
 use crate::daemon::listeners::Listeners;
 use crate::daemon::session::{Session, Turn};
 use crate::os::clock::Moment;
@@ -46,6 +47,8 @@ pub struct Sessions {
     /// Counts them against the limits of the daemon.
     pub admission: Admission,
     with_tls: usize,
+    /// Those that ended well.
+    handshakes: Handshakes,
 }
 
 /// A session, and what the event loop knows about it.
@@ -57,6 +60,8 @@ struct Slot {
     armed: Option<Moment>,
     /// It is in the queue.
     queued: bool,
+    /// Its TLS handshake is not counted yet.
+    handshaking: bool,
 }
 
 impl Sessions {
@@ -86,7 +91,8 @@ impl Sessions {
         if queued {
             self.queue.push_back(key);
         }
-        entry.insert(Slot { session, listener, armed, queued });
+        let handshaking = session.is_handshaking();
+        entry.insert(Slot { session, listener, armed, queued, handshaking });
         Ok(())
     }
 
@@ -144,13 +150,19 @@ impl Sessions {
     #[cold]
     fn follow_up(&mut self, key: usize, turn: Turn, listeners: &Listeners) {
         let slot = &mut self.slots[key];
+        if slot.handshaking
+            && let Some((agreed, duration)) = slot.session.handshake()
+        {
+            slot.handshaking = false;
+            self.handshakes.count(agreed, duration);
+        }
         match turn {
             Turn::Closed => return self.ended.push(key),
-            Turn::Again if !slot.queued => {
+            Turn::Again | Turn::Later if !slot.queued => {
                 slot.queued = true;
                 self.queue.push_back(key);
             }
-            Turn::Again | Turn::Wait | Turn::Unchanged => {}
+            Turn::Again | Turn::Later | Turn::Wait | Turn::Unchanged => {}
         }
         let due = slot.session.deadline(&listeners.get(slot.listener).timeouts);
         self.deadlines.set(key, &mut slot.armed, due);
@@ -230,6 +242,11 @@ impl Sessions {
     /// The number of sessions.
     pub fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// The TLS handshakes that succeeded.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// The number of TLS sessions.

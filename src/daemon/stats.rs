@@ -2,38 +2,77 @@
 //! rendered.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crate::daemon::admission::Refusal;
+use crate::daemon::handshakes::Handshakes;
+use crate::daemon::histogram::{Histogram, SESSION_BOUNDS};
 use crate::daemon::service::Volume;
 use crate::os::units::bytes;
+use crate::tls::expiry::Expiry;
 use crate::wire::close::CloseReason;
 
 /// What has happened on one listener, or on all of them, since the start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Counters {
     /// Connections that became sessions.
     pub accepted: u64,
-    /// Connections that were closed at once, because of a limit.
-    pub refused: u64,
+    /// Connections that were closed at once, by the limit that they exceeded, in the order of
+    /// [`Refusal::ALL`].
+    refused: [u64; Refusal::ALL.len()],
     /// Plaintext of the sessions that have ended.
     pub volume: Volume,
+    /// How long the sessions lasted that have ended.
+    pub durations: Histogram,
     /// Sessions that have ended, by reason, in the order of [`CloseReason::NAMES`].
     ended: [u64; CloseReason::NAMES.len()],
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            accepted: 0,
+            refused: Default::default(),
+            volume: Volume::default(),
+            durations: Histogram::new(SESSION_BOUNDS),
+            ended: [0; CloseReason::NAMES.len()],
+        }
+    }
+}
+
 impl Counters {
-    /// Counts a session's end, and what its service has done.
-    pub fn end(&mut self, reason: &CloseReason, volume: Volume) {
+    /// Counts a connection that was refused.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        for (limit, count) in Refusal::ALL.iter().zip(&mut self.refused) {
+            *count += u64::from(*limit == refusal);
+        }
+    }
+
+    /// Connections that were refused, by the key of the limit.
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::ALL.iter().map(|limit| limit.key()).zip(self.refused)
+    }
+
+    /// Sessions that have ended, by reason, in the order of [`CloseReason::NAMES`].
+    pub fn ended(&self) -> &[u64] {
+        &self.ended
+    }
+
+    /// Counts a session's end, what its service has done, and how long it lasted.
+    pub fn end(&mut self, reason: &CloseReason, volume: Volume, duration: Duration) {
         self.volume += volume;
+        self.durations.count(duration);
         for (name, count) in CloseReason::NAMES.iter().zip(&mut self.ended) {
             *count += u64::from(*name == reason.name());
         }
     }
 
-    /// Adds what another has counted.
+    /// Adds what another has counted, for the log: not the durations.
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
-        self.refused += other.refused;
+        for (count, more) in self.refused.iter_mut().zip(&other.refused) {
+            *count += more;
+        }
         self.volume += other.volume;
         for (count, more) in self.ended.iter_mut().zip(&other.ended) {
             *count += more;
@@ -44,7 +83,8 @@ impl Counters {
 impl fmt::Display for Counters {
     /// `key=value`, with a key for each reason that sessions have ended for.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, volume, ended } = self;
+        let Self { accepted, refused, volume, ended, .. } = self;
+        let refused: u64 = refused.iter().sum();
         write!(f, "accepted={accepted} refused={refused} {volume}")?;
         for (reason, count) in CloseReason::NAMES.iter().zip(ended).filter(|(_, count)| **count > 0)
         {
@@ -88,6 +128,29 @@ pub struct Snapshot {
     pub log_lines_lost: u64,
     /// The present listeners.
     pub listeners: Vec<ListenerSnapshot>,
+    /// Those that reloads have removed.
+    pub past: Vec<ListenerSnapshot>,
+    /// The TLS handshakes that succeeded.
+    pub handshakes: Handshakes,
+    /// The certificates in use, each with the name of its listener.
+    pub certificates: Vec<(String, Expiry)>,
+    /// Reloads of the configuration.
+    pub reloads: Reloads,
+    /// When the daemon was started.
+    pub started: SystemTime,
+    /// Whether new connections are welcome.
+    pub is_ready: bool,
+    /// The descriptors that are open, and the soft limit on them, where the system says so.
+    pub descriptors: Option<(usize, u64)>,
+}
+
+/// Reloads, by their outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// Those that changed what is served.
+    pub done: u64,
+    /// Those that changed nothing.
+    pub failed: u64,
 }
 
 /// A listener at one moment.
@@ -104,7 +167,7 @@ pub struct ListenerSnapshot {
 impl Snapshot {
     /// The lines of the log: one for the daemon, and one for each listener.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let Self { uptime, totals, handshaking, counters, log_lines_lost, listeners } = self;
+        let Self { uptime, totals, handshaking, counters, log_lines_lost, listeners, .. } = self;
         let Totals { sessions, tls, .. } = totals;
         let all = format!(
             "statistics uptime={}s sessions={sessions} tls={tls} handshaking={handshaking} {counters} \
@@ -115,6 +178,28 @@ impl Snapshot {
             format!("statistics listener={name} sessions={sessions} {counters}")
         });
         std::iter::once(all).chain(each)
+    }
+}
+
+#[cfg(test)]
+impl Snapshot {
+    /// That of a daemon without a listener.
+    pub fn of_nothing() -> Self {
+        Self {
+            uptime: Duration::ZERO,
+            totals: Totals::default(),
+            handshaking: 0,
+            counters: Counters::default(),
+            log_lines_lost: 0,
+            listeners: Vec::new(),
+            past: Vec::new(),
+            handshakes: Handshakes::default(),
+            certificates: Vec::new(),
+            reloads: Reloads::default(),
+            started: SystemTime::UNIX_EPOCH,
+            is_ready: true,
+            descriptors: None,
+        }
     }
 }
 
@@ -136,13 +221,17 @@ mod tests {
 
     #[test]
     fn counters_add_up() {
-        let mut one = Counters { accepted: 2, refused: 1, ..Counters::default() };
-        one.end(&CloseReason::PeerDone, echoed(6));
-        one.end(&CloseReason::PeerReset, echoed(4));
+        let mut one = Counters { accepted: 2, ..Counters::default() };
+        one.refuse(Refusal::Address);
+        let second = Duration::from_secs(1);
+        one.end(&CloseReason::PeerDone, echoed(6), second);
+        one.end(&CloseReason::PeerReset, echoed(4), second);
+        let refused: Vec<_> = one.refused().collect();
+        assert_eq!(refused, [("max-sessions", 0), ("max-sessions-per-address", 1)]);
         let mut all = one.clone();
         all.add(&one);
         assert_eq!(all.to_string(), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");
-        all.end(&CloseReason::PeerDone, Volume { discarded: 5, generated: 7, ..echoed(0) });
+        all.end(&CloseReason::PeerDone, Volume { discarded: 5, generated: 7, ..echoed(0) }, second);
         let text =
             "accepted=4 refused=2 echoed=20 discarded=5 generated=7 peer-done=3 peer-reset=2";
         assert_eq!(all.to_string(), text);
@@ -177,7 +266,7 @@ mod tests {
         let mut counters = Counters::default();
         for (reason, times) in reasons.iter().zip(1..) {
             for _ in 0..times {
-                counters.end(reason, Volume::default());
+                counters.end(reason, Volume::default(), Duration::ZERO);
             }
         }
         let counted =

@@ -1,5 +1,6 @@
 //! Raises the limit on the descriptors of this process to what it needs.
 
+use std::fs;
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -27,6 +28,14 @@ pub enum Shortage {
 pub fn raise_soft_limit(sockets: usize) -> Result<(), Shortage> {
     let Some(raised) = raised(sockets, getrlimit(Resource::Nofile))? else { return Ok(()) };
     setrlimit(Resource::Nofile, raised).map_err(|error| Shortage::Refused(error.into()))
+}
+
+/// How many descriptors this process has open, and the soft limit on them; `None` where /proc is not there,
+/// or where there is no limit.
+pub fn usage() -> Option<(usize, u64)> {
+    // One of them reads the folder.
+    let open = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
+    Some((open, getrlimit(Resource::Nofile).current?))
 }
 
 /// The limit that this many `sockets` need; `None` if the `present` one is enough.

@@ -9,6 +9,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{ProtocolVersion, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 
+use crate::tls::expiry::Expiry;
 use crate::tls::names;
 
 /// The most of what a peer offers that is named.
@@ -28,13 +29,19 @@ pub struct ServerConfig {
     pub rustls: Arc<rustls::ServerConfig>,
     /// Explains a handshake that failed.
     pub record: Arc<VerificationRecord>,
+    /// When its certificates expire.
+    pub expiries: Arc<[Expiry]>,
 }
 
 /// Its handshakes are not recorded.
 impl From<rustls::ServerConfig> for ServerConfig {
     fn from(config: rustls::ServerConfig) -> Self {
         let ours = Offer::of_client(config.crypto_provider());
-        Self { rustls: config.into(), record: VerificationRecord::new(ours).into() }
+        Self {
+            rustls: config.into(),
+            record: VerificationRecord::new(ours).into(),
+            expiries: [].into(),
+        }
     }
 }
 

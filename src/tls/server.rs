@@ -16,7 +16,8 @@ use crate::exit::Failure;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::handshake::{Offer, Resolver, ServerConfig, VerificationRecord};
 use crate::tls::provider;
-use crate::tls::{identity, pem, temporary, warnings};
+use crate::tls::roots::Root;
+use crate::tls::{expiry, identity, pem, temporary, warnings};
 
 /// Loads what a listener's settings name, and logs a warning for what cannot work.
 pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
@@ -38,6 +39,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     if settings.accepts_tls12() {
         versions.push(&rustls::version::TLS12);
     }
+    let mut expiries = expiry::of("server", &chain);
     let key = CertifiedKey::from_der(chain, key, &provider).map_err(failed)?;
     let record =
         Arc::new(VerificationRecord::new(Offer::of_server(&provider, &versions, &*key.key)));
@@ -48,7 +50,11 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
         ));
     }
     let verifier = match &settings.client_ca {
-        Some(client_ca) => client_verifier(client_ca, &record)?,
+        Some(client_ca) => {
+            let roots = pem::load_roots(&client_ca.file)?;
+            expiries.extend(expiry::of("client-ca", roots.iter().map(|root| &root.certificate)));
+            client_verifier(client_ca, roots, &record)
+        }
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -63,7 +69,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     // A client that resumes gets another one. Two would let it open two sessions at once with them, and
     // a second ticket makes every handshake a little dearer.
     config.send_tls13_tickets = 1;
-    Ok(ServerConfig { rustls: config.into(), record })
+    Ok(ServerConfig { rustls: config.into(), record, expiries: expiries.into() })
 }
 
 /// Logs the fingerprint by which clients can verify the temporary identity.
@@ -73,12 +79,12 @@ pub(crate) fn announce_temporary_identity() -> Result<(), Failure> {
 
 fn client_verifier(
     client_ca: &config::ClientCa,
+    roots: Vec<Root>,
     record: &Arc<VerificationRecord>,
-) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
-    let roots = pem::load_roots(&client_ca.file)?;
+) -> Arc<dyn ClientCertVerifier> {
     warn_each(warnings::about_client_cas(&roots));
     warn_of_slow_clock(&client_ca.file);
-    Ok(Arc::new(ClientVerifier::new(roots, client_ca.required, record.clone())))
+    Arc::new(ClientVerifier::new(roots, client_ca.required, record.clone()))
 }
 
 /// Logs what can be loaded but cannot work: at a check, at the start and at a reload. It is not an

@@ -61,7 +61,7 @@ enum Step {
 
 impl Tls {
     /// The server's side.
-    pub fn server(ServerConfig { rustls, record }: ServerConfig) -> Result<Self, CloseReason> {
+    pub fn server(ServerConfig { rustls, record, .. }: ServerConfig) -> Result<Self, CloseReason> {
         let connection = UnbufferedServerConnection::new(rustls)
             .map_err(|error| explain(&error, true, Role::Server(&record)))?;
         Ok(Self::new(Side::Server(connection, record)))

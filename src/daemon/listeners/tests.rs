@@ -89,5 +89,14 @@ fn what_a_listener_counted_outlives_it() {
     listeners.get_mut(alex).admission.leave(peer);
     listeners.forget_if_retired(alex);
     assert_eq!(listeners.iter().count(), 1);
-    assert_eq!(listeners.past().accepted, 3);
+    assert_eq!(listeners.past()["alex"].accepted, 3);
+
+    for key in listeners.socket_keys() {
+        if listeners.socket(key).is_some_and(|socket| socket.listener == alex) {
+            listeners.close(key);
+        }
+    }
+    follow(&mut listeners, anywhere(), Vec::new());
+    let back = listeners.iter().find(|(_, listener)| listener.name == "alex").unwrap().1;
+    assert_eq!((back.counters.accepted, listeners.past().len()), (3, 0), "it goes on counting");
 }

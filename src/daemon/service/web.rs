@@ -1,30 +1,43 @@
-//! `web`: HTTP/1.1 (RFC 9112) for probes. One request is answered at a time; those that were pipelined
+//! `web`: HTTP/1.1 (RFC 9112) for probes and Prometheus. One request is answered at a time; those that were pipelined
 //! behind it wait, and nothing more is read before they are answered.
 
+mod access;
 mod request;
 mod response;
 mod site;
 
 use std::rc::Rc;
 
+use ipnet::IpNet;
 use request::{HEAD_MAX, Page, Refusal, Request, parse};
 use response::{Response, Status};
-pub use site::Site;
+pub use site::{Format, Site};
 
 use crate::daemon::service::next::{Next, Requester};
 use crate::wire::buffers::READ_SIZE;
 use crate::wire::close::CloseReason;
 
+/// What the web sessions of one listener share.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// What those of all listeners share.
+    pub site: Rc<Site>,
+    /// The networks that may see the metrics.
+    pub allow: Vec<IpNet>,
+}
+
 /// The web service of one session.
 #[derive(Debug)]
 pub struct Web {
-    site: Rc<Site>,
+    context: Rc<Context>,
     /// Bytes of requests that were not answered: at most the beginning of a head and one read.
     held: Vec<u8>,
     /// `held` has bytes that were not parsed.
     is_new: bool,
     /// The rest of an answer.
     body: Option<Body>,
+    /// The answer waits for metrics in this format; whether it has a body.
+    waits: Option<(Format, bool)>,
     /// Why the session ends when the answer is out.
     ends: Option<CloseReason>,
     /// A request, or what should have been one, was not a probe.
@@ -42,12 +55,13 @@ struct Body {
 
 impl Web {
     /// A session that has received nothing.
-    pub fn new(site: Rc<Site>) -> Self {
+    pub fn new(context: Rc<Context>) -> Self {
         Self {
-            site,
+            context,
             held: Vec::new(),
             is_new: false,
             body: None,
+            waits: None,
             ends: None,
             is_visited: false,
             requests: 0,
@@ -65,7 +79,7 @@ impl Web {
 
     /// What it does next.
     pub fn next(&self) -> Next {
-        if self.body.is_some() {
+        if self.body.is_some() || self.waits.is_some() {
             return Next::Answer;
         }
         match &self.ends {
@@ -75,10 +89,17 @@ impl Web {
         }
     }
 
-    /// Puts the next piece of its answer behind `said`.
-    pub fn answer(&mut self, _requester: &Requester, said: &mut Vec<u8>) {
+    /// Puts the next piece of its answer behind `said`: none while it waits for the event loop.
+    pub fn answer(&mut self, requester: &Requester, said: &mut Vec<u8>) {
         if self.body.is_some() {
             self.go_on(said);
+        } else if let Some((format, has_body)) = self.waits {
+            let site = &self.context.site;
+            if !site.is_asked(format) {
+                self.waits = None;
+                let response = Response::metrics(format, site.metrics(format));
+                self.send(&response, has_body, said);
+            }
         } else {
             match parse(&self.held) {
                 Ok(None) if self.held.len() < HEAD_MAX => self.is_new = false,
@@ -86,7 +107,7 @@ impl Web {
                 Ok(Some((length, request))) => {
                     self.held.drain(..length);
                     self.is_new = !self.held.is_empty();
-                    self.respond(&request, said);
+                    self.respond(&request, requester, said);
                 }
                 Err(refusal) => self.refuse(&refusal, said),
             }
@@ -98,27 +119,44 @@ impl Web {
     }
 
     /// Answers a request.
-    fn respond(&mut self, request: &Request, said: &mut Vec<u8>) {
+    fn respond(&mut self, request: &Request, requester: &Requester, said: &mut Vec<u8>) {
         self.requests += 1;
         self.is_visited |= !matches!(request.page, Page::Health | Page::Ready);
         let response = match request.page {
             _ if !request.is_read => Response::text(Status::NotAllowed, "use GET or HEAD\n"),
             Page::Health => Response::text(Status::Ok, "ok\n"),
-            Page::Ready if self.site.is_ready() => Response::text(Status::Ok, "ready\n"),
+            Page::Ready if self.context.site.is_ready() => Response::text(Status::Ok, "ready\n"),
             Page::Ready => Response::text(Status::Unavailable, "stopping\n"),
+            Page::Metrics(format) => {
+                match access::check(requester, &self.context.allow, request.is_local_host) {
+                    Ok(()) => return self.wait(format, request),
+                    Err(why) => Response::text(Status::Forbidden, &why),
+                }
+            }
             Page::Other => Response::text(Status::NotFound, "there is no such page\n"),
         };
+        self.end_unless_kept(request);
+        self.send(&response, !request.is_head, said);
+    }
+
+    /// Asks the event loop for metrics, which answer the request.
+    fn wait(&mut self, format: Format, request: &Request) {
+        self.end_unless_kept(request);
+        self.context.site.ask(format);
+        self.waits = Some((format, !request.is_head));
+    }
+
+    fn end_unless_kept(&mut self, request: &Request) {
         if !request.keeps_alive {
             self.end(CloseReason::PeerDone);
         }
-        self.send(&response, request.is_head, said);
     }
 
     /// Answers what is not a request that can be answered, and ends the session.
     fn refuse(&mut self, refusal: &Refusal, said: &mut Vec<u8>) {
         self.is_visited = true;
         self.end(CloseReason::BadRequest(refusal.detail(&self.held)));
-        self.send(&Response::text(refusal.status(), refusal.text()), false, said);
+        self.send(&Response::text(refusal.status(), refusal.text()), true, said);
     }
 
     /// Nothing more is answered.
@@ -128,9 +166,9 @@ impl Web {
         self.is_new = false;
     }
 
-    fn send(&mut self, response: &Response, is_head: bool, said: &mut Vec<u8>) {
+    fn send(&mut self, response: &Response, has_body: bool, said: &mut Vec<u8>) {
         response.head(self.ends.is_some(), said);
-        if !is_head {
+        if has_body {
             self.body = Some(Body { bytes: Rc::clone(&response.body), sent: 0 });
             self.go_on(said);
         }

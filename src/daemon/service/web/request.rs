@@ -2,7 +2,9 @@
 
 use httparse::{EMPTY_HEADER, Error, Header, Status as Parsed};
 
+use super::access;
 use super::response::Status;
+use super::site::Format;
 
 /// The longest head, in bytes.
 pub(super) const HEAD_MAX: usize = 8 * 1024;
@@ -17,18 +19,23 @@ pub(super) enum Page {
     Health,
     /// `/readyz`: does it take new connections?
     Ready,
+    /// `/metrics`: the numbers of the daemon, in the format that the request prefers.
+    Metrics(Format),
     /// There is none.
     Other,
 }
 
 /// What of a request matters.
 #[derive(Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // They are independent.
 pub(super) struct Request {
     pub(super) page: Page,
     /// Its method is GET or HEAD.
     pub(super) is_read: bool,
     /// Its method is HEAD: the answer has no body.
     pub(super) is_head: bool,
+    /// `Host` is an address or a local name.
+    pub(super) is_local_host: bool,
     /// Another request may follow.
     pub(super) keeps_alive: bool,
 }
@@ -67,10 +74,20 @@ fn request(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     let page = match path(head.path.unwrap_or_default()) {
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
+        "/metrics" => Page::Metrics(format(fields)),
         _ => Page::Other,
     };
     let keeps_alive = is_http11 && !names(fields, "Connection", "close");
-    Ok(Request { page, is_read: is_head || method == "GET", is_head, keeps_alive })
+    let is_local_host = values(fields, "Host").all(access::is_local);
+    Ok(Request { is_local_host, page, is_read: is_head || method == "GET", is_head, keeps_alive })
+}
+
+/// `OpenMetrics` for those who know it. Prometheus names it first.
+fn format(fields: &[Header<'_>]) -> Format {
+    let name = b"application/openmetrics-text";
+    let knows =
+        values(fields, "Accept").any(|value| value.windows(name.len()).any(|it| it == name));
+    if knows { Format::OpenMetrics } else { Format::Text }
 }
 
 /// The path of a target in origin form or in absolute form (RFC 9112 §3.2), without its query.

@@ -2,11 +2,14 @@
 
 use std::rc::Rc;
 
+use super::site::Format;
+
 /// The status of an answer (RFC 9110 §15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
     BadRequest,
+    Forbidden,
     NotFound,
     NotAllowed,
     ContentTooLarge,
@@ -20,6 +23,7 @@ impl Status {
         match self {
             Self::Ok => "200 OK",
             Self::BadRequest => "400 Bad Request",
+            Self::Forbidden => "403 Forbidden",
             Self::NotFound => "404 Not Found",
             Self::NotAllowed => "405 Method Not Allowed",
             Self::ContentTooLarge => "413 Content Too Large",
@@ -42,6 +46,11 @@ impl Response {
     pub(super) fn text(status: Status, text: &str) -> Self {
         let content_type = "text/plain; charset=utf-8";
         Self { status, content_type, body: text.as_bytes().into() }
+    }
+
+    /// The metrics.
+    pub(super) fn metrics(format: Format, body: Rc<[u8]>) -> Self {
+        Self { status: Status::Ok, content_type: format.content_type(), body }
     }
 
     /// Puts its head behind `said`; `closes`: the connection ends behind the body.

@@ -7,16 +7,18 @@ const REQUESTER: Requester =
 
 /// A session of a daemon that is ready.
 fn web() -> Web {
-    let site = Rc::<Site>::default();
-    site.set_ready(true);
-    Web::new(site)
+    let context = Context { allow: vec!["127.0.0.1/32".parse().unwrap()], ..Context::default() };
+    context.site.set_ready(true);
+    Web::new(context.into())
 }
 
 /// What it answers to `bytes`, piece by piece.
 fn pieces(web: &mut Web, bytes: &[u8]) -> Vec<String> {
     web.receive(bytes);
     let mut pieces = Vec::new();
-    while matches!(web.next(), Next::Answer) {
+    while matches!(web.next(), Next::Answer)
+        && !Format::ALL.iter().any(|it| web.context.site.is_asked(*it))
+    {
         let mut said = Vec::new();
         web.answer(&REQUESTER, &mut said);
         pieces.push(String::from_utf8(said).unwrap());
@@ -59,7 +61,7 @@ fn readiness_follows_the_site() {
     let mut web = web();
     let request = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
     assert!(pieces(&mut web, request)[0].contains("200 OK"));
-    web.site.set_ready(false);
+    web.context.site.set_ready(false);
     assert!(pieces(&mut web, request)[0].contains("503 Service Unavailable"));
     assert!(web.is_probe());
 }
@@ -114,4 +116,43 @@ fn head_has_the_fields_of_get_without_its_body_and_other_methods_are_refused() {
     let other = pieces(&mut web, HEALTH.replace("GET", "DELETE").as_bytes()).remove(0);
     assert!(other.starts_with("HTTP/1.1 405 ") && other.contains("\r\nAllow: GET, HEAD\r\n"));
     assert!(matches!(web.next(), Next::Read), "the session goes on");
+}
+
+#[test]
+fn metrics_wait_for_the_event_loop_and_go_out_in_pieces_of_a_read() {
+    let mut web = web();
+    let request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert!(pieces(&mut web, format!("{request}{HEALTH}").as_bytes()).is_empty());
+    let mut said = Vec::new();
+    web.answer(&REQUESTER, &mut said);
+    assert!(said.is_empty() && matches!(web.next(), Next::Answer), "it waits");
+    web.context.site.publish(Format::Text, Some("x".repeat(3 * READ_SIZE)));
+    let answers = pieces(&mut web, b"");
+    assert_eq!(answers.len(), 5, "its head and four pieces, and the next answer");
+    assert!(answers.iter().all(|piece| piece.len() <= READ_SIZE));
+    assert_eq!(
+        answers.concat().matches('x').count(),
+        3 * READ_SIZE + "text/plain".matches('x').count() * 2
+    );
+    assert!(answers[4].ends_with("ok\n"));
+    assert!(!web.is_probe());
+}
+
+#[test]
+fn the_format_is_openmetrics_for_those_who_accept_it() {
+    for (accept, content_type) in [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ] {
+        let mut web = web();
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
+        assert!(pieces(&mut web, request.as_bytes()).is_empty());
+        let format = if accept.is_empty() { Format::Text } else { Format::OpenMetrics };
+        web.context.site.publish(format, Some("m".into()));
+        let answer = pieces(&mut web, b"").concat();
+        assert!(answer.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{answer}");
+    }
 }
