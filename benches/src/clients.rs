@@ -17,6 +17,7 @@ use rustls::{
 
 use crate::Result;
 use crate::identity::Identity;
+use crate::mlkem::X25519MLKEM768;
 
 /// Longer than any read takes, also under valgrind.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub(crate) enum Handshake {
     Resumed,
     /// A full one, with this cipher suite alone.
     Only(CipherSuite),
+    /// A full one, with the key exchange X25519MLKEM768 alone.
+    Hybrid,
 }
 
 /// How to reach a server.
@@ -55,8 +58,10 @@ impl Dialler {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&identity.certificate)?)?;
         let mut provider = default_provider();
-        if let Handshake::Only(suite) = handshake {
-            provider.cipher_suites.retain(|one| one.suite() == suite);
+        match handshake {
+            Handshake::Full | Handshake::Resumed => {}
+            Handshake::Only(suite) => provider.cipher_suites.retain(|one| one.suite() == suite),
+            Handshake::Hybrid => provider.kx_groups = vec![&X25519MLKEM768],
         }
         let mut config = ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()?
@@ -64,7 +69,7 @@ impl Dialler {
             .with_no_client_auth();
         config.resumption = match handshake {
             Handshake::Resumed => Resumption::in_memory_sessions(8),
-            Handshake::Full | Handshake::Only(_) => Resumption::disabled(),
+            Handshake::Full | Handshake::Only(_) | Handshake::Hybrid => Resumption::disabled(),
         };
         Ok(Self { port, tls: Some(Arc::new(config)) })
     }

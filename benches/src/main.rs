@@ -23,6 +23,9 @@ mod counts;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../src/os/heap.rs"]
 mod heap;
+/// The product's own, for the load.
+#[path = "../../src/tls/mlkem.rs"]
+mod mlkem;
 
 /// Errors are only printed here.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;

@@ -22,6 +22,7 @@ pub(super) fn counts(subject: Subject) -> Result<Counts> {
     if subject.kind.tls {
         for (name, handshake) in [
             ("instructions-a-full-handshake", Handshake::Full),
+            ("instructions-a-hybrid-handshake", Handshake::Hybrid),
             ("instructions-a-resumed-handshake", Handshake::Resumed),
         ] {
             counts.push((name, handshake_instructions(subject, handshake)?));
