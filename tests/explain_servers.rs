@@ -12,7 +12,7 @@ use rustix::io::ioctl_fionread;
 use serde_json::Value;
 use util::client::end;
 use util::explain::{TLS_OPTIONS, decrypted, details, explain, explaining, json, messages};
-use util::{Authority, Daemon, ReservedPort, Running, TLS, outcome, tool, wait_until};
+use util::{Authority, Daemon, ReservedPort, Running, TLS, emulated, outcome, tool, wait_until};
 
 /// A server of the project.
 #[derive(Clone, Copy, PartialEq)]
@@ -235,8 +235,9 @@ impl Server {
 /// The messages up to the last Finished.
 fn handshake(mut messages: Vec<String>) -> Vec<String> {
     // In TLS 1.3, tickets are not part of it, and a server may send them before the client's Finished.
+    // ChangeCipherSpec means nothing, and comes as soon as the ServerHello was read.
     if messages.iter().any(|it| it == "< EncryptedExtensions") {
-        messages.retain(|it| it != "< NewSessionTicket");
+        messages.retain(|it| !["< NewSessionTicket", "> ChangeCipherSpec"].contains(&&**it));
     }
     let last = messages.iter().rposition(|it| it.ends_with(" Finished")).expect("no Finished");
     messages.truncate(last + 1);
@@ -245,6 +246,10 @@ fn handshake(mut messages: Vec<String>) -> Vec<String> {
 
 /// `explain` and openssl agree on each kind of handshake with this server.
 fn agrees_with_openssl(kind: Kind) {
+    if emulated() && kind != Kind::EchoAlex {
+        eprintln!("skipped: with one server, the emulator takes long enough");
+        return;
+    }
     if tool("openssl").is_none() {
         return;
     }
