@@ -18,7 +18,7 @@ use util::{
 
 /// The numbers of files, so that a missing file fails the test.
 const VALID: usize = 16;
-const INVALID: usize = 78;
+const INVALID: usize = 80;
 
 const USAGE: i32 = 64;
 const NO_INPUT: i32 = 66;

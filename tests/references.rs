@@ -111,7 +111,7 @@ fn prerequisite(key: &str) -> &'static str {
     match key {
         "socket" => "target = \"syslog\"\n",
         "client-auth" => "client-ca = \"ca.pem\"\n",
-        "allow" => "service = \"web\"\n",
+        "allow" | "origins" => "service = \"web\"\n",
         _ => "",
     }
 }
@@ -125,6 +125,7 @@ fn another(key: &Key, value: &str) -> String {
         "false" => "true".into(),
         "true" => "false".into(),
         number if number.parse::<u64>().is_ok() => "7".into(),
+        "[]" => "[\"*\"]".into(),
         list if list.starts_with('[') => list.split(',').next().unwrap().to_owned() + "]",
         duration if duration.ends_with("s\"") || duration.ends_with("h\"") => "\"7min\"".into(),
         _ => "\"other\"".into(),

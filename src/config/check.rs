@@ -147,6 +147,7 @@ fn listener(
         timeouts: self::timeouts(&table.limits, timeouts)?,
         reuse_port: table.reuse_port.is_some_and(Spanned::into_inner),
         allow: allow(table.allow, table.service)?,
+        origins: origins(table.origins, table.service)?,
         service: table.service,
         tls: table.tls.map(|table| tls(table, folder)).transpose()?,
         endpoints: table.listen.into_inner().0,
@@ -164,6 +165,28 @@ fn allow(networks: Option<Spanned<Vec<Network>>>, service: Service) -> Result<Ve
         Some(networks) => Ok(networks.into_inner().into_iter().map(|it| it.0).collect()),
         None => Ok(vec![LOOPBACK_V4.into(), LOOPBACK_V6.into()]),
     }
+}
+
+/// The origins of a web listener: "*", "null", or scheme, host and port as a browser sends them.
+fn origins(origins: Option<SpannedList<String>>, service: Service) -> Result<Vec<String>, Problem> {
+    let Some(origins) = origins else { return Ok(Vec::new()) };
+    if service != Service::Web {
+        let message = "origins needs service = \"web\": nothing else asks for them";
+        return Err(Problem::new(origins.span(), message));
+    }
+    let is_origin = |text: &str| {
+        let authority = text.split_once("://").map_or("", |(_, authority)| authority);
+        !authority.is_empty() && !authority.contains(['/', '@', '?', '#', ' '])
+    };
+    let mut all = Vec::new();
+    for origin in origins.into_inner() {
+        if !["*", "null"].contains(&origin.get_ref().as_str()) && !is_origin(origin.get_ref()) {
+            let message = "this is not an origin, such as \"https://example.com\", nor \"*\"";
+            return Err(Problem::new(origin.span(), message));
+        }
+        all.push(origin.into_inner());
+    }
+    Ok(all)
 }
 
 fn check_name(name: &Spanned<String>, others: &[Listener]) -> Result<(), Problem> {

@@ -79,6 +79,7 @@ pub(super) struct ListenerTable {
     #[serde(default)]
     pub(super) service: Service,
     pub(super) allow: Option<Spanned<Vec<Network>>>,
+    pub(super) origins: Option<SpannedList<String>>,
     pub(super) tls: Option<Spanned<TlsTable>>,
     #[serde(default)]
     pub(super) limits: LimitsTable,

@@ -92,6 +92,8 @@ pub struct Listener {
     pub service: Service,
     /// The networks that may see what a web listener does not show to everybody.
     pub allow: Vec<IpNet>,
+    /// The origins whose pages may use the echo of a web listener, besides its own.
+    pub origins: Vec<String>,
     /// TLS; `None` is plain TCP.
     pub tls: Option<Tls>,
     /// Limits on this listener alone.

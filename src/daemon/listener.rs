@@ -78,6 +78,7 @@ impl Listener {
             tls: _,
             service,
             allow: _,
+            origins: _,
             limits,
             timeouts,
         } = settings;
@@ -129,7 +130,8 @@ impl Listener {
 
 /// What the web sessions of a listener with these settings share.
 fn context(settings: &config::Listener, site: Rc<Site>) -> Rc<Context> {
-    Rc::new(Context { site, allow: settings.allow.clone() })
+    let config::Listener { allow, origins, .. } = settings;
+    Rc::new(Context { site, allow: allow.clone(), origins: origins.clone() })
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub enum Other {
     Discard,
     /// Sends characters for as long as the peer takes them, and discards what is received (RFC 864).
     Chargen(Chargen),
-    /// Answers requests of HTTP/1.1 (RFC 9112).
+    /// Answers requests of HTTP/1.1 (RFC 9112), and is the echo of a WebSocket (RFC 6455).
     Web(Web),
 }
 
@@ -102,10 +102,10 @@ impl Service {
 
 impl Other {
     /// Takes the plaintext that `came`, and puts what it answers at once behind `said`.
-    pub fn receive(&mut self, came: &[u8], _said: &mut Vec<u8>) {
+    pub fn receive(&mut self, came: &[u8], said: &mut Vec<u8>) {
         match self {
             Self::Discard | Self::Chargen(_) => {}
-            Self::Web(web) => web.receive(came),
+            Self::Web(web) => web.receive(came, said),
         }
     }
 
@@ -123,6 +123,14 @@ impl Other {
         match self {
             Self::Discard | Self::Chargen(_) => {}
             Self::Web(web) => web.answer(requester, said),
+        }
+    }
+
+    /// Puts behind `said` what the peer is told when the daemon ends the session.
+    pub fn say_goodbye(&mut self, said: &mut Vec<u8>) {
+        match self {
+            Self::Discard | Self::Chargen(_) => {}
+            Self::Web(web) => web.say_goodbye(said),
         }
     }
 

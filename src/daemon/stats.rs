@@ -255,6 +255,7 @@ mod tests {
             Reason::CertificateRefused(text()),
             Reason::TlsPeer(text()),
             Reason::BadRequest(text()),
+            Reason::BadFrame("why"),
             Reason::IdleTimeout,
             Reason::WriteTimeout,
             Reason::ListenerRemoved,

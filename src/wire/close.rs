@@ -71,6 +71,8 @@ reasons! {
     TlsPeer(Box<str>) = "tls-peer", Peer;
     /// The peer violated HTTP, or its request is one that is refused whatever it asks for.
     BadRequest(Box<str>) = "bad-request", Peer;
+    /// The peer violated the protocol of WebSocket (RFC 6455).
+    BadFrame(&'static str) = "bad-frame", Peer;
     /// No byte moved for `idle-timeout`.
     IdleTimeout = "idle-timeout", Nobody;
     /// The peer accepted none of the bytes in the outbox for `write-timeout`.
@@ -108,6 +110,7 @@ impl CloseReason {
             | Self::TlsPeer(text)
             | Self::TlsLocal(text)
             | Self::BadRequest(text) => Some(text.to_string()),
+            Self::BadFrame(text) => Some((*text).to_owned()),
             Self::PeerLost(kind) | Self::Local(kind) => Some(kind.to_string()),
             _ => None,
         }

@@ -1,17 +1,24 @@
-//! `web`: HTTP/1.1 (RFC 9112) for probes and Prometheus. One request is answered at a time; those that were pipelined
+//! `web`: HTTP/1.1 (RFC 9112) for probes and Prometheus, and the echo of a WebSocket. One request is answered at a time; those that were pipelined
 //! behind it wait, and nothing more is read before they are answered.
 
 mod access;
+mod fields;
 mod request;
 mod response;
 mod site;
+mod upgrade;
+mod utf8;
+mod websocket;
 
+use std::mem;
 use std::rc::Rc;
 
 use ipnet::IpNet;
 use request::{HEAD_MAX, Page, Refusal, Request, parse};
 use response::{Response, Status};
 pub use site::{Format, Site};
+use upgrade::Upgrade;
+use websocket::{End, WebSocket};
 
 use crate::daemon::service::next::{Next, Requester};
 use crate::wire::buffers::READ_SIZE;
@@ -24,6 +31,8 @@ pub struct Context {
     pub site: Rc<Site>,
     /// The networks that may see the metrics.
     pub allow: Vec<IpNet>,
+    /// The origins whose pages may use `/echo`, besides its own.
+    pub origins: Vec<String>,
 }
 
 /// The web service of one session.
@@ -38,6 +47,8 @@ pub struct Web {
     body: Option<Body>,
     /// The answer waits for metrics in this format; whether it has a body.
     waits: Option<(Format, bool)>,
+    /// The session is a WebSocket.
+    socket: Option<Box<WebSocket>>,
     /// Why the session ends when the answer is out.
     ends: Option<CloseReason>,
     /// A request, or what should have been one, was not a probe.
@@ -62,6 +73,7 @@ impl Web {
             is_new: false,
             body: None,
             waits: None,
+            socket: None,
             ends: None,
             is_visited: false,
             requests: 0,
@@ -69,11 +81,25 @@ impl Web {
         }
     }
 
-    /// Takes what `came`.
-    pub fn receive(&mut self, came: &[u8]) {
-        if self.ends.is_none() && !came.is_empty() {
+    /// Takes what `came`. A WebSocket answers at once, behind `said`.
+    pub fn receive(&mut self, came: &[u8], said: &mut Vec<u8>) {
+        if self.ends.is_some() || came.is_empty() {
+            return;
+        }
+        if self.socket.is_some() {
+            self.take_frames(came, said);
+            self.sent += said.len() as u64;
+        } else {
             self.held.extend_from_slice(came);
             self.is_new = true;
+        }
+    }
+
+    /// Puts behind `said` what a peer is told when the daemon ends the session.
+    pub fn say_goodbye(&mut self, said: &mut Vec<u8>) {
+        if self.socket.is_some() && self.ends.is_none() {
+            WebSocket::farewell(said);
+            self.sent += said.len() as u64;
         }
     }
 
@@ -121,22 +147,66 @@ impl Web {
     /// Answers a request.
     fn respond(&mut self, request: &Request, requester: &Requester, said: &mut Vec<u8>) {
         self.requests += 1;
+        if request.is_read
+            && let Page::Echo(Upgrade::Yes { accept, foreign }) = &request.page
+        {
+            let origins = &self.context.origins;
+            if foreign.as_ref().is_none_or(|origin| upgrade::is_allowed(origin, origins)) {
+                return self.upgrade(accept, said);
+            }
+        }
         self.is_visited |= !matches!(request.page, Page::Health | Page::Ready);
-        let response = match request.page {
+        let response = match &request.page {
             _ if !request.is_read => Response::text(Status::NotAllowed, "use GET or HEAD\n"),
             Page::Health => Response::text(Status::Ok, "ok\n"),
             Page::Ready if self.context.site.is_ready() => Response::text(Status::Ok, "ready\n"),
             Page::Ready => Response::text(Status::Unavailable, "stopping\n"),
             Page::Metrics(format) => {
                 match access::check(requester, &self.context.allow, request.is_local_host) {
-                    Ok(()) => return self.wait(format, request),
+                    Ok(()) => return self.wait(*format, request),
                     Err(why) => Response::text(Status::Forbidden, &why),
                 }
             }
+            Page::Echo(Upgrade::No) => Response::text(
+                Status::UpgradeRequired,
+                "this is the echo of a WebSocket (RFC 6455)\n",
+            ),
+            Page::Echo(Upgrade::Malformed) => {
+                Response::text(Status::BadRequest, "Sec-WebSocket-Key is not a key\n")
+            }
+            Page::Echo(Upgrade::Yes { .. }) => Response::text(
+                Status::Forbidden,
+                "pages of this origin may not use the echo: the key origins of this listener allows it\n",
+            ),
             Page::Other => Response::text(Status::NotFound, "there is no such page\n"),
         };
         self.end_unless_kept(request);
         self.send(&response, !request.is_head, said);
+    }
+
+    /// Turns the session into a WebSocket.
+    fn upgrade(&mut self, accept: &str, said: &mut Vec<u8>) {
+        self.is_visited = true;
+        self.socket = Some(Box::default());
+        said.extend_from_slice(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let came = mem::take(&mut self.held);
+        self.is_new = false;
+        self.take_frames(&came, said);
+    }
+
+    /// Takes bytes of a WebSocket.
+    fn take_frames(&mut self, came: &[u8], said: &mut Vec<u8>) {
+        let Some(socket) = &mut self.socket else { return };
+        self.ends = socket.receive(came, said).map(|end| match end {
+            End::Closed => CloseReason::PeerDone,
+            End::Failed(why) => CloseReason::BadFrame(why),
+        });
     }
 
     /// Asks the event loop for metrics, which answer the request.

@@ -65,6 +65,9 @@ impl<W: Wire> Session<W> {
         match self.state {
             State::Handshaking => self.close(reason),
             State::Serving => {
+                if let Err(reason) = self.say_goodbye(buffers) {
+                    return self.close(reason);
+                }
                 self.enter(State::Draining(reason), now);
                 self.go_on(Step::More, true, now, buffers)
             }

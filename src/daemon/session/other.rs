@@ -117,6 +117,18 @@ impl<W: Wire> Session<W> {
         }
     }
 
+    /// Tells the peer that the daemon ends the session, if its service has a word for that.
+    pub(super) fn say_goodbye(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        let mut said = mem::take(&mut buffers.answer);
+        said.clear();
+        if let Service::Other(other) = &mut self.service {
+            other.say_goodbye(&mut said);
+        }
+        let sent = self.link.send(&said, buffers);
+        buffers.answer = said;
+        sent
+    }
+
     fn next(&self) -> Next {
         match &self.service {
             Service::Other(other) => other.next(),

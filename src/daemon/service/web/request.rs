@@ -3,8 +3,10 @@
 use httparse::{EMPTY_HEADER, Error, Header, Status as Parsed};
 
 use super::access;
+use super::fields::{names, values};
 use super::response::Status;
 use super::site::Format;
+use super::upgrade::Upgrade;
 
 /// The longest head, in bytes.
 pub(super) const HEAD_MAX: usize = 8 * 1024;
@@ -13,7 +15,7 @@ pub(super) const HEAD_MAX: usize = 8 * 1024;
 const FIELDS_MAX: usize = 64;
 
 /// What a request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Page {
     /// `/healthz`: does the daemon answer?
     Health,
@@ -21,6 +23,8 @@ pub(super) enum Page {
     Ready,
     /// `/metrics`: the numbers of the daemon, in the format that the request prefers.
     Metrics(Format),
+    /// `/echo`: a WebSocket.
+    Echo(Upgrade),
     /// There is none.
     Other,
 }
@@ -74,6 +78,8 @@ fn request(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     let page = match path(head.path.unwrap_or_default()) {
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
+        "/echo" if is_http11 => Page::Echo(Upgrade::of(fields)),
+        "/echo" => Page::Echo(Upgrade::No),
         "/metrics" => Page::Metrics(format(fields)),
         _ => Page::Other,
     };
@@ -123,17 +129,6 @@ fn check_body(fields: &[Header<'_>]) -> Result<(), Refusal> {
         (None, _) if is_chunked => Err(Refusal::Body),
         (None, _) => Ok(()),
     }
-}
-
-/// The values of the fields called `name`.
-fn values<'a>(fields: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|it| it.value)
-}
-
-/// Whether one of the comma-separated values of the fields called `name` is `word`.
-fn names(fields: &[Header<'_>], name: &str, word: &str) -> bool {
-    let words = values(fields, name).flat_map(|value| value.split(|byte| *byte == b','));
-    words.into_iter().any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 impl Refusal {

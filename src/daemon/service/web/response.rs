@@ -13,6 +13,7 @@ pub(super) enum Status {
     NotFound,
     NotAllowed,
     ContentTooLarge,
+    UpgradeRequired,
     FieldsTooLarge,
     Unavailable,
 }
@@ -27,6 +28,7 @@ impl Status {
             Self::NotFound => "404 Not Found",
             Self::NotAllowed => "405 Method Not Allowed",
             Self::ContentTooLarge => "413 Content Too Large",
+            Self::UpgradeRequired => "426 Upgrade Required",
             Self::FieldsTooLarge => "431 Request Header Fields Too Large",
             Self::Unavailable => "503 Service Unavailable",
         }
@@ -62,8 +64,13 @@ impl Response {
             status.line(),
             body.len(),
         );
-        if *status == Status::NotAllowed {
-            head += "Allow: GET, HEAD\r\n";
+        match status {
+            Status::NotAllowed => head += "Allow: GET, HEAD\r\n",
+            Status::UpgradeRequired => {
+                head +=
+                    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n";
+            }
+            _ => {}
         }
         if closes {
             head += "Connection: close\r\n";

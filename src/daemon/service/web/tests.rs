@@ -14,7 +14,7 @@ fn web() -> Web {
 
 /// What it answers to `bytes`, piece by piece.
 fn pieces(web: &mut Web, bytes: &[u8]) -> Vec<String> {
-    web.receive(bytes);
+    web.receive(bytes, &mut Vec::new());
     let mut pieces = Vec::new();
     while matches!(web.next(), Next::Answer)
         && !Format::ALL.iter().any(|it| web.context.site.is_asked(*it))
