@@ -295,8 +295,36 @@ fn what_was_agreed_is_known_after_the_handshake() {
     assert_eq!(server.transport.agreed(), None);
     shake_hands(&mut client, &mut server, &mut std::iter::empty());
     let agreed = server.transport.agreed().unwrap();
-    assert_eq!((agreed.version, agreed.resumed), ("1.2", false));
+    assert_eq!((agreed.version, agreed.resumed, agreed.retried), ("1.2", false, false));
     assert_eq!(agreed.cipher_suite, "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384");
+    assert_eq!(agreed.group, Some("X25519"));
+}
+
+#[test]
+fn only_a_peer_that_shows_a_certificate_is_verified() {
+    let (mut client, mut server) = tls(&rustls::version::TLS13);
+    assert!(!client.transport.is_peer_verified());
+    shake_hands(&mut client, &mut server, &mut std::iter::empty());
+    assert!(client.transport.is_peer_verified());
+    assert!(!server.transport.is_peer_verified());
+    assert!(!Transport::Plain.is_peer_verified());
+}
+
+#[test]
+fn the_application_protocol_is_the_one_that_both_sides_name() {
+    let (mut server, client) = pair(&rustls::version::TLS13);
+    let mut client = Arc::unwrap_or_clone(client);
+    client.alpn_protocols = vec![b"other".to_vec(), b"echo".to_vec()];
+    Arc::make_mut(&mut server.rustls).alpn_protocols = vec![b"echo".to_vec()];
+    let name = ServerName::try_from(NAME).unwrap();
+    let mut client = End::new(Transport::tls_client(client.into(), name).unwrap(), false);
+    let mut server = End::new(Transport::tls_server(server).unwrap(), true);
+    assert_eq!(client.transport.application_protocol(), None);
+    shake_hands(&mut client, &mut server, &mut std::iter::empty());
+    for side in [&client, &server] {
+        assert_eq!(side.transport.application_protocol(), Some(&b"echo"[..]));
+    }
+    assert_eq!(Transport::Plain.application_protocol(), None);
 }
 
 #[test]
