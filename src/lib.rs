@@ -77,6 +77,7 @@ pub mod testing {
     pub use crate::client::mode::explain::explain_anything;
     pub use crate::config::{Config, Limits, Service as ServiceName, Source, Timeouts, Tls};
     pub use crate::daemon::service::Service;
+    pub use crate::daemon::service::web::anything::answer_anything;
     pub use crate::daemon::session::{Session, Turn};
     pub use crate::exit::Exit;
     pub use crate::os::clock::Moment;

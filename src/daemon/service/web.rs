@@ -2,6 +2,7 @@
 //! behind it wait, and nothing more is read before they are answered.
 
 mod access;
+pub mod anything;
 mod fields;
 mod request;
 mod response;

@@ -1,5 +1,7 @@
 //! Requests and their answers, without a session.
 
+use proptest::strategy::Strategy as _;
+
 use super::*;
 
 const REQUESTER: Requester =
@@ -154,5 +156,24 @@ fn the_format_is_openmetrics_for_those_who_accept_it() {
         web.context.site.publish(format, Some("m".into()));
         let answer = pieces(&mut web, b"").concat();
         assert!(answer.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{answer}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_stay_within_the_bounds(
+        size in proptest::prelude::any::<u8>(),
+        pieces in proptest::collection::vec(
+            proptest::prop_oneof![
+                proptest::sample::select(vec![
+                    &b"GET /"[..], b"healthz", b"metrics", b"echo", b" HTTP/1.1\r\n", b"Host: a\r\n",
+                    b"\r\n", b"Content-Length: 1\r\n", b"\x82\xff", b"\x81\x84\0\0\0\0", b"\x88\x80", b"\x89\xfd",
+                ]).prop_map(<[u8]>::to_vec),
+                proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+            ],
+            0..20,
+        ),
+    ) {
+        anything::answer_anything(&[&[size], pieces.concat().as_slice()].concat());
     }
 }
