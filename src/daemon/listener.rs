@@ -165,8 +165,29 @@ mod tests {
         assert_eq!(listener.kind(), "tls");
         assert!(matches!(listener.transport(), Ok(Transport::Tls(_))));
         assert!(!matches!(listener.service(), Service::Echo));
+        assert_eq!(listener.service_name(), "discard");
         assert_eq!(listener.timeouts.idle, Some(Duration::from_secs(7)));
         assert!(listener.admission.check(peer).is_err());
+    }
+
+    #[test]
+    fn a_web_listener_shows_the_metrics_to_the_networks_of_its_settings() {
+        let lines = |allow| settings(&format!("service = \"web\"\nallow = [{allow:?}]"));
+        let site = Rc::new(Site::default());
+        let mut listener = Listener::new(&lines("192.0.2.0/24"), None, Rc::clone(&site));
+        assert_eq!(listener.context.allow, ["192.0.2.0/24".parse().unwrap()]);
+        listener.follow(&lines("2001:db8::/32"), None);
+        assert_eq!(listener.context.allow, ["2001:db8::/32".parse().unwrap()]);
+        assert!(Rc::ptr_eq(&listener.context.site, &site));
+    }
+
+    #[test]
+    fn a_listener_knows_when_its_certificates_expire() {
+        let settings = settings("[listener.tls]");
+        let tls = settings.tls.as_ref().map(|tls| server::server_config(tls).unwrap());
+        let listener = Listener::new(&settings, tls, Rc::default());
+        let uses: Vec<_> = listener.expiries().iter().map(|expiry| expiry.purpose).collect();
+        assert_eq!(uses, ["server"]);
     }
 
     #[test]

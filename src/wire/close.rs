@@ -172,6 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_ends_usually_or_with_a_reset_and_a_fault_is_no_probe() {
+        for usual in [
+            CloseReason::PeerDone,
+            CloseReason::Stopping,
+            CloseReason::PeerTruncated,
+            CloseReason::PeerReset,
+            CloseReason::HandshakeAbandoned,
+        ] {
+            assert!(usual.is_usual(), "{usual}");
+        }
+        for fault in [CloseReason::NotTls, CloseReason::Local(io::ErrorKind::OutOfMemory)] {
+            assert!(!fault.is_usual(), "{fault}");
+        }
+    }
+
+    #[test]
     fn an_error_of_a_socket_tells_which_side_was_at_fault() {
         use io::ErrorKind as Kind;
         let reset =
