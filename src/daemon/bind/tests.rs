@@ -43,6 +43,17 @@ fn is_shared(socket: &TcpListener) -> bool {
 }
 
 #[test]
+fn a_port_is_shared_where_the_configuration_says_so() {
+    let text = "[[listener]]\nname = \"alex\"\nlisten = 5000\n";
+    let options = |text: &str| {
+        let config = config::Config::parse(text, &config::Source::BuiltIn).unwrap();
+        SocketOptions::from(&config.listeners[0])
+    };
+    assert_eq!(options(text), ALONE);
+    assert_eq!(options(&format!("{text}reuse-port = true\n")), SHARED);
+}
+
+#[test]
 fn a_socket_that_listens_takes_connections_and_passes_on_what_an_echo_needs() {
     let socket = listening(ALONE);
     assert_eq!(socket.listener, 1);
