@@ -165,6 +165,8 @@ mod tests {
         let refused = CloseReason::CertificateRefused("unknown CA".into());
         assert_eq!(of(refused), r#"certificate-refused detail="unknown CA""#);
         assert_eq!(of(CloseReason::TlsLocal("no".into())), r#"tls-local detail="no""#);
+        assert_eq!(of(CloseReason::BadRequest("no".into())), r#"bad-request detail="no""#);
+        assert_eq!(of(CloseReason::BadFrame("no".into())), r#"bad-frame detail="no""#);
         let lost = CloseReason::PeerLost(io::ErrorKind::HostUnreachable);
         assert_eq!(of(lost), r#"peer-lost detail="host unreachable""#);
         let local = CloseReason::Local(io::ErrorKind::OutOfMemory);
