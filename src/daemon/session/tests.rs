@@ -9,6 +9,7 @@ use super::*;
 use std::time::Duration;
 
 use crate::config::{self, Timeouts};
+use crate::daemon::service::web::Context;
 use crate::tls::{client, server};
 use crate::wire::buffers::Scratch;
 
@@ -656,4 +657,23 @@ fn a_web_session_over_tls_answers_before_close_notify_ends_it() {
     scene.turns();
     assert_eq!(scene.session.volume().requests, 12);
     assert!(scene.kernel.borrow().ended, "our FIN follows");
+}
+
+#[test]
+fn a_web_session_that_waits_for_its_answer_has_no_other_turn_at_once() {
+    let context = Context { allow: vec!["192.0.2.0/24".parse().unwrap()], ..Context::default() };
+    let context = Rc::new(context);
+    for before in 0..20 {
+        let web = Service::new(config::Service::Web, &context);
+        let mut scene = Scene::new(Transport::Plain, web);
+        let metrics = b"GET /metrics HTTP/1.1\r\nHost: 192.0.2.9\r\n\r\n";
+        scene.send(&[REQUEST.repeat(before).as_slice(), metrics].concat());
+        let mut turns = vec![scene.event()];
+        while turns.last() == Some(&Turn::Again) {
+            turns.push(scene.session.advance(true, scene.now, &mut scene.buffers));
+        }
+        assert_eq!(turns.last(), Some(&Turn::Later));
+        // A turn has six answers, and the metrics were not rendered.
+        assert_eq!(turns.len(), 1 + before / 6, "{before} requests before");
+    }
 }
