@@ -170,3 +170,33 @@ impl fmt::Display for Volume {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(service: config::Service, received: u64) -> Volume {
+        Service::new(service, &Rc::default()).volume(received)
+    }
+
+    #[test]
+    fn an_echo_sends_what_it_received_and_discard_nothing() {
+        let none = Volume::default();
+        let echoed = Volume { received: 5, sent: 5, echoed: 5, ..none };
+        assert_eq!(volume(config::Service::Echo, 5), echoed);
+        let discarded = Volume { received: 5, discarded: 5, ..none };
+        assert_eq!(volume(config::Service::Discard, 5), discarded);
+        assert_eq!(volume(config::Service::Web, 5), Volume { received: 5, ..none });
+    }
+
+    #[test]
+    fn volumes_add_up() {
+        let one =
+            Volume { received: 1, sent: 2, echoed: 3, discarded: 4, generated: 5, requests: 6 };
+        let mut sum = one;
+        sum += one;
+        let two =
+            Volume { received: 2, sent: 4, echoed: 6, discarded: 8, generated: 10, requests: 12 };
+        assert_eq!(sum, two);
+    }
+}

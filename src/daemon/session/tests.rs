@@ -677,3 +677,50 @@ fn a_web_session_that_waits_for_its_answer_has_no_other_turn_at_once() {
         assert_eq!(turns.len(), 1 + before / 6, "{before} requests before");
     }
 }
+
+#[test]
+fn a_web_session_that_was_asked_for_probes_alone_is_a_probe_once_it_has_ended_usually() {
+    for (request, is_probe) in
+        [(REQUEST, true), (b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", false)]
+    {
+        let mut scene = Scene::new(Transport::Plain, service(config::Service::Web));
+        scene.send(request);
+        scene.turns();
+        assert!(!scene.session.is_probe(), "it has not ended");
+        scene.kernel(|kernel| kernel.fin = true);
+        scene.turns();
+        assert_eq!(scene.session.reason(), Some(&CloseReason::PeerDone));
+        assert_eq!(scene.session.is_probe(), is_probe);
+    }
+    let mut scene = Scene::plain();
+    scene.kernel(|kernel| kernel.fin = true);
+    scene.turns();
+    assert!(scene.session.is_closed() && !scene.session.is_probe());
+}
+
+#[test]
+fn a_websocket_is_told_that_the_daemon_goes_away() {
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Web));
+    scene.send(
+        b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    scene.turns();
+    // The answer to this key is in RFC 6455, section 1.3.
+    let answer = std::mem::take(&mut scene.kernel.borrow_mut().outgoing);
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("101 ") && answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
+    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+    // A close frame of two bytes: 1001, going away (section 7.4.1).
+    assert_eq!(scene.outgoing(), [0x88, 2, 0x03, 0xe9]);
+}
+
+#[test]
+fn a_handshake_has_an_outcome_and_a_duration_once_it_is_over() {
+    let mut scene = Scene::tls();
+    assert_eq!(scene.session.handshake(), None);
+    scene.now += Duration::from_secs(3);
+    scene.shake_hands();
+    let (agreed, duration) = scene.session.handshake().unwrap();
+    assert_eq!((agreed.version, duration), ("1.3", Duration::from_secs(3)));
+}
