@@ -698,8 +698,8 @@ fn a_web_session_that_was_asked_for_probes_alone_is_a_probe_once_it_has_ended_us
     assert!(scene.session.is_closed() && !scene.session.is_probe());
 }
 
-#[test]
-fn a_websocket_is_told_that_the_daemon_goes_away() {
+/// A session that has become a WebSocket.
+fn websocket() -> Scene {
     let mut scene = Scene::new(Transport::Plain, service(config::Service::Web));
     scene.send(
         b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -710,6 +710,12 @@ fn a_websocket_is_told_that_the_daemon_goes_away() {
     let answer = std::mem::take(&mut scene.kernel.borrow_mut().outgoing);
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.contains("101 ") && answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
+    scene
+}
+
+#[test]
+fn a_websocket_is_told_that_the_daemon_goes_away() {
+    let mut scene = websocket();
     scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
     // A close frame of two bytes: 1001, going away (section 7.4.1).
     assert_eq!(scene.outgoing(), [0x88, 2, 0x03, 0xe9]);
@@ -723,4 +729,34 @@ fn a_handshake_has_an_outcome_and_a_duration_once_it_is_over() {
     scene.shake_hands();
     let (agreed, duration) = scene.session.handshake().unwrap();
     assert_eq!((agreed.version, duration), ("1.3", Duration::from_secs(3)));
+}
+
+#[test]
+fn another_service_reads_and_writes_no_more_than_the_echo_does() {
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Discard));
+    scene.send(b"x");
+    scene.event();
+    assert_eq!(scene.kernel.borrow().calls, (1, 0), "a short count ends reading");
+
+    let mut scene = websocket();
+    scene.kernel(|kernel| (kernel.room, kernel.calls) = (0, (0, 0)));
+    // A frame of text that is masked with zeros (RFC 6455, section 5.2).
+    scene.send(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']);
+    assert_eq!(scene.event(), Turn::Wait);
+    assert_eq!(scene.kernel.borrow().calls, (1, 1), "a write that is refused is not tried again");
+}
+
+#[test]
+fn a_flush_does_not_put_off_the_end_of_a_handshake() {
+    let mut scene = Scene::tls();
+    let begun = scene.now;
+    scene.kernel(|kernel| kernel.room = 1);
+    let hello = TlsPeer::new().hear(&[]);
+    scene.send(&hello);
+    assert_eq!(scene.event(), Turn::Wait);
+    scene.now += Duration::from_secs(5);
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    scene.event();
+    assert!(scene.session.is_handshaking() && scene.outgoing().len() > 1);
+    assert_eq!(scene.session.deadline(&TIMEOUTS), begun.checked_add(Duration::from_secs(10)));
 }
