@@ -67,7 +67,6 @@ impl<W: Wire> Session<W> {
             Next::Read | Next::Speak if peer_done => {
                 self.enter(State::Draining(CloseReason::PeerDone), now)
             }
-            Next::End(reason) => self.enter(State::Draining(reason), now),
             Next::Read if self.link.is_flushed() && bytes.is_short() => Step::Answered,
             _ if self.link.is_flushed() => Step::More,
             _ => Step::Wait,
