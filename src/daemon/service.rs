@@ -192,11 +192,11 @@ mod tests {
     #[test]
     fn volumes_add_up() {
         let one =
-            Volume { received: 1, sent: 2, echoed: 3, discarded: 4, generated: 5, requests: 6 };
+            Volume { received: 3, sent: 4, echoed: 5, discarded: 6, generated: 7, requests: 8 };
         let mut sum = one;
         sum += one;
         let two =
-            Volume { received: 2, sent: 4, echoed: 6, discarded: 8, generated: 10, requests: 12 };
+            Volume { received: 6, sent: 8, echoed: 10, discarded: 12, generated: 14, requests: 16 };
         assert_eq!(sum, two);
     }
 }
