@@ -88,7 +88,7 @@ impl Printer {
         send(&self.texts, &self.unwritten, text);
     }
 
-    /// Does what [`Printer::draw`] does, for somebody who does not have the printer. If the text before is not
+    /// Does what [`Printer::draw`] does, for code that does not hold the printer. If the text before is not
     /// written yet, it draws only what `matters`, and returns whether it drew.
     pub fn drawer(&self) -> impl Fn(String, bool) -> bool + use<> {
         let (texts, unwritten) = (self.texts.clone(), self.unwritten.clone());

@@ -126,7 +126,7 @@ impl Other {
         }
     }
 
-    /// Puts behind `said` what the peer is told when the daemon ends the session.
+    /// Appends to `said` the message that announces the end of the session by the daemon.
     pub fn say_goodbye(&mut self, said: &mut Vec<u8>) {
         match self {
             Self::Discard | Self::Chargen(_) => {}

@@ -1,4 +1,4 @@
-//! What a service tells its session, and what it is told.
+//! The messages between a service and its session: what the service does next, and who requested it.
 
 use std::net::IpAddr;
 

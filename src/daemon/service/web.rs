@@ -96,7 +96,7 @@ impl Web {
         }
     }
 
-    /// Puts behind `said` what a peer is told when the daemon ends the session.
+    /// Appends to `said` the message that announces the end of the session by the daemon.
     pub fn say_goodbye(&mut self, said: &mut Vec<u8>) {
         if self.socket.is_some() && self.ends.is_none() {
             WebSocket::farewell(said);

@@ -1,11 +1,11 @@
-//! Who may see what is not for everybody: the numbers of the daemon.
+//! Access to the metrics: by network, or with a verified client certificate.
 //!
-//! # A page of a stranger in the operator's browser
+//! # DNS rebinding
 //!
-//! The browser is in a network that may see them. A page from elsewhere cannot read what another host
-//! answers; but the name of its own host may get the address of this one ("DNS rebinding"), and then its
-//! scripts ask here. Such a request has a name of the internet in its field `Host`. Therefore that is an
-//! address, or a name that nobody can register there.
+//! An operator's browser is in a network that may read the metrics. A page of another site cannot read our
+//! answers, but its owner can point the name of that site at our address, and then the page's scripts
+//! request the metrics under that name. Therefore `Host` must be an address, or a local name, which cannot
+//! be registered on the internet.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_local_host_is_an_address_or_a_name_that_nobody_can_register() {
+    fn a_local_host_is_an_address_or_a_name_that_cannot_be_registered() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:5080",

@@ -284,7 +284,7 @@ fn control(opcode: u8, payload: &[u8], said: &mut Vec<u8>) -> Result<(), Stop> {
             said.extend_from_slice(payload);
             Ok(())
         }
-        // A pong that nobody asked for (RFC 6455 §5.5.3).
+        // An unsolicited pong (RFC 6455 §5.5.3).
         _ => Ok(()),
     }
 }

@@ -107,7 +107,7 @@ fn pings_are_answered_also_within_a_message() {
     let bytes = [
         client(0x01, b"a"),
         client(0x89, b"ping"),
-        client(0x8a, b"a pong that nobody asked for"),
+        client(0x8a, b"an unsolicited pong"),
         client(0x80, b"b"),
     ]
     .concat();
