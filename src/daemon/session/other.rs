@@ -11,8 +11,8 @@ use std::mem;
 
 use super::state::State;
 use super::{Session, Step};
-use crate::daemon::service::Service;
 use crate::daemon::service::next::{Next, Requester};
+use crate::daemon::service::{Other, Service};
 use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
@@ -79,18 +79,11 @@ impl<W: Wire> Session<W> {
             address: self.peer.ip().to_canonical(),
             is_verified: self.link.transport().is_peer_verified(),
         };
-        let mut said = mem::take(&mut buffers.answer);
-        said.clear();
-        if let Service::Other(other) = &mut self.service {
-            other.answer(&requester, &mut said);
-        }
-        let sent = self.link.send(&said, buffers);
-        let waits = said.is_empty() && matches!(self.next(), Next::Answer);
-        buffers.answer = said;
+        let sent = self.send_said(buffers, |other, said| other.answer(&requester, said));
         match sent {
             Err(reason) => self.fail(reason),
-            Ok(()) if waits => Step::Later,
-            Ok(()) => {
+            Ok(0) if matches!(self.next(), Next::Answer) => Step::Later,
+            Ok(_) => {
                 self.since = now;
                 if self.link.is_flushed() { Step::More } else { Step::Wait }
             }
@@ -116,14 +109,23 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Tells the peer that the daemon ends the session, if its service has a word for that.
+    /// Announces to the peer that the daemon ends the session, if its service has a message for that.
     pub(super) fn say_goodbye(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+        self.send_said(buffers, Other::say_goodbye).map(drop)
+    }
+
+    /// Sends what `say` has the service append to an empty buffer. Returns its length.
+    fn send_said(
+        &mut self,
+        buffers: &mut Buffers,
+        say: impl FnOnce(&mut Other, &mut Vec<u8>),
+    ) -> Result<usize, CloseReason> {
         let mut said = mem::take(&mut buffers.answer);
         said.clear();
         if let Service::Other(other) = &mut self.service {
-            other.say_goodbye(&mut said);
+            say(other, &mut said);
         }
-        let sent = self.link.send(&said, buffers);
+        let sent = self.link.send(&said, buffers).map(|()| said.len());
         buffers.answer = said;
         sent
     }
