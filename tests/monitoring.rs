@@ -7,26 +7,15 @@ mod util;
 use std::io::{Read, Write};
 
 use util::documents::{Words, path, read};
-use util::{Daemon, folder_with_certificates, tool};
+use util::{Daemon, TLS, WEB, folder_with_certificates, tool};
 
 const RULES: &str = "packaging/prometheus/echo-alex.rules.yml";
 const DASHBOARD: &str = "packaging/grafana/echo-alex.json";
 
 /// The metrics of a daemon that has a plain, a TLS and a web listener.
 fn families() -> Vec<(String, String)> {
-    let config = "
-[[listener]]
-name = \"web\"
-service = \"web\"
-listen = \"127.0.0.1:0\"
-[[listener]]
-name = \"tls\"
-listen = \"127.0.0.1:0\"
-[listener.tls]
-certificate = \"alex.crt\"
-key = \"alex.key\"
-";
-    let daemon = Daemon::start_in(folder_with_certificates(), config, |_| {});
+    let config = format!("{WEB}{TLS}");
+    let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
     let mut stream = daemon.connect("web");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();

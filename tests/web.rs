@@ -11,26 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use util::{
-    Daemon, PATIENCE, PLAIN, ReservedPort, TlsClient, assert_echo, connect_tls, end_tls, field,
-    folder_with_certificates, read_to_end, tool, wait_until,
+    Daemon, PATIENCE, PLAIN, ReservedPort, TLS, TLS_WEB, TlsClient, WEB, assert_echo, connect_tls,
+    end_tls, field, folder_with_certificates, http_head, read_to_end, tool, wait_until,
 };
-
-const WEB: &str = "
-[[listener]]
-name = \"web\"
-service = \"web\"
-listen = \"127.0.0.1:0\"
-";
-
-const TLS_WEB: &str = "
-[[listener]]
-name = \"tls\"
-service = \"web\"
-listen = \"127.0.0.1:0\"
-[listener.tls]
-certificate = \"alex.crt\"
-key = \"alex.key\"
-";
 
 /// The number of the answer's status, its head and its body.
 struct Answer {
@@ -41,13 +24,7 @@ struct Answer {
 
 /// Reads one answer.
 fn answer(stream: &mut impl Read) -> Answer {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
+    let head = http_head(stream);
     let length = head.split_once("Content-Length: ").unwrap().1;
     let mut body = vec![0; length.split("\r\n").next().unwrap().parse().unwrap()];
     stream.read_exact(&mut body).unwrap();
@@ -285,8 +262,7 @@ fn metrics(daemon: &Daemon, fits: impl Fn(&str) -> bool) -> String {
 fn metrics_count_sessions_bytes_ends_refusals_handshakes_reloads_and_descriptors() {
     let limited = "[[listener]]\nname = \"one\"\nlisten = \"127.0.0.1:0\"\n\
         [listener.limits]\nmax-sessions = 1\n";
-    let tls = TLS_WEB.replace("web", "echo");
-    let config = format!("{PLAIN}{limited}{tls}{WEB}");
+    let config = format!("{PLAIN}{limited}{TLS}{WEB}");
     let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
     assert_echo(&mut daemon.connect("plain"), b"hello");
     let mut only = daemon.connect("one");

@@ -11,25 +11,9 @@ use std::thread;
 use std::time::Instant;
 
 use util::{
-    Daemon, PATIENCE, TlsClient, field, folder_with_certificates, noise, outcome, read_to_end, tool,
+    Daemon, PATIENCE, TLS_WEB, TlsClient, WEB, field, folder_with_certificates, http_head, noise,
+    outcome, read_to_end, tool,
 };
-
-const WEB: &str = "
-[[listener]]
-name = \"web\"
-service = \"web\"
-listen = \"127.0.0.1:0\"
-";
-
-const TLS_WEB: &str = "
-[[listener]]
-name = \"tls\"
-service = \"web\"
-listen = \"127.0.0.1:0\"
-[listener.tls]
-certificate = \"alex.crt\"
-key = \"alex.key\"
-";
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
@@ -41,22 +25,11 @@ fn upgrade(more: &str) -> String {
     )
 }
 
-/// Reads a head.
-fn head(stream: &mut impl Read) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
 /// Sends `request`; the status of the answer.
 fn status(stream: &mut (impl Read + Write), request: &str) -> u16 {
     stream.write_all(request.as_bytes()).unwrap();
     stream.flush().unwrap();
-    head(stream).split(' ').nth(1).unwrap().parse().unwrap()
+    http_head(stream).split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 fn open(daemon: &Daemon) -> TcpStream {
@@ -157,7 +130,8 @@ fn frames_behind_the_request_are_not_lost() {
     let mut stream = daemon.connect("web");
     stream.write_all(&[upgrade(KEY).as_bytes(), &frame(0x82, b"early")].concat()).unwrap();
     assert!(
-        head(&mut stream).contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+        http_head(&mut stream)
+            .contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
     );
     assert_eq!(read_message(&mut stream), (2, b"early".to_vec()));
 }
@@ -192,7 +166,7 @@ fn a_request_without_a_key_or_for_another_version_is_refused() {
     }
     let mut stream = daemon.connect("web");
     stream.write_all(b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(head(&mut stream).contains("\r\nSec-WebSocket-Version: 13\r\n"));
+    assert!(http_head(&mut stream).contains("\r\nSec-WebSocket-Version: 13\r\n"));
 }
 
 #[test]

@@ -35,6 +35,25 @@ certificate = \"alex.crt\"
 key = \"alex.key\"
 ";
 
+/// A plain listener with the service `web`.
+pub const WEB: &str = "
+[[listener]]
+name = \"web\"
+service = \"web\"
+listen = \"127.0.0.1:0\"
+";
+
+/// A TLS listener called "tls" with the service `web`, with the files of [`TLS`].
+pub const TLS_WEB: &str = "
+[[listener]]
+name = \"tls\"
+service = \"web\"
+listen = \"127.0.0.1:0\"
+[listener.tls]
+certificate = \"alex.crt\"
+key = \"alex.key\"
+";
+
 /// More connections than the daemon accepts before it looks at its signals.
 pub const CROWD: usize = 300;
 

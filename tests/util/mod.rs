@@ -34,15 +34,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use authority::{Authority, folder_with_certificates, in_days, write_identity};
-pub use daemon::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, field, plain_and_tls};
+pub use daemon::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TLS_WEB, WEB, field, plain_and_tls};
 pub use process::{State, limit_descriptors};
 pub use programs::{
     Running, SILENT_RESOLVER, copy_program, emulated, emulator, outcome, preload, program, run,
     tool, wait,
 };
 pub use tcp::{
-    ReservedPort, STUCK, assert_echo, connect, echo_all, noise, read_to_end, reset, rest,
-    send_until_stuck, wait_for,
+    ReservedPort, STUCK, assert_echo, connect, echo_all, http_head, noise, read_to_end, reset,
+    rest, send_until_stuck, wait_for,
 };
 pub use tls::{
     TlsClient, TlsStream, connect_tls, echo_all_tls, end_tls, established, flight, new_connection,
