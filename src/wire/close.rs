@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(of(refused), r#"certificate-refused detail="unknown CA""#);
         assert_eq!(of(CloseReason::TlsLocal("no".into())), r#"tls-local detail="no""#);
         assert_eq!(of(CloseReason::BadRequest("no".into())), r#"bad-request detail="no""#);
-        assert_eq!(of(CloseReason::BadFrame("no".into())), r#"bad-frame detail="no""#);
+        assert_eq!(of(CloseReason::BadFrame("no")), r#"bad-frame detail="no""#);
         let lost = CloseReason::PeerLost(io::ErrorKind::HostUnreachable);
         assert_eq!(of(lost), r#"peer-lost detail="host unreachable""#);
         let local = CloseReason::Local(io::ErrorKind::OutOfMemory);
