@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod units;
 pub mod descriptors;
+pub mod tcp_info;
 pub mod heap;
 pub mod files;
 pub mod file_set;

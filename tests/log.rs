@@ -143,6 +143,32 @@ fn the_level_debug_logs_every_session() {
 }
 
 #[test]
+fn the_level_debug_has_what_the_kernel_knows_of_a_session() {
+    for level in ["info", "debug"] {
+        let daemon = Daemon::start(&format!("[log]\nlevel = \"{level}\"\n{PLAIN}"));
+        for _ in 0..2 {
+            let mut stream = daemon.connect("plain");
+            assert_echo(&mut stream, b"hello");
+            stream.shutdown(Shutdown::Write).unwrap();
+            read_to_end(&mut stream);
+            let line = daemon.session_line(stream.local_addr().unwrap());
+            // An emulated kernel tells nothing, and a line says so once.
+            let is_silent = |line: &&String| line.contains(" the kernel tells nothing ");
+            let silent = daemon.seen().iter().filter(is_silent).count();
+            if level == "info" || silent == 1 {
+                assert!(!line.contains(" rtt="), "{line}");
+                continue;
+            }
+            assert_eq!(silent, 0);
+            let rtt = field(&line, "rtt").strip_suffix("ms").unwrap();
+            assert!(rtt.parse::<f64>().unwrap() > 0.0, "{line}");
+            assert_eq!(field(&line, "retransmits"), "0", "{line}");
+            assert!(line.contains("s rtt=") && line.ends_with(" reason=peer-done"), "{line}");
+        }
+    }
+}
+
+#[test]
 fn bytes_of_a_peer_are_not_in_the_log() {
     let daemon = plain_and_tls();
     let evil = b"\x1b[31mevil\n2026-01-01T00:00:00Z ERROR forged line\r\n";

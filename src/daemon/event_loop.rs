@@ -35,6 +35,7 @@ use crate::exit::Failure;
 use crate::os::clock::Moment;
 use crate::os::descriptors;
 use crate::os::heap;
+use crate::os::tcp_info;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 
@@ -237,9 +238,12 @@ impl EventLoop {
             let is_probe = session.is_probe();
             let level = if is_probe { Level::Debug } else { reason.level() };
             if !is_probe && listener.logs_end(reason.fault(), now) || logs_all {
+                // The answer of the kernel costs five system calls.
+                let tcp_info = logs_all.then(|| session.tcp_info()).flatten();
+                let tcp_info = tcp_info.map_or_else(String::new, |info| format!(" {info}"));
                 log::log!(
                     level,
-                    "session listener={} peer={} {} reason={reason}",
+                    "session listener={} peer={} {}{tcp_info} reason={reason}",
                     listener.name,
                     session.peer(),
                     session.summary(now),
@@ -343,6 +347,10 @@ impl EventLoop {
         let Config { log, limits, drain_delay, drain_timeout, listeners, .. } = config;
         let plans = self.listeners.plan(listeners, handed_over)?;
         logger::set(&log)?;
+        if log::log_enabled!(Level::Debug) {
+            // The first question may have the kernel load a module: not in the midst of sessions.
+            tcp_info::is_available();
+        }
         self.sessions.admission.set_limits(limits);
         self.drain_delay = drain_delay;
         self.drain_timeout = drain_timeout;

@@ -54,6 +54,7 @@ use std::time::Duration;
 use crate::config::Timeouts;
 use crate::daemon::service::{Service, Volume};
 use crate::os::clock::Moment;
+use crate::os::tcp_info::TcpInfo;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::link::{Bytes, Link, Reading, Wire};
@@ -312,6 +313,11 @@ impl<W: Wire> Session<W> {
     /// Where the session came from.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// What the kernel knows of its connection.
+    pub fn tcp_info(&self) -> Option<TcpInfo> {
+        self.link.tcp_info()
     }
 
     /// Plaintext bytes that came from the peer.

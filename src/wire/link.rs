@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
+use crate::os::tcp_info::TcpInfo;
 use crate::wire::buffers::{Buffers, Outbox, READ_SIZE, Scratch, would_block};
 use crate::wire::close::CloseReason;
 use crate::wire::transport::Transport;
@@ -12,11 +13,20 @@ use crate::wire::transport::Transport;
 pub trait Wire: Read + Write {
     /// Sends the FIN; reading goes on (shutdown(2), `SHUT_WR`).
     fn end_writing(&self) -> io::Result<()>;
+
+    /// What the kernel knows of the connection, if it is there and the kernel tells.
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        None
+    }
 }
 
 impl Wire for mio::net::TcpStream {
     fn end_writing(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        TcpInfo::of(self.local_addr().ok()?, self.peer_addr().ok()?)
     }
 }
 
@@ -138,6 +148,11 @@ impl<W: Wire> Link<W> {
     /// Sends the FIN.
     pub fn end_writing(&self) -> io::Result<()> {
         self.wire.end_writing()
+    }
+
+    /// What the kernel knows of the connection.
+    pub fn tcp_info(&self) -> Option<TcpInfo> {
+        self.wire.tcp_info()
     }
 
     /// Whether the peer's FIN was read.
