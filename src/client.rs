@@ -15,9 +15,11 @@ pub mod dial;
 pub mod context;
 pub mod expect;
 pub mod echo;
+pub mod parting;
 pub mod latency;
 pub mod progress;
 pub mod visible;
+pub mod drawing;
 pub mod mode;
 
 use std::io::{self, IsTerminal};

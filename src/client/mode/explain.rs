@@ -15,23 +15,23 @@ mod story;
 mod text;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::client::cli::{Explain, Format};
-use crate::client::connection::{Connection, Received};
 use crate::client::context::Client;
+use crate::client::drawing::Colours;
 use crate::client::echo::echo;
 use crate::client::error::Error;
 use crate::client::facts::Facts;
+use crate::client::parting::part;
 use crate::client::tap::{Direction, Event, Tap, Transcript};
 use crate::exit::Failure;
 use crate::os::files;
 use keys::Secrets;
 use report::Report;
 use story::Verdict;
-use text::Colours;
 
 /// The length of the message, in bytes.
 const MESSAGE: usize = 32;
@@ -98,49 +98,18 @@ fn connect(
         echo(client, &mut connection, 1, MESSAGE)?;
         tap.note(|| Event::Echoed);
     }
-    part(client, &mut connection)
-}
-
-/// Ends our side, and waits until the server ends its own; not forever, because it need not.
-fn part(client: &mut Client, connection: &mut Connection) -> Result<(), Error> {
-    let end = Instant::now() + PARTING.min(client.options.timeout);
-    connection.finish(&mut client.buffers)?;
-    let (mut is_ended, mut is_over) = (false, false);
-    while Instant::now() < end {
-        connection.flush()?;
-        if connection.is_flushed() && !is_ended {
-            connection.end_writing()?;
-            is_ended = true;
-        }
-        match connection.read(&mut client.buffers)? {
-            Received::Bytes(_) => continue,
-            Received::Nothing => {}
-            Received::End(_) => is_over = true,
-        }
-        // The FIN is read to be recorded. What fails now is no failure of the connection.
-        if is_over && connection.read_fin(&mut client.buffers).unwrap_or(true) {
-            return Ok(());
-        }
-        client.waiter.wait(Some(end))?;
-    }
-    Ok(())
+    let time = PARTING.min(client.options.timeout);
+    part(client, &mut connection, time, 0).map(drop)
 }
 
 fn print(client: &mut Client, report: &Report, format: Format) -> Result<(), Failure> {
     let text = match format {
         Format::Json => return client.print_json(report),
         Format::Html => html::page(report),
-        Format::Text => text::draw(report, Colours(wants_colours())),
+        Format::Text => text::draw(report, Colours::of_output()),
     };
     client.printer.print(text.into_bytes());
     Ok(())
-}
-
-/// On a terminal, unless `NO_COLOR` is set (no-color.org) or the terminal cannot.
-fn wants_colours() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// The file of a capture. It is made first, so that a connection is not made in vain.

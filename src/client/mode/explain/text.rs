@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::report::{Report, Step, in_milliseconds};
+use crate::client::drawing::{Colours, wrap};
 use crate::client::tap::Direction;
 
 /// The columns between the two life lines.
@@ -13,16 +14,6 @@ const ROW: usize = WIDTH - 5;
 
 /// The columns before them: a time.
 const MARGIN: usize = 10;
-
-/// Escape sequences, or none.
-#[derive(Clone, Copy)]
-pub struct Colours(pub bool);
-
-impl Colours {
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
 
 /// Draws the report.
 pub fn draw(report: &Report, colours: Colours) -> String {
@@ -103,46 +94,4 @@ fn write_row(text: &mut String, row: &str, code: &str, colours: Colours) {
     let space = " ".repeat((WIDTH - 3).saturating_sub(row.chars().count()));
     let row = if code == "0" { row.to_owned() } else { colours.paint(code, row) };
     let _ = writeln!(text, "{}|   {row}{space}|", " ".repeat(MARGIN));
-}
-
-/// The rows of a text; those after the first are indented.
-fn wrap(text: &str, indent: usize, width: usize) -> Vec<String> {
-    let mut rows = Vec::new();
-    let mut row = String::new();
-    for word in text.split(' ') {
-        let mut word = word;
-        let length = |text: &str| text.chars().count();
-        if length(&row) + 1 + length(word) > width && !row.trim().is_empty() {
-            rows.push(std::mem::replace(&mut row, " ".repeat(indent)));
-        } else if !row.trim().is_empty() {
-            row.push(' ');
-        }
-        // A word that fits no row is cut.
-        while length(&row) + length(word) > width {
-            let room = width - length(&row);
-            let cut = word.char_indices().nth(room).map_or(word.len(), |(place, _)| place);
-            let (head, tail) = word.split_at(cut);
-            row.push_str(head);
-            rows.push(std::mem::replace(&mut row, " ".repeat(indent)));
-            word = tail;
-        }
-        row.push_str(word);
-    }
-    rows.push(row);
-    rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_wrapped_between_words_and_long_words_are_cut() {
-        let long = "x".repeat(100);
-        let rows = wrap(&format!("a word and {long} and so on"), 2, ROW);
-        assert!(rows.iter().all(|row| row.chars().count() <= ROW), "{rows:?}");
-        assert!(rows.iter().skip(1).all(|row| row.starts_with("  ")), "{rows:?}");
-        let together: String = rows.concat().chars().filter(|c| *c != ' ').collect();
-        assert_eq!(together, format!("awordand{long}andsoon"));
-    }
 }
