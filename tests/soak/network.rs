@@ -4,54 +4,55 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::peers::{End, Load, Plan};
-use crate::util::{Daemon, field, folder_with_certificates, outcome, wait};
+use crate::util::network::{FAR, Faults, Network};
+use crate::util::{Daemon, field, folder_with_certificates};
 use crate::{Row, Soak, Watch, targets};
 
-/// Addresses for documentation (RFC 5737).
-const NEAR: &str = "192.0.2.1";
-const FAR: &str = "192.0.2.2";
-
-/// The faults of a network: times in µs, and numbers of packets in 10,000.
-struct Faults {
-    delay: u32,
-    extra: u32,
-    reorder: u32,
-    lose: u32,
-    double: u32,
-    corrupt: u32,
-}
-
 pub fn loses(soak: &Soak) -> Result<Row, String> {
-    let network = Faults { delay: 5000, extra: 0, reorder: 0, lose: 300, double: 300, corrupt: 0 };
-    let (row, line) = under(soak, &network)?;
+    let faults = Faults { there: 5000, back: 5000, lose: 300, double: 300, ..Faults::default() };
+    let (row, line) = under(soak, faults)?;
     assert!(count(&line, "lost") > 0 && count(&line, "duplicated") > 0, "{line}");
     Ok(row)
 }
 
 pub fn reorders(soak: &Soak) -> Result<Row, String> {
-    let network =
-        Faults { delay: 2000, extra: 10_000, reorder: 3000, lose: 50, double: 50, corrupt: 0 };
-    let (row, line) = under(soak, &network)?;
+    let faults = Faults {
+        there: 2000,
+        back: 2000,
+        extra: 10_000,
+        reorder: 3000,
+        lose: 50,
+        double: 50,
+        ..Faults::default()
+    };
+    let (row, line) = under(soak, faults)?;
     assert!(count(&line, "reordered") > 0, "{line}");
     Ok(row)
 }
 
 pub fn corrupts(soak: &Soak) -> Result<Row, String> {
-    let network =
-        Faults { delay: 3000, extra: 5000, reorder: 500, lose: 50, double: 50, corrupt: 300 };
-    let (row, line) = under(soak, &network)?;
+    let faults = Faults {
+        there: 3000,
+        back: 3000,
+        extra: 5000,
+        reorder: 500,
+        lose: 50,
+        double: 50,
+        corrupt: 300,
+    };
+    let (row, line) = under(soak, faults)?;
     assert!(count(&line, "corrupted") > 0, "{line}");
     Ok(row)
 }
 
 /// Many sessions of all kinds over such a network: the row, and the counts of faults.
-fn under(soak: &Soak, network: &Faults) -> Result<(Row, String), String> {
-    let wire = Wire::lay(soak.seed, network)?;
+fn under(soak: &Soak, faults: Faults) -> Result<(Row, String), String> {
+    let program = std::env::var_os("ECHO_ALEX_WIRE").ok_or("tests/soak/run was not used")?;
+    let network = Network::lay(&PathBuf::from(program), None, soak.seed, faults)?;
     // If a reset is lost, a timeout ends the session, so the timeouts are short. At this level, every session
     // has its line.
     let config = format!(
@@ -60,10 +61,10 @@ fn under(soak: &Soak, network: &Faults) -> Result<(Row, String), String> {
          [[listener]]\nname = \"tls\"\nlisten = \"{FAR}:0\"\n\
          [listener.tls]\ncertificate = \"alex.crt\"\nkey = \"alex.key\"\n"
     );
-    let enter = format!("exec nsenter --net=/proc/{}/ns/net \"$@\"", wire.child.id());
-    let daemon = Daemon::start_through(folder_with_certificates(), &config, &enter);
+    let daemon =
+        Daemon::start_through(folder_with_certificates(), &config, &network.script_for_far());
     let watch = Watch::over(&daemon);
-    let before = Kernel::now(&wire);
+    let before = Kernel::now(&network);
 
     let done = Arc::new(Mutex::new(Vec::new()));
     let note = {
@@ -96,8 +97,8 @@ fn under(soak: &Soak, network: &Faults) -> Result<(Row, String), String> {
         let end = [peer.as_str(), &length, &length, "peer-done"];
         assert!(ends.contains(&end), "the log does not agree that a session was complete: {end:?}");
     }
-    let kernel = Kernel::now(&wire);
-    let line = wire.end();
+    let kernel = Kernel::now(&network);
+    let line = network.end();
     let (dropped, again) = (kernel.dropped - before.dropped, kernel.sent_again - before.sent_again);
     // The kernel checks the length of the TCP header before the checksum, so it does not count all of them.
     let corrupted = count(&line, "corrupted");
@@ -117,65 +118,6 @@ fn count(line: &str, key: &str) -> u64 {
     field(line, key).parse().unwrap()
 }
 
-/// A network by tests/soak/wire.c, with the far end in a namespace of its own.
-struct Wire {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Wire {
-    fn lay(seed: u64, network: &Faults) -> Result<Self, String> {
-        let Faults { delay, extra, reorder, lose, double, corrupt } = *network;
-        let program = std::env::var_os("ECHO_ALEX_WIRE").ok_or("tests/soak/run was not used")?;
-        let mut child = Command::new(program)
-            .arg(seed.to_string())
-            .args([delay, extra, reorder, lose, double, corrupt].map(|number| number.to_string()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut wire = Self { output: BufReader::new(child.stdout.take().unwrap()), child };
-        if wire.line() != "ready\n" {
-            return Err("/dev/net/tun is not available".into());
-        }
-        wire.ip(false, &["address", "add", NEAR, "peer", FAR, "dev", "near"]);
-        wire.ip(true, &["address", "add", FAR, "peer", NEAR, "dev", "far"]);
-        wire.ip(false, &["link", "set", "near", "up"]);
-        wire.ip(true, &["link", "set", "far", "up"]);
-        Ok(wire)
-    }
-
-    fn ip(&self, far: bool, arguments: &[&str]) {
-        let net = format!("--net=/proc/{}/ns/net", self.child.id());
-        let mut command = Command::new(if far { "nsenter" } else { "ip" });
-        if far {
-            command.args([&net, "ip"]);
-        }
-        outcome(command.args(arguments));
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line
-    }
-
-    /// Removes it: the counts of faults.
-    fn end(mut self) -> String {
-        drop(self.child.stdin.take());
-        let line = self.line();
-        assert!(wait(&mut self.child).success());
-        format!(" {}", line.trim_end())
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Counters of the kernel on both sides, as in nstat(8).
 struct Kernel {
     dropped: u64,
@@ -183,8 +125,8 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn now(wire: &Wire) -> Self {
-        let sides = ["self".to_owned(), wire.child.id().to_string()]
+    fn now(network: &Network) -> Self {
+        let sides = ["self".to_owned(), network.wire.id().to_string()]
             .map(|process| fs::read_to_string(format!("/proc/{process}/net/snmp")).unwrap());
         let sum = |protocol, name| sides.iter().map(|text| snmp(text, protocol, name)).sum::<u64>();
         Self {

@@ -1,12 +1,13 @@
 /* A faulty network between two namespaces, in user space: the same on every kernel, with or without
  * netem, and the same faults for the same seed.
  *
- * Usage: wire SEED DELAY_US EXTRA_US REORDER LOSE DOUBLE CORRUPT
+ * Usage: wire SEED THERE_US BACK_US EXTRA_US REORDER LOSE DOUBLE CORRUPT
  *
  * Makes the device "near" here and "far" in a new namespace (/proc/PID/ns/net), prints "ready", and
- * forwards IPv4 packets in both directions until its standard input ends; then it prints counts. The
- * last four arguments are numbers of packets in 10,000: delayed by EXTRA_US, dropped, sent twice,
- * changed in one bit. The checksums of TCP and IP always detect a change of one bit. */
+ * forwards IPv4 packets in both directions until its standard input ends; then it prints counts. A
+ * packet takes THERE_US from near to far, and BACK_US from far to near. The last four arguments are
+ * numbers of packets in 10,000: delayed by up to EXTRA_US more, dropped, sent twice, changed in one
+ * bit. The checksums of TCP and IP always detect a change of one bit. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -118,10 +119,10 @@ static void deliver(struct packet *packet) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8) errx(64, "usage: wire SEED DELAY_US EXTRA_US REORDER LOSE DOUBLE CORRUPT");
-    int v[8];
-    for (int i = 2; i < 8; i++) v[i] = atoi(argv[i]);
-    int delay = v[2], extra = v[3], reorder = v[4], lose = v[5], twice = v[6], corrupt = v[7];
+    if (argc != 9) errx(64, "usage: wire SEED THERE_US BACK_US EXTRA_US REORDER LOSE DOUBLE CORRUPT");
+    int v[9];
+    for (int i = 2; i < 9; i++) v[i] = atoi(argv[i]);
+    int delay[2] = {v[2], v[3]}, extra = v[4], reorder = v[5], lose = v[6], twice = v[7], corrupt = v[8];
     state = strtoull(argv[1], NULL, 10) * 2 + 1;
     for (int i = 0; i < ROOM; i++) heap[i] = &pool[i];
     device[0] = open_device("near");
@@ -154,7 +155,7 @@ int main(int argc, char **argv) {
                 }
                 while (copies--) {
                     packet.number = ++number;
-                    packet.due = now_us() + delay + (happens(reorder) ? (int)(dice() % (extra + 1)) : 0);
+                    packet.due = now_us() + delay[side] + (happens(reorder) ? (int)(dice() % (extra + 1)) : 0);
                     packet.corrupt = happens(corrupt);
                     push(&packet);
                 }

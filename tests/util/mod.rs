@@ -10,6 +10,7 @@
 //! | `tcp` | connections of the test, and what is sent over them |
 //! | `tls` | TLS sessions of the test |
 //! | `authority` | certificates that are made for one test |
+//! | `network` | a faulty network between two namespaces |
 //! | `documents`, `options` | the texts of documents and the options of programs, for the tests that compare them |
 //! | `command_line` | files that are generated from the definition of a command line |
 //!
@@ -24,6 +25,7 @@ pub mod command_line;
 pub mod daemon;
 pub mod documents;
 pub mod explain;
+pub mod network;
 pub mod options;
 pub mod process;
 pub mod programs;
