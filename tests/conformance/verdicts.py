@@ -1,7 +1,8 @@
 """Compares the findings of a test suite with what is expected of the daemon; exits with 1 if they differ.
 
-Usage: verdicts.py sslyze|testssl REPORT.json
+Usage: verdicts.py autobahn|sslyze|testssl REPORT.json
 """
+import collections
 import json
 import sys
 
@@ -17,6 +18,16 @@ def verdict(what, found, expected):
 
 
 report = json.load(open(report))
+if suite == "autobahn":
+    for agent, cases in report.items():
+        behaviours = {case: (it["behavior"], it["behaviorClose"]) for case, it in cases.items()}
+        print(agent, len(cases), "cases:", dict(collections.Counter(of for of, _ in behaviours.values())))
+        for case, (of_case, of_close) in behaviours.items():
+            if not {of_case, of_close} <= {"OK", "NON-STRICT", "INFORMATIONAL"}:
+                verdict(f"{agent} {case}", f"{of_case}, close {of_close}", "OK")
+    verdict("cases", [len(cases) for cases in report.values()], [301, 301])
+    sys.exit(failed)
+
 if suite == "testssl":
     # docs/conformance.md explains this one.
     known = {"cert_revocation"}
