@@ -1,18 +1,15 @@
 //! `/echo` of a web listener: the echo of a WebSocket (RFC 6455).
-//!
-//! The clients of others are `pip install websockets` and `npm install -g ws`.
 
 mod util;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
 use util::{
     Daemon, PATIENCE, TLS_WEB, TlsClient, WEB, field, folder_with_certificates, http_head, noise,
-    outcome, read_to_end, tool,
+    read_to_end,
 };
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -149,6 +146,23 @@ fn one_frame_of_64_mb_is_streamed() {
 }
 
 #[test]
+fn a_frame_without_end_is_echoed_as_it_comes() {
+    let daemon = Daemon::start(WEB);
+    let mut stream = open(&daemon);
+    // The longest frame that the protocol allows, with the mask 0.
+    stream.write_all(b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0").unwrap();
+    for (seed, opcode) in [(1, 2), (2, 0), (3, 0)] {
+        let piece = noise(1000, seed);
+        stream.write_all(&piece).unwrap();
+        assert_eq!(read_frame(&mut stream), (opcode, piece), "a fragment");
+    }
+    let peer = stream.local_addr().unwrap();
+    drop(stream);
+    let line = daemon.session_line(peer);
+    assert_eq!(field(&line, "reason"), "peer-done", "{line}");
+}
+
+#[test]
 fn a_request_without_a_key_or_for_another_version_is_refused() {
     let daemon = Daemon::start(WEB);
     let plain = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n".to_owned();
@@ -241,85 +255,4 @@ fn a_daemon_that_stops_says_that_it_goes_away() {
     assert_eq!(daemon.stop().code(), Some(0));
     assert_eq!(read_frame(&mut stream), (0x88, 1001_u16.to_be_bytes().to_vec()));
     assert_eq!(read_to_end(&mut stream), b"");
-}
-
-// Other clients.
-
-/// Text, bytes, an empty message, one of 1 MB and a ping, with Python's websockets.
-const PYTHON: &str = r#"
-import asyncio, os, ssl, sys
-from websockets.asyncio.client import connect
-
-async def main(url):
-    context = ssl.create_default_context(cafile=sys.argv[2]) if url.startswith("wss") else None
-    async with connect(url, ssl=context, max_size=None) as socket:
-        for message in ["grüße", "", b"\0\xff" * 9, os.urandom(1 << 20), "😀" * 70000]:
-            await socket.send(message)
-            assert await socket.recv() == message
-        await socket.send(["in ", "three ", "pieces"])
-        assert await socket.recv() == "in three pieces"
-        await asyncio.wait_for(await socket.ping(), 10)
-    assert socket.close_code == 1000, socket.close_code
-
-asyncio.run(main(sys.argv[1]))
-"#;
-
-/// The same with ws for Node.
-const NODE: &str = r#"
-const { WebSocket } = require("ws");
-const socket = new WebSocket(process.argv[1], { ca: require("fs").readFileSync(process.argv[2]) });
-const messages = ["grüße", "", Buffer.from([0, 255]), Buffer.alloc(1 << 20, "x"), "😀".repeat(70000)];
-let next = 0;
-socket.on("open", () => { socket.ping("alive"); socket.send(messages[0]) });
-let ponged = false;
-socket.on("pong", (data) => { ponged = data.toString() == "alive" });
-socket.on("message", (data, isBinary) => {
-  const sent = messages[next++];
-  if (isBinary != (typeof sent != "string") || !data.equals(Buffer.from(sent))) throw new Error(`message ${next}`);
-  if (next < messages.length) socket.send(messages[next]); else socket.close(1000);
-});
-socket.on("close", (code) => { if (code != 1000 || next != messages.length || !ponged) process.exit(1) });
-"#;
-
-/// Runs a client over ws and wss, if it knows the library.
-fn run_client(mut probe: Command, client: impl Fn() -> Command) {
-    if !probe.output().unwrap().status.success() {
-        eprintln!("skipped: the library is not installed");
-        return;
-    }
-    let daemon = Daemon::start_in(folder_with_certificates(), &format!("{WEB}{TLS_WEB}"), |_| {});
-    let urls = [
-        format!("ws://{}/echo", daemon.address("web")),
-        format!("wss://localhost:{}/echo", daemon.address("tls").port()),
-    ];
-    for url in urls {
-        let mut client = client();
-        client.arg(&url).arg(daemon.path("signing.pem"));
-        let output = client.output().unwrap();
-        assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
-#[test]
-fn websockets_of_python_get_their_messages_back() {
-    let Some(mut probe) = tool("python3") else { return };
-    probe.args(["-c", "import websockets.asyncio.client"]);
-    run_client(probe, || {
-        let mut client = tool("python3").unwrap();
-        client.args(["-c", PYTHON]);
-        client
-    });
-}
-
-#[test]
-fn ws_of_node_gets_its_messages_back() {
-    let (Some(mut probe), Some(mut npm)) = (tool("node"), tool("npm")) else { return };
-    let modules = outcome(npm.args(["root", "-g"]));
-    let modules = modules.trim().to_owned();
-    probe.args(["-e", "require('ws')"]).env("NODE_PATH", &modules);
-    run_client(probe, || {
-        let mut client = tool("node").unwrap();
-        client.args(["-e", NODE]).env("NODE_PATH", &modules);
-        client
-    });
 }

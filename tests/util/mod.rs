@@ -39,8 +39,8 @@ pub use authority::{Authority, folder_with_certificates, in_days, write_identity
 pub use daemon::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TLS_WEB, WEB, field, plain_and_tls};
 pub use process::{State, limit_descriptors};
 pub use programs::{
-    Running, SILENT_RESOLVER, copy_program, emulated, emulator, outcome, preload, program, run,
-    tool, wait,
+    Running, SILENT_RESOLVER, copy_program, emulated, emulator, installed, outcome, preload,
+    program, run, tool, wait,
 };
 pub use tcp::{
     ReservedPort, STUCK, assert_echo, connect, echo_all, http_head, noise, read_to_end, reset,

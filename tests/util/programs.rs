@@ -36,16 +36,21 @@ pub fn emulator() -> Option<(&'static str, OsString)> {
     Some((FOLDER, folder))
 }
 
-/// A program from outside, if it is installed. If not, the test prints that and is left out, unless
-/// `ECHO_ALEX_REQUIRE_TOOLS` is set, as in CI.
+/// A program from outside, if it is installed.
 pub fn tool(name: &str) -> Option<Command> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(|p| p.is_file());
+    let mut paths = std::env::split_paths(&paths).map(|path| path.join(name));
+    installed(name, paths.find(|path| path.is_file())).map(Command::new)
+}
+
+/// Something from outside, if it was found. If not, the test prints that and is left out, unless
+/// `ECHO_ALEX_REQUIRE_TOOLS` is set, as in CI.
+pub fn installed<T>(name: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         assert!(std::env::var_os("ECHO_ALEX_REQUIRE_TOOLS").is_none(), "{name} is not installed");
         eprintln!("skipped: {name} is not installed");
     }
-    found.map(Command::new)
+    found
 }
 
 /// Replaces getaddrinfo(3): prints a line and does not return, as if no name server answered.
