@@ -2,6 +2,8 @@
 //! that must hold.
 #![no_main]
 
+#[path = "../../tests/simulation/dialogue.rs"]
+mod dialogue;
 #[path = "../../tests/simulation/ends.rs"]
 mod ends;
 #[path = "../../tests/simulation/life.rs"]

@@ -5,13 +5,16 @@
 //! # Rules
 //!
 //! - The peer receives the beginning of what the service sends: of what came (echo), nothing (discard),
-//!   of the pattern (chargen), or of the answers to its requests (web). Plain bytes of it have been written or are counted as unsent.
+//!   of the pattern (chargen), or of the answers to its requests and its frames (web). Plain bytes of it have been
+//!   written or are counted as unsent.
 //! - A session that waits has nothing to do: another turn changes nothing.
 //! - The outbox stays below its bound, and nothing is written after the FIN.
 //! - A peer that follows the TLS protocol gets no error, and `close_notify` at the end.
 //! - A session is closed as soon as its peer is gone.
 //! - Bytes that arrived before the peer was done, or before the daemon ended the session, are answered.
-//! - Every session ends after its deadlines, with a reason that is not the daemon's fault.
+//! - A WebSocket is told that the daemon ends it.
+//! - Every session ends after its deadlines, with a reason that is not the daemon's fault. What the peer has said
+//!   to end it is the reason, if the daemon has read that.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -20,11 +23,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use echo_alex::testing::{
-    Buffers, CloseReason, Fault, HELD_MAX, Moment, Scratch, Service, ServiceName, Session,
-    Timeouts, Transport, Turn, Wire,
+    Buffers, CloseReason, Fault, HELD_MAX, Moment, Scratch, Service, Session, Timeouts, Transport,
+    Turn, Wire,
 };
 
-use crate::ends::{byte_at, bytes_from, ends};
+use crate::dialogue::Dialogue;
+use crate::ends::ends;
 
 const TIMEOUTS: Timeouts = Timeouts {
     handshake: Some(Duration::from_secs(10)),
@@ -37,13 +41,8 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// constants of the code.
 const UNSENT_MAX: [usize; 2] = [32 * 1024, 51 * 1024];
 
-/// The requests that a peer of `web` sends, again and again, and their answers.
-const REQUESTS: &[u8] =
-    b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nHEAD /x HTTP/1.1\r\nHost: a\r\n\r\n";
-const ANSWERS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 3\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\nok\n\
-    HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 22\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n";
+/// What a WebSocket adds to the bytes of a read at most, as there.
+const HEADERS_MAX: usize = 1024;
 
 /// What can happen to a session.
 enum Event {
@@ -83,16 +82,6 @@ impl Event {
             _ => Self::Change(amount),
         };
         (event, bytes[0] & 0x80 == 0)
-    }
-}
-
-/// The character at a place of what `chargen` sends (RFC 864): lines of 72 characters and CR LF, each
-/// beginning one character further on in the ring of 95.
-fn character_at(place: usize) -> u8 {
-    match (place / 74, place % 74) {
-        (_, 72) => b'\r',
-        (_, 73) => b'\n',
-        (line, column) => b' ' + u8::try_from((line + column) % 95).expect("below 95"),
     }
 }
 
@@ -193,28 +182,23 @@ impl Wire for FakeWire {
 /// The peer, which sends, and compares what it receives.
 struct Peer {
     transport: Transport,
-    /// The service of its session.
-    service: ServiceName,
+    dialogue: Dialogue,
     wire: Vec<u8>,
     plain: Vec<u8>,
     sealed: Scratch,
-    sent: usize,
-    received: usize,
     done: bool,
     /// Whether TLS failed, because a byte was changed on the way.
     lost: bool,
 }
 
 impl Peer {
-    fn new(transport: Transport, service: ServiceName) -> Self {
+    fn new(transport: Transport, dialogue: Dialogue) -> Self {
         Self {
             transport,
-            service,
+            dialogue,
             wire: vec![0; HELD_MAX],
             plain: Vec::new(),
             sealed: Scratch::default(),
-            sent: 0,
-            received: 0,
             done: false,
             lost: false,
         }
@@ -222,7 +206,7 @@ impl Peer {
 
     /// Receives bytes: what TLS sends in response.
     fn receive(&mut self, bytes: &[u8]) -> &[u8] {
-        let Self { transport, wire, plain, sealed, .. } = self;
+        let Self { transport, dialogue, wire, plain, sealed, .. } = self;
         if self.lost {
             return &[];
         }
@@ -231,41 +215,10 @@ impl Peer {
         let new = held..held + bytes.len();
         wire[new.clone()].copy_from_slice(bytes);
         match transport.open(&mut wire[..new.end], plain, sealed) {
-            Ok(plaintext) => {
-                for byte in plaintext {
-                    let expected = match self.service {
-                        ServiceName::Echo => byte_at(self.received),
-                        ServiceName::Discard => panic!("discard has sent a byte"),
-                        ServiceName::Chargen => character_at(self.received),
-                        ServiceName::Web => ANSWERS[self.received % ANSWERS.len()],
-                    };
-                    assert_eq!(*byte, expected, "another byte at {}", self.received);
-                    self.received += 1;
-                }
-                if let Some(answered) = self.answered() {
-                    assert!(self.received <= answered, "more came back than was sent");
-                }
-            }
+            Ok(plaintext) => dialogue.hear(plaintext),
             Err(_) => self.lost = true,
         }
         if matches!(self.transport, Transport::Plain) { &[] } else { self.sealed.filled() }
-    }
-
-    /// The number of bytes that answer all that was sent, if the service answers: one request at a time.
-    fn answered(&self) -> Option<usize> {
-        match self.service {
-            ServiceName::Echo => Some(self.sent),
-            ServiceName::Discard | ServiceName::Chargen => None,
-            ServiceName::Web => {
-                let first = |text: &[u8], mark: &[u8]| {
-                    let mut places = text.windows(mark.len());
-                    places.position(|it| it == mark).expect("it is there")
-                };
-                let is_past_first = self.sent % REQUESTS.len() >= first(REQUESTS, b"HEAD");
-                let rest = if is_past_first { first(ANSWERS, b"HTTP/1.1 404") } else { 0 };
-                Some(self.sent / REQUESTS.len() * ANSWERS.len() + rest)
-            }
-        }
     }
 
     /// Sends the next bytes.
@@ -273,17 +226,7 @@ impl Peer {
         if self.done || self.lost || self.transport.is_handshaking() {
             return Vec::new();
         }
-        let bytes = match self.service {
-            ServiceName::Web => REQUESTS
-                .iter()
-                .copied()
-                .cycle()
-                .skip(self.sent % REQUESTS.len())
-                .take(count)
-                .collect(),
-            _ => bytes_from(self.sent, count),
-        };
-        self.sent += count;
+        let bytes = self.dialogue.say(count);
         self.sealed.clear();
         self.transport.seal(&bytes, &mut self.sealed).expect("sending is allowed").to_vec()
     }
@@ -313,21 +256,17 @@ struct Life {
 }
 
 impl Life {
-    fn new(bits: u8) -> Self {
+    /// A session of the kind that the bits choose, with a script of this length.
+    fn new(bits: u8, length: usize) -> Self {
         let (server, client) = ends(bits);
-        let service = match bits >> 2 & 3 {
-            1 => ServiceName::Discard,
-            2 => ServiceName::Chargen,
-            3 => ServiceName::Web,
-            _ => ServiceName::Echo,
-        };
+        let dialogue = Dialogue::new(bits, length);
         let kernel = Rc::<RefCell<Kernel>>::default();
         let now = Moment::now();
         let address = "192.0.2.1:7".parse().expect("an address");
         let wire = FakeWire(Rc::clone(&kernel));
-        let session =
-            Session::new(wire, address, server, Service::new(service, &Rc::default()), now);
-        let mut peer = Peer::new(client, service);
+        let service = Service::new(dialogue.service, &Rc::default());
+        let session = Session::new(wire, address, server, service, now);
+        let mut peer = Peer::new(client, dialogue);
         kernel.borrow_mut().arrive(peer.receive(&[]));
         Self {
             session,
@@ -380,7 +319,7 @@ impl Life {
     fn handle(&mut self) {
         self.serve();
         if self.stopped && self.owed.is_none() {
-            let all = self.peer.answered();
+            let all = self.peer.dialogue.owed();
             let turn = self.session.end(CloseReason::Stopping, self.now, &mut self.buffers);
             let is_read = self.kernel.borrow().incoming.is_empty() && self.unsent() == 0;
             self.owed = Some(all.filter(|_| is_read).unwrap_or(0));
@@ -426,7 +365,10 @@ impl Life {
             assert!(turns < 1000, "it asks for turns for ever");
         }
         assert_eq!(turn == Turn::Closed, self.session.is_closed());
-        let most = UNSENT_MAX[usize::from(self.session.is_tls())];
+        let mut most = UNSENT_MAX[usize::from(self.session.is_tls())];
+        if self.peer.dialogue.is_websocket {
+            most += HEADERS_MAX;
+        }
         assert!(self.unsent() <= most, "{} bytes are unsent, more than {most}", self.unsent());
         if !self.session.is_tls() && !self.kernel.borrow().reset {
             let accounted = self.kernel.borrow().written + self.unsent();
@@ -462,13 +404,21 @@ impl Life {
         }
         let reason = self.session.reason().expect("it does not end");
         assert_ne!(reason.fault(), Fault::Us, "{reason}");
-        let received = self.peer.received;
-        let is_done = matches!(reason, CloseReason::PeerDone | CloseReason::PeerTruncated);
+        let dialogue = &self.peer.dialogue;
+        let is_done = matches!(
+            reason,
+            CloseReason::PeerDone
+                | CloseReason::PeerTruncated
+                | CloseReason::BadRequest(_)
+                | CloseReason::BadFrame(_)
+        );
         if is_done && !self.changed {
-            assert_eq!(self.session.received(), self.peer.sent as u64, "{}", self.summary());
-            assert_eq!((received, self.unsent()), (self.given(), 0), "{}", self.summary());
-            if let Some(answered) = self.peer.answered() {
-                assert_eq!(received, answered, "{}", self.summary());
+            assert!(dialogue.may_end_for(reason), "{reason}");
+            let is_read = self.session.received() == dialogue.said as u64;
+            assert!(is_read || dialogue.is_over(), "{}", self.summary());
+            assert_eq!((dialogue.heard, self.unsent()), (self.given(), 0), "{}", self.summary());
+            if let Some(owed) = dialogue.owed() {
+                assert_eq!(dialogue.answered(), owed, "{}", self.summary());
             }
         }
         let is_clean = is_done || *reason == CloseReason::Stopping;
@@ -481,7 +431,9 @@ impl Life {
             assert!(self.peer.transport.peer_done(), "an end without close_notify: {reason}");
         }
         if let (CloseReason::Stopping, Some(owed), false) = (reason, self.owed, self.changed) {
-            assert!(received >= owed, "{received} of {owed} bytes came back: {}", self.summary());
+            let answered = dialogue.answered();
+            assert!(answered >= owed, "{answered} of {owed} was answered: {}", self.summary());
+            assert!(!dialogue.awaits_goodbye(), "a WebSocket that was not told");
         }
     }
 
@@ -509,7 +461,7 @@ impl Life {
 /// Simulates the life in `script`, and panics if a rule is violated.
 pub(crate) fn live(script: &[u8]) {
     let Some((first, rest)) = script.split_first() else { return };
-    let mut life = Life::new(*first);
+    let mut life = Life::new(*first, script.len());
     life.kernel.borrow_mut().room = usize::from(*first) * 64;
     if life.session.speaks() {
         life.follow(Turn::Again);

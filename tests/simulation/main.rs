@@ -1,6 +1,7 @@
 //! Thousands of sessions with a simulated kernel, clock and peer. life.rs has the rules that must hold in each.
 //! The fuzzer uses the same simulation: fuzz/README.md.
 
+mod dialogue;
 mod ends;
 mod life;
 #[path = "../util/mod.rs"]
