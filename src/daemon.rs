@@ -18,4 +18,6 @@ pub mod log_limit;
 pub mod histogram;
 pub mod handshakes;
 pub mod stats;
+pub mod census;
 pub mod metrics;
+pub mod making;

@@ -152,6 +152,8 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
     let held = HELD_MAX / 1024;
     let accepts = number("src/daemon/accept.rs", "ACCEPTS_A_TURN");
     let lines = number("src/daemon/listener.rs", "ENDINGS_LOGGED");
+    let counted = number("src/daemon/census.rs", "STEP");
+    assert_eq!(constant("src/daemon/metrics.rs", "STEP"), "4 * 1024");
     let pause = constant("src/daemon/accept.rs", "THROTTLE_TIME");
     let milliseconds = numbers(&pause)[0];
     assert!(pause.contains("from_millis"), "{pause}");
@@ -167,6 +169,10 @@ fn the_bounds_in_the_documents_are_the_constants_of_the_code() {
                 "A session takes at most {reads} steps in a turn, with at most as many reads of {kib} \
                  KiB; a listening socket accepts at most {accepts} connections"
             ),
+        ),
+        (
+            "docs/design.md",
+            format!("a step counts at most {counted} sessions, or makes the text longer by 4 KiB"),
         ),
         ("docs/design.md", format!("it echoes up to {mebibytes} MiB of what had arrived")),
         ("docs/design.md", format!("Each listener logs at most {lines} sessions in {seconds} s")),

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use util::{
-    Daemon, PATIENCE, PLAIN, ReservedPort, TLS, TLS_WEB, TlsClient, WEB, assert_echo, connect_tls,
-    end_tls, field, folder_with_certificates, http_head, read_to_end, tool, wait_until,
+    CROWD, Daemon, PATIENCE, PLAIN, ROOM_FOR_A_CROWD, ReservedPort, TLS, TLS_WEB, TlsClient, WEB,
+    assert_echo, connect_tls, end_tls, field, folder_with_certificates, http_head, read_to_end,
+    tool, wait_until,
 };
 
 /// The number of the answer's status, its head and its body.
@@ -189,6 +190,35 @@ fn a_head_of_1_mb_costs_8_kib_and_is_refused() {
     let line = daemon.session_line(peer);
     // One read more than what it holds.
     assert!(field(&line, "in").parse::<usize>().unwrap() <= 40 * 1024, "{line}");
+}
+
+#[test]
+fn a_request_that_stops_in_its_middle_ends_with_idle_timeout() {
+    let daemon = Daemon::start(&format!("[limits]\nidle-timeout = \"300ms\"\n{WEB}"));
+    let mut stream = daemon.connect("web");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHo").unwrap();
+    assert_eq!(read_to_end(&mut stream), b"");
+    let peer = stream.local_addr().unwrap();
+    drop(stream);
+    let statistics = daemon.statistics();
+    assert!(statistics.contains(" idle-timeout=1 "), "{statistics}");
+    // Nothing but a part of a request came, so it is a probe.
+    assert!(!daemon.seen().iter().any(|line| line.contains(&format!("peer={peer} "))));
+}
+
+#[test]
+fn ten_thousand_connections_leave_nothing_behind() {
+    let daemon = Daemon::start(WEB);
+    daemon.wait_until_started();
+    let before = daemon.descriptors();
+    for _ in 0..10_000 {
+        assert_eq!(get(&mut daemon.connect("web"), "/healthz").status, 200);
+    }
+    wait_until("as many descriptors as before", || daemon.descriptors() == before);
+    let statistics = daemon.statistics();
+    for count in [" sessions=0 ", " accepted=10000 ", " requests=10000 ", " peer-done=10000 "] {
+        assert!(statistics.contains(count), "{statistics}");
+    }
 }
 
 #[test]
@@ -408,6 +438,26 @@ fn metrics_are_not_shown_under_a_name_of_the_internet() {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(answer(&mut stream).status, status, "{host}");
+    }
+}
+
+#[test]
+fn metrics_that_are_rendered_in_many_steps_are_whole() {
+    let listener =
+        |number: usize| PLAIN.replace("\"plain\"", &format!("\"{}-{number}\"", "l".repeat(40)));
+    let many: String = (0..50).map(listener).collect();
+    let daemon = Daemon::start(&format!("{ROOM_FOR_A_CROWD}{WEB}{PLAIN}{many}"));
+    let mut crowd: Vec<_> = (1..=CROWD).map(|length| (length, daemon.connect("plain"))).collect();
+    for (length, stream) in &mut crowd {
+        assert_echo(stream, &vec![b'x'; *length]);
+    }
+    let text = metrics(&daemon, |_| true);
+    assert_eq!(sample(&text, r#"echo_alex_sessions{listener="plain"}"#), Some(300.0));
+    let bytes = r#"echo_alex_received_bytes_total{listener="plain"}"#;
+    assert_eq!(sample(&text, bytes), Some(300.0 * 301.0 / 2.0));
+    for family in ["sessions{", "accepted_sessions_total{", "session_duration_seconds_count{"] {
+        let of_family = |line: &&str| line.starts_with(&format!("echo_alex_{family}"));
+        assert_eq!(text.lines().filter(of_family).count(), 52, "{family}");
     }
 }
 

@@ -26,8 +26,9 @@ use crate::daemon::accept::{Acceptor, Intake};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::listeners::{FIRST_SOCKET, Listeners};
 use crate::daemon::logger;
+use crate::daemon::making::Making;
 use crate::daemon::service::web::Format;
-use crate::daemon::sessions::Sessions;
+use crate::daemon::sessions::{Ended, Sessions};
 use crate::daemon::signals::{Command, Signals};
 use crate::daemon::stats::Reloads;
 use crate::daemon::systemd::{HandedOver, Manager, handed_over_sockets};
@@ -72,6 +73,8 @@ pub struct EventLoop {
     descriptors: Option<(usize, u64)>,
     /// When the metrics were rendered last, in each format.
     rendered: [Option<Moment>; Format::ALL.len()],
+    /// The metrics that are being made.
+    making: Option<Making>,
 }
 
 /// The wait for the last sessions.
@@ -110,6 +113,7 @@ impl EventLoop {
             reloads: Reloads::default(),
             descriptors: None,
             rendered: [None; Format::ALL.len()],
+            making: None,
         };
         info!("echo-alex {} starts, with {}", env!("CARGO_PKG_VERSION"), config.source);
         event_loop.apply(config, handed_over_sockets(), now)?;
@@ -153,7 +157,7 @@ impl EventLoop {
 
     /// How long the loop may sleep, as of `now`; `None` until something happens.
     fn time_to_sleep(&self, due: Option<Moment>, now: Moment) -> Option<Duration> {
-        if self.sessions.has_queue() || self.acceptor.has_work() {
+        if self.has_queue() || self.acceptor.has_work() {
             return Some(Duration::ZERO);
         }
         Some(due?.duration_since(now))
@@ -164,7 +168,7 @@ impl EventLoop {
     fn iterate(&mut self, events: &Events, is_due: bool, now: Moment) {
         let deferred = self.acceptor.take_deferred();
         self.handle_events(events, now);
-        if self.sessions.has_queue() {
+        if self.has_queue() {
             self.resume_one(now);
         }
         if is_due {
@@ -198,9 +202,15 @@ impl EventLoop {
         }
     }
 
-    /// Gives a long turn to a session, after the metrics that it may wait for.
+    /// Whether a session waits for another turn, or the metrics for another step.
+    fn has_queue(&self) -> bool {
+        self.sessions.has_queue() || self.making.is_some()
+    }
+
+    /// Gives a long turn to a session, after a step of the metrics that it may wait for.
     fn resume_one(&mut self, now: Moment) {
-        if Format::ALL.iter().any(|format| self.listeners.site.is_asked(*format)) {
+        let is_asked = |format: &Format| self.listeners.site.is_asked(*format);
+        if self.making.is_some() || Format::ALL.iter().any(is_asked) {
             self.publish(now);
         }
         self.sessions.resume_one(now, &self.listeners, &mut self.buffers);
@@ -230,7 +240,7 @@ impl EventLoop {
     /// Logs and counts the sessions that have ended in this iteration.
     #[cold]
     fn reap(&mut self, now: Moment) {
-        for (session, listener_key) in self.sessions.reap() {
+        for Ended { key, session, listener: listener_key } in self.sessions.reap() {
             let Some(reason) = session.reason() else { continue };
             let listener = self.listeners.get_mut(listener_key);
             let logs_all = log::log_enabled!(Level::Debug);
@@ -250,7 +260,11 @@ impl EventLoop {
                 );
             }
             listener.admission.leave(session.peer().ip());
-            listener.counters.end(reason, session.volume(), session.age(now));
+            let volume = session.volume();
+            listener.counters.end(reason, volume, session.age(now));
+            if let Some(making) = &mut self.making {
+                making.leave(key, listener_key, volume);
+            }
             self.listeners.forget_if_retired(listener_key);
             self.acceptor.release_throttle();
         }
@@ -351,6 +365,8 @@ impl EventLoop {
             // The first question may have the kernel load a module: not in the midst of sessions.
             tcp_info::is_available();
         }
+        // Their listeners may now be others.
+        self.making = None;
         self.sessions.admission.set_limits(limits);
         self.drain_delay = drain_delay;
         self.drain_timeout = drain_timeout;

@@ -24,6 +24,7 @@ use slab::Slab;
 
 use crate::config::Timeouts;
 use crate::daemon::admission::{Admission, Refusal};
+use crate::daemon::census::Present;
 use crate::daemon::deadline::Deadlines;
 use crate::daemon::handshakes::Handshakes;
 use crate::daemon::listeners::Listeners;
@@ -62,6 +63,15 @@ struct Slot {
     queued: bool,
     /// Its TLS handshake is not counted yet.
     handshaking: bool,
+}
+
+/// A session that has ended.
+pub struct Ended {
+    /// The key that it had.
+    pub key: usize,
+    pub session: Session<TcpStream>,
+    /// The key of its listener.
+    pub listener: usize,
 }
 
 impl Sessions {
@@ -198,15 +208,15 @@ impl Sessions {
         }
     }
 
-    /// Removes the sessions that have ended and returns them, each with the key of its listener.
-    pub fn reap(&mut self) -> Vec<(Session<TcpStream>, usize)> {
+    /// Removes the sessions that have ended and returns them.
+    pub fn reap(&mut self) -> Vec<Ended> {
         let mut reaped = Vec::with_capacity(self.ended.len());
         for key in mem::take(&mut self.ended) {
             let Slot { session, listener, mut armed, .. } = self.slots.remove(key);
             self.deadlines.set(key, &mut armed, None);
             self.admission.leave(session.peer().ip());
             self.with_tls -= usize::from(session.is_tls());
-            reaped.push((session, listener));
+            reaped.push(Ended { key, session, listener });
         }
         reaped
     }
@@ -254,8 +264,17 @@ impl Sessions {
         self.with_tls
     }
 
-    /// All sessions, each with the key of its listener.
-    pub fn iter(&self) -> impl Iterator<Item = (&Session<TcpStream>, usize)> {
-        self.slots.iter().map(|(_, slot)| (&slot.session, slot.listener))
+    /// The session with this key, if there is one.
+    pub fn present(&self, key: usize) -> Option<Present> {
+        self.slots.get(key).map(|Slot { session, listener, .. }| Present {
+            listener: *listener,
+            volume: session.volume(),
+            is_handshaking: session.is_handshaking(),
+        })
+    }
+
+    /// The keys of all sessions are below this one.
+    pub fn end_of_keys(&self) -> usize {
+        self.slots.capacity()
     }
 }

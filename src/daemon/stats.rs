@@ -122,8 +122,6 @@ pub struct Snapshot {
     pub totals: Totals,
     /// Of the sessions, those in a TLS handshake.
     pub handshaking: usize,
-    /// The counters of all listeners, including those that were removed.
-    pub counters: Counters,
     /// Log lines that could not be written.
     pub log_lines_lost: u64,
     /// The present listeners.
@@ -132,8 +130,6 @@ pub struct Snapshot {
     pub past: Vec<ListenerSnapshot>,
     /// The TLS handshakes that succeeded.
     pub handshakes: Handshakes,
-    /// The certificates in use, each with the name of its listener.
-    pub certificates: Vec<(String, Expiry)>,
     /// Reloads of the configuration.
     pub reloads: Reloads,
     /// When the daemon was started.
@@ -162,19 +158,25 @@ pub struct ListenerSnapshot {
     pub sessions: usize,
     /// What has happened on it.
     pub counters: Counters,
+    /// The certificates that it uses.
+    pub certificates: Vec<Expiry>,
 }
 
 impl Snapshot {
     /// The lines of the log: one for the daemon, and one for each listener.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let Self { uptime, totals, handshaking, counters, log_lines_lost, listeners, .. } = self;
+        let Self { uptime, totals, handshaking, log_lines_lost, listeners, past, .. } = self;
         let Totals { sessions, tls, .. } = totals;
+        let mut counters = Counters::default();
+        for listener in listeners.iter().chain(past) {
+            counters.add(&listener.counters);
+        }
         let all = format!(
             "statistics uptime={}s sessions={sessions} tls={tls} handshaking={handshaking} {counters} \
              log-lines-lost={log_lines_lost}",
             uptime.as_secs(),
         );
-        let each = listeners.iter().map(|ListenerSnapshot { name, sessions, counters }| {
+        let each = listeners.iter().map(|ListenerSnapshot { name, sessions, counters, .. }| {
             format!("statistics listener={name} sessions={sessions} {counters}")
         });
         std::iter::once(all).chain(each)
@@ -189,16 +191,27 @@ impl Snapshot {
             uptime: Duration::ZERO,
             totals: Totals::default(),
             handshaking: 0,
-            counters: Counters::default(),
             log_lines_lost: 0,
             listeners: Vec::new(),
             past: Vec::new(),
             handshakes: Handshakes::default(),
-            certificates: Vec::new(),
             reloads: Reloads::default(),
             started: SystemTime::UNIX_EPOCH,
             is_ready: true,
             descriptors: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl ListenerSnapshot {
+    /// That of a listener without a session, with a number for a name.
+    pub fn of_nothing(number: usize) -> Self {
+        Self {
+            name: number.to_string(),
+            sessions: 0,
+            counters: Counters::default(),
+            certificates: Vec::new(),
         }
     }
 }
