@@ -277,7 +277,11 @@ fn the_goals_are_compared_with_the_measured_figures() {
             "plain: processor time relative to epoll",
             &["plain/100x64", "plain/1000x64", "plain/10000x64"][..],
         ),
-        ("plain: streams relative to epoll", &["plain/stream-1", "plain/stream-10"]),
+        ("plain: connect, echo a byte, close", &["plain/connect"]),
+        (
+            "plain: streams relative to epoll",
+            &["plain/stream-1", "plain/stream-10", "plain/stream-100"],
+        ),
         ("TLS: messages relative to epoll + OpenSSL", &["tls/100x64"]),
         ("TLS: streams relative to epoll + OpenSSL", &["tls/stream-1", "tls/stream-10"]),
         ("TLS: full handshakes relative to", &["tls/full-ecdsa"]),

@@ -199,12 +199,15 @@ fn ping_run(mut command: Command, server: &Server, dialler: &Dialler) -> Result<
     thread::sleep(FILLED);
     let (start, before) = (Instant::now(), server.processor_time());
     let mut times = Vec::new();
-    while client.try_wait()?.is_none() {
-        let sent = Instant::now();
-        ping.echo(&[7; 64])?;
-        times.push(sent.elapsed().as_secs_f64() * 1e3);
-        thread::sleep(PAUSE);
-    }
+    machine::ahead_of_the_load(|| -> Result<()> {
+        while client.try_wait()?.is_none() {
+            let sent = Instant::now();
+            ping.echo(&[7; 64])?;
+            times.push(sent.elapsed().as_secs_f64() * 1e3);
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    })?;
     // The last ones had the machine for themselves.
     times.truncate(times.len().saturating_sub(5));
     times.sort_by(f64::total_cmp);
