@@ -37,6 +37,17 @@ pub fn scheme(number: u16) -> Option<&'static str> {
     SignatureScheme::from(number).as_str()
 }
 
+/// What `name` calls this number; without a name, the number.
+pub fn name_of(number: u16, name: fn(u16) -> Option<&'static str>) -> String {
+    match name(number) {
+        Some(name) => name.into(),
+        // RFC 8701: such a number is there so that servers do not get used to a fixed list.
+        None if number & 0x0F0F == 0x0A0A && number >> 8 == number & 0xFF => "GREASE".into(),
+        None if number == 0x00FF => "EMPTY_RENEGOTIATION_INFO_SCSV".into(),
+        None => format!("0x{number:04X}"),
+    }
+}
+
 /// The alert as RFC 8446 §6 spells it, such as `handshake_failure`.
 pub fn alert(number: u8) -> Option<String> {
     let name = AlertDescription::from(number).as_str()?;

@@ -8,7 +8,6 @@ mod keys;
 mod meaning;
 mod messages;
 mod pcapng;
-mod reader;
 mod records;
 mod report;
 mod story;

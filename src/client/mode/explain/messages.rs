@@ -1,10 +1,10 @@
 //! What handshake messages say, as pairs of a name and a value. The texts are safe to print.
 
-use super::reader::Reader;
 use super::records::{ServerHello, Settled};
 use crate::tls::certificate::Certificate;
-use crate::tls::certificate::escape::printable;
-use crate::tls::names;
+use crate::tls::hello::{ClientHello, protocols, server_name};
+use crate::tls::names::{self, name_of};
+use crate::tls::reader::Reader;
 
 /// The most of a list that is shown.
 const LISTED: usize = 12;
@@ -19,7 +19,7 @@ pub type Detail = (&'static str, String);
 pub fn details(kind: u8, body: &[u8], settled: &Settled) -> Option<Vec<Detail>> {
     let reader = Reader(body);
     match kind {
-        1 => client_hello(reader),
+        1 => client_hello(body),
         2 => server_hello(body),
         4 => ticket(reader, settled),
         8 => Some(extensions_of_server(&reader.clone().extensions()?)),
@@ -38,35 +38,29 @@ pub fn details(kind: u8, body: &[u8], settled: &Settled) -> Option<Vec<Detail>> 
     }
 }
 
-fn client_hello(mut reader: Reader) -> Option<Vec<Detail>> {
-    let legacy = reader.u16()?;
-    reader.take(32)?;
-    let session = reader.vector(1)?;
-    let suites = reader.vector(2)?.numbers();
-    reader.vector(1)?;
-    let extensions = reader.extensions()?;
-    let find = |kind| extensions.iter().find(|(it, _)| *it == kind).map(|(_, content)| *content);
+fn client_hello(body: &[u8]) -> Option<Vec<Detail>> {
+    let hello = ClientHello::read(body)?;
     let list = |kind: u16, name: fn(u16) -> Option<&'static str>| {
-        find(kind).and_then(|mut it| it.vector(2)).map(|it| listed(&it.numbers(), name))
+        hello.numbers(kind).map(|numbers| listed(&numbers, name))
     };
-    let versions = find(43).and_then(|mut it| it.vector(1)).map(Reader::numbers);
-    let mut details =
-        vec![("versions", listed(&versions.unwrap_or_else(|| vec![legacy]), names::version))];
-    details.push(("cipher suites", listed(&suites, names::suite)));
+    let versions = hello.find(43).and_then(|mut it| it.vector(1)).map(Reader::numbers);
+    let versions = versions.unwrap_or_else(|| vec![hello.legacy_version]);
+    let mut details = vec![("versions", listed(&versions, names::version))];
+    details.push(("cipher suites", listed(&hello.suites, names::suite)));
     details.extend(list(10, names::group).map(|it| ("groups", it)));
-    if let Some(mut shares) = find(51).and_then(|mut it| it.vector(2)) {
+    if let Some(mut shares) = hello.find(51).and_then(|mut it| it.vector(2)) {
         details.push(("key shares", key_shares(&mut shares)?));
     }
     details.extend(list(13, names::scheme).map(|it| ("signatures", it)));
     details.push((
         "server name",
-        match find(0) {
+        match hello.find(0) {
             Some(content) => server_name(content)?,
             None => "not sent".into(),
         },
     ));
-    details.extend(find(16).and_then(protocols).map(|it| ("ALPN", it)));
-    if let Some(mut content) = find(41) {
+    details.extend(hello.find(16).and_then(alpn));
+    if let Some(mut content) = hello.find(41) {
         let mut identities = content.vector(2)?;
         let mut lengths = Vec::new();
         while !identities.is_empty() {
@@ -74,12 +68,11 @@ fn client_hello(mut reader: Reader) -> Option<Vec<Detail>> {
             identities.take(4)?;
         }
         details.push(("resumes with", format!("a ticket of {}", lengths.join(", "))));
-    } else if let Some(content) = find(35).filter(|content| !content.is_empty()) {
+    } else if let Some(content) = hello.find(35).filter(|content| !content.is_empty()) {
         details.push(("resumes with", format!("a ticket of {}", bytes(content.0.len()))));
     }
-    details.push(("session id", bytes(session.0.len())));
-    let kinds: Vec<u16> = extensions.iter().map(|(kind, _)| *kind).collect();
-    details.push(("extensions", listed(&kinds, extension_name)));
+    details.push(("session id", bytes(hello.session.0.len())));
+    details.push(("extensions", listed(&hello.kinds(), extension_name)));
     Some(details)
 }
 
@@ -104,7 +97,7 @@ fn server_hello(body: &[u8]) -> Option<Vec<Detail>> {
     if find(41).is_some() {
         details.push(("resumes", "yes: the keys come from the earlier session's".into()));
     }
-    details.extend(find(16).and_then(protocols).map(|it| ("ALPN", it)));
+    details.extend(find(16).and_then(alpn));
     let kinds: Vec<u16> = hello.extensions.iter().map(|(kind, _)| *kind).collect();
     details.push(("extensions", listed(&kinds, extension_name)));
     Some(details)
@@ -114,7 +107,7 @@ fn extensions_of_server(extensions: &[(u16, Reader)]) -> Vec<Detail> {
     let mut details = Vec::new();
     for (kind, content) in extensions {
         match kind {
-            16 => details.extend(protocols(*content).map(|it| ("ALPN", it))),
+            16 => details.extend(alpn(*content)),
             10 => {
                 let groups = content.clone().vector(2).map(Reader::numbers).unwrap_or_default();
                 details.push(("groups", listed(&groups, names::group)));
@@ -229,20 +222,10 @@ fn key_shares(shares: &mut Reader) -> Option<String> {
     Some(if texts.is_empty() { "none".into() } else { texts.join("; ") })
 }
 
-fn server_name(mut content: Reader) -> Option<String> {
-    let mut list = content.vector(2)?;
-    list.u8()?;
-    Some(printable(&String::from_utf8_lossy(list.vector(2)?.0)))
-}
-
-fn protocols(mut content: Reader) -> Option<String> {
-    let mut list = content.vector(2)?;
-    let mut protocols = Vec::new();
-    while !list.is_empty() {
-        protocols.push(printable(&String::from_utf8_lossy(list.vector(1)?.0)));
-    }
+fn alpn(content: Reader) -> Option<Detail> {
+    let mut protocols = protocols(content)?;
     protocols.truncate(LISTED);
-    Some(protocols.join(", "))
+    Some(("ALPN", protocols.join(", ")))
 }
 
 fn distinguished_name(der: &[u8]) -> String {
@@ -259,16 +242,6 @@ fn listed(numbers: &[u16], name: fn(u16) -> Option<&'static str>) -> String {
         texts.push(format!("{} more", numbers.len() - LISTED));
     }
     texts.join(", ")
-}
-
-fn name_of(number: u16, name: fn(u16) -> Option<&'static str>) -> String {
-    match name(number) {
-        Some(name) => name.into(),
-        // RFC 8701: such a number is there so that servers do not get used to a fixed list.
-        None if number & 0x0F0F == 0x0A0A && number >> 8 == number & 0xFF => "GREASE".into(),
-        None if number == 0x00FF => "EMPTY_RENEGOTIATION_INFO_SCSV".into(),
-        None => format!("0x{number:04X}"),
-    }
 }
 
 fn bytes(count: usize) -> String {

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::keys::{Opener, Secrets};
-use super::reader::Reader;
 use crate::client::tap::Direction;
+use crate::tls::reader::Reader;
 
 /// The header of a record.
 const HEADER: usize = 5;
