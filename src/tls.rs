@@ -6,6 +6,8 @@ pub mod choice;
 pub mod key_log;
 pub mod names;
 pub mod handshake;
+pub mod hello;
+pub mod reader;
 pub mod verify;
 pub mod roots;
 pub mod pem;

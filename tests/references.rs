@@ -693,6 +693,49 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
     }
 }
 
+/// The keys of an object and of those in it, with dots between; an array has the keys of its first entry.
+fn paths_of(object: &serde_json::Value, before: &str, paths: &mut Words) {
+    for (key, value) in object.as_object().unwrap_or_else(|| panic!("{object}")) {
+        let path = format!("{before}{key}");
+        match value {
+            serde_json::Value::Object(_) => paths_of(value, &format!("{path}."), paths),
+            serde_json::Value::Array(all) if all[0].is_object() => {
+                paths_of(&all[0], &format!("{path}[]."), paths);
+            }
+            _ => _ = paths.insert(path),
+        }
+    }
+}
+
+#[test]
+fn the_keys_of_a_report_are_those_of_its_document() {
+    let document = read("docs/report.md");
+    let described = |header: &str| -> Words {
+        let keys = first_column(&document, header);
+        words(keys.into_iter().flat_map(|names| between(names, '`')))
+    };
+    let service = "[[listener]]\nname = \"tls\"\nservice = \"report\"\nlisten = \"127.0.0.1:0\"\n\
+                   [listener.tls]\ncertificate = \"alex.crt\"\nkey = \"alex.key\"\n";
+    let daemon = util::Daemon::start_in(util::folder_with_certificates(), service, |_| {});
+    let mut tls = util::TlsClient::default().connect(&daemon);
+    std::io::Write::write_all(&mut tls, b"hello").unwrap();
+    tls.conn.send_close_notify();
+    let mut report: serde_json::Value =
+        serde_json::from_slice(&util::read_to_end(&mut tls)).unwrap();
+    for (part, header) in [("tcp", "| key of `tcp` | value |"), ("tls", "| key of `tls` | value |")]
+    {
+        // The kernel may tell nothing.
+        let object = report[part].take();
+        assert!(
+            object.is_null() && part == "tcp" || keys_of(&object) == described(header),
+            "{object}"
+        );
+    }
+    let mut paths = Words::new();
+    paths_of(&report, "", &mut paths);
+    assert_eq!(paths, described("| key | value |"));
+}
+
 #[test]
 fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let manual = manual("echo-alex-client.1");

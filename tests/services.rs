@@ -1,5 +1,6 @@
 //! What a listener does besides echo: discard (RFC 863) and chargen (RFC 864), over plain TCP and TLS, with
-//! the daemon's limits, timeouts and counters. tests/web.rs has the rest of the service "web".
+//! the daemon's limits, timeouts and counters. tests/web.rs has the rest of the service "web", tests/report.rs
+//! that of "report".
 
 mod util;
 
@@ -193,7 +194,9 @@ fn nc_and_openssl_get_what_the_services_send() {
 
 #[test]
 fn the_limits_of_a_listener_hold_for_every_service() {
-    for (service, request) in [("chargen", ""), ("web", "GET /no HTTP/1.0\r\nX: y\r\n\r\n")] {
+    for (service, request) in
+        [("chargen", ""), ("web", "GET /no HTTP/1.0\r\nX: y\r\n\r\n"), ("report", "every second\n")]
+    {
         let daemon = Daemon::start(&format!(
             "[[listener]]\nname = \"{service}\"\nservice = \"{service}\"\nlisten = \"127.0.0.1:0\"\n\
              [listener.limits]\nmax-sessions = 1\n"

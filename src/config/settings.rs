@@ -115,6 +115,8 @@ pub enum Service {
     Chargen,
     /// Answers requests of HTTP.
     Web,
+    /// Says what the daemon has seen of the connection.
+    Report,
 }
 
 impl Service {
@@ -125,6 +127,7 @@ impl Service {
             Self::Discard => "discard",
             Self::Chargen => "chargen",
             Self::Web => "web",
+            Self::Report => "report",
         }
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use log::{Level, error, info, warn};
 use mio::{Events, Poll, Token};
 
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::daemon::accept::{Acceptor, Intake};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::listeners::{FIRST_SOCKET, Listeners};
@@ -359,9 +359,10 @@ impl EventLoop {
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
         let Config { log, limits, drain_delay, drain_timeout, listeners, .. } = config;
+        let has_reports = listeners.iter().any(|it| it.service == Service::Report);
         let plans = self.listeners.plan(listeners, handed_over)?;
         logger::set(&log)?;
-        if log::log_enabled!(Level::Debug) {
+        if has_reports || log::log_enabled!(Level::Debug) {
             // The first question may have the kernel load a module: not in the midst of sessions.
             tcp_info::is_available();
         }

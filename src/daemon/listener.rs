@@ -42,7 +42,7 @@ pub struct Listener {
     /// Keys of its sockets; none once it is no longer in the configuration.
     pub sockets: Vec<usize>,
     service: config::Service,
-    /// What its web sessions share.
+    /// What its sessions share.
     context: Rc<Context>,
     tls: Option<ServerConfig>,
 }
@@ -128,10 +128,15 @@ impl Listener {
     }
 }
 
-/// What the web sessions of a listener with these settings share.
+/// What the sessions of a listener with these settings share.
 fn context(settings: &config::Listener, site: Rc<Site>) -> Rc<Context> {
-    let config::Listener { allow, origins, .. } = settings;
-    Rc::new(Context { site, allow: allow.clone(), origins: origins.clone() })
+    let config::Listener { name, allow, origins, .. } = settings;
+    Rc::new(Context {
+        listener: name.clone(),
+        site,
+        allow: allow.clone(),
+        origins: origins.clone(),
+    })
 }
 
 #[cfg(test)]

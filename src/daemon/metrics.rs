@@ -195,6 +195,13 @@ const FAMILIES: &[Family] = &[
         }),
     ),
     counter(
+        "echo_alex_reports",
+        "Reports on connections that were sent.",
+        Of::All(|text, name, listener| {
+            text.total(name, &[("listener", &listener.name)], listener.counters.volume.reports);
+        }),
+    ),
+    counter(
         "echo_alex_ended_sessions",
         "Sessions that have ended, by reason.",
         Of::All(|text, name, listener| {

@@ -6,21 +6,25 @@
 //!
 //! It says what it does next ([`Next`]), and the session does it: read, send the answers that it owes,
 //! send without a request, or end. The session sends while the outbox is empty, so the rule of
-//! backpressure holds for every service.
+//! backpressure holds for every service. A service may ask for a turn at a time ([`Other::due`]).
 
 mod chargen;
 pub mod next;
+mod report;
 pub mod web;
 
 use std::fmt;
 use std::ops::AddAssign;
 use std::rc::Rc;
+use std::time::Duration;
 
 use chargen::Chargen;
-use next::{Next, Requester};
+use next::{Connection, Next, Requester};
+use report::Report;
 use web::{Context, Web};
 
 use crate::config;
+use crate::tls::hello::Offered;
 
 /// The service of one session: 8 bytes, so that an idle session of the echo stays small.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub enum Other {
     Chargen(Chargen),
     /// Answers requests of HTTP/1.1 (RFC 9112), and is the echo of a WebSocket (RFC 6455).
     Web(Web),
+    /// Says what the daemon has seen of the connection.
+    Report(Box<Report>),
 }
 
 /// Bytes of plaintext, by what services did with them.
@@ -57,16 +63,20 @@ pub struct Volume {
     pub generated: u64,
     /// Requests that `web` has answered: not bytes.
     pub requests: u64,
+    /// Reports that `report` has sent: not bytes.
+    pub reports: u64,
 }
 
 impl Service {
-    /// The service that the configuration names, for a new session; `context` is for `web`.
+    /// The service that the configuration names, for a session that is accepted now; `context` is for `web`
+    /// and `report`.
     pub fn new(service: config::Service, context: &Rc<Context>) -> Self {
         let other = match service {
             config::Service::Echo => return Self::Echo,
             config::Service::Discard => Other::Discard,
             config::Service::Chargen => Other::Chargen(Chargen::default()),
             config::Service::Web => Other::Web(Web::new(Rc::clone(context))),
+            config::Service::Report => Other::Report(Box::new(Report::new(Rc::clone(context)))),
         };
         Self::Other(Box::new(other))
     }
@@ -96,16 +106,33 @@ impl Service {
             Other::Web(web) => {
                 Volume { sent: web.sent(), requests: web.requests(), ..only_received }
             }
+            Other::Report(report) => {
+                Volume { sent: report.sent(), reports: report.reports(), ..only_received }
+            }
         }
     }
 }
 
 impl Other {
-    /// Takes the plaintext that `came`, and puts what it answers at once behind `said`.
-    pub fn receive(&mut self, came: &[u8], said: &mut Vec<u8>) {
+    /// Whether it wants the `ClientHello`, which has not come yet.
+    pub fn wants_hello(&self) -> bool {
+        matches!(self, Self::Report(report) if report.wants_hello())
+    }
+
+    /// Takes what the `ClientHello` offers.
+    pub fn take_hello(&mut self, offered: Offered) {
+        if let Self::Report(report) = self {
+            report.take_hello(offered);
+        }
+    }
+
+    /// Takes the plaintext that `came` at this time after accept, and puts what it answers at once behind
+    /// `said`.
+    pub fn receive(&mut self, came: &[u8], age: Duration, said: &mut Vec<u8>) {
         match self {
             Self::Discard | Self::Chargen(_) => {}
             Self::Web(web) => web.receive(came, said),
+            Self::Report(report) => report.receive(came, age),
         }
     }
 
@@ -115,54 +142,84 @@ impl Other {
             Self::Discard => Next::Read,
             Self::Chargen(_) => Next::Speak,
             Self::Web(web) => web.next(),
+            Self::Report(report) => report.next(),
+        }
+    }
+
+    /// When it wants a turn that no event announces, after accept.
+    pub fn due(&self) -> Option<Duration> {
+        match self {
+            Self::Discard | Self::Chargen(_) | Self::Web(_) => None,
+            Self::Report(report) => report.due(),
+        }
+    }
+
+    /// The turn that was due.
+    pub fn wake(&mut self) {
+        if let Self::Report(report) = self {
+            report.wake();
         }
     }
 
     /// Puts the next piece of the answer that it owes behind `said`: none if that is not there yet.
     pub fn answer(&mut self, requester: &Requester, said: &mut Vec<u8>) {
-        match self {
-            Self::Discard | Self::Chargen(_) => {}
-            Self::Web(web) => web.answer(requester, said),
+        if let Self::Web(web) = self {
+            web.answer(requester, said);
+        }
+    }
+
+    /// Whether it reports on its connection at the end.
+    pub fn reports(&self) -> bool {
+        matches!(self, Self::Report(_))
+    }
+
+    /// Appends its report on `connection` to `said`.
+    pub fn report(&mut self, connection: &Connection, said: &mut Vec<u8>) {
+        if let Self::Report(report) = self {
+            report.report(connection, said);
         }
     }
 
     /// Appends to `said` the message that announces the end of the session by the daemon.
     pub fn say_goodbye(&mut self, said: &mut Vec<u8>) {
-        match self {
-            Self::Discard | Self::Chargen(_) => {}
-            Self::Web(web) => web.say_goodbye(said),
+        if let Self::Web(web) = self {
+            web.say_goodbye(said);
         }
     }
 
     /// The next bytes that it sends without a request.
     pub fn speak(&mut self) -> &[u8] {
         match self {
-            Self::Discard | Self::Web(_) => &[],
             Self::Chargen(chargen) => chargen.next_piece(),
+            Self::Discard | Self::Web(_) | Self::Report(_) => &[],
         }
     }
 }
 
 impl AddAssign for Volume {
     fn add_assign(&mut self, other: Self) {
-        let Self { received, sent, echoed, discarded, generated, requests } = other;
+        let Self { received, sent, echoed, discarded, generated, requests, reports } = other;
         self.received += received;
         self.sent += sent;
         self.echoed += echoed;
         self.discarded += discarded;
         self.generated += generated;
         self.requests += requests;
+        self.reports += reports;
     }
 }
 
 impl fmt::Display for Volume {
     /// `key=value` for what services did; a count of zero is left out, except that of the echo.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { echoed, discarded, generated, requests, .. } = *self;
+        let Self { echoed, discarded, generated, requests, reports, .. } = *self;
         write!(f, "echoed={echoed}")?;
-        for (key, count) in
-            [("discarded", discarded), ("generated", generated), ("requests", requests)]
-        {
+        for (key, count) in [
+            ("discarded", discarded),
+            ("generated", generated),
+            ("requests", requests),
+            ("reports", reports),
+        ] {
             if count > 0 {
                 write!(f, " {key}={count}")?;
             }
@@ -191,12 +248,18 @@ mod tests {
 
     #[test]
     fn volumes_add_up() {
-        let one =
-            Volume { received: 3, sent: 4, echoed: 5, discarded: 6, generated: 7, requests: 8 };
-        let mut sum = one;
-        sum += one;
-        let two =
-            Volume { received: 6, sent: 8, echoed: 10, discarded: 12, generated: 14, requests: 16 };
-        assert_eq!(sum, two);
+        let of = |times: u64| Volume {
+            received: 3 * times,
+            sent: 4 * times,
+            echoed: 5 * times,
+            discarded: 6 * times,
+            generated: 7 * times,
+            requests: 8 * times,
+            reports: 9 * times,
+        };
+        let mut sum = of(1);
+        sum += of(1);
+        assert_eq!(sum, of(2));
+        assert_eq!(sum.to_string(), "echoed=10 discarded=12 generated=14 requests=16 reports=18");
     }
 }

@@ -255,8 +255,9 @@ impl<W: Wire> Session<W> {
 
     /// When `expire` is due, if ever.
     pub fn deadline(&self, timeouts: &Timeouts) -> Option<Moment> {
-        let timeout = self.timer().timeout(timeouts)?;
-        self.since.checked_add(timeout)
+        let timeout = self.timer().timeout(timeouts);
+        let ends = timeout.and_then(|timeout| self.since.checked_add(timeout));
+        ends.into_iter().chain(self.due()).min()
     }
 
     fn timer(&self) -> Timer {

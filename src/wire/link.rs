@@ -2,7 +2,7 @@
 //! what the bytes are used for and when the session ends.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use crate::os::tcp_info::TcpInfo;
 use crate::wire::buffers::{Buffers, Outbox, READ_SIZE, Scratch, would_block};
@@ -14,6 +14,11 @@ pub trait Wire: Read + Write {
     /// Sends the FIN; reading goes on (shutdown(2), `SHUT_WR`).
     fn end_writing(&self) -> io::Result<()>;
 
+    /// Its own address, if it is known.
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// What the kernel knows of the connection, if it is there and the kernel tells.
     fn tcp_info(&self) -> Option<TcpInfo> {
         None
@@ -23,6 +28,10 @@ pub trait Wire: Read + Write {
 impl Wire for mio::net::TcpStream {
     fn end_writing(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
     }
 
     fn tcp_info(&self) -> Option<TcpInfo> {
@@ -61,6 +70,11 @@ impl Bytes {
     /// Whether the kernel returned less than was asked for, and so has no more.
     pub fn is_short(&self) -> bool {
         self.count < READ_SIZE
+    }
+
+    /// The bytes themselves.
+    pub fn of(self, buffers: &Buffers) -> &[u8] {
+        buffers.wire.get(..self.held + self.count).unwrap_or_default()
     }
 }
 
@@ -148,6 +162,11 @@ impl<W: Wire> Link<W> {
     /// Sends the FIN.
     pub fn end_writing(&self) -> io::Result<()> {
         self.wire.end_writing()
+    }
+
+    /// Its own address.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.wire.local_address()
     }
 
     /// What the kernel knows of the connection.

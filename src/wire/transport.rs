@@ -163,11 +163,11 @@ impl Transport {
         })
     }
 
-    /// Whether the peer has shown a certificate, which was verified in the handshake.
-    pub fn is_peer_verified(&self) -> bool {
+    /// The certificate that the peer has shown, as DER. It was verified in the handshake.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
         match self {
-            Self::Plain => false,
-            Self::Tls(tls) => tls.common().peer_certificates().is_some(),
+            Self::Plain => None,
+            Self::Tls(tls) => tls.common().peer_certificates()?.first().map(AsRef::as_ref),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the peer of a session says, and what it must hear from the service.
 
 mod exchange;
+mod reports;
 mod requests;
 mod websocket;
 
@@ -8,6 +9,7 @@ use echo_alex::testing::{CloseReason, ServiceName};
 
 use crate::ends::{byte_at, bytes_from};
 use exchange::{End, Exchange, Items, Random};
+use reports::Reports;
 use requests::Requests;
 use websocket::WebSocket;
 
@@ -20,6 +22,8 @@ pub(crate) struct Dialogue {
     pub(crate) is_websocket: bool,
     /// What is said to `web`.
     exchange: Option<Exchange>,
+    /// What `report` has sent.
+    pub(crate) reports: Reports,
 }
 
 impl Dialogue {
@@ -28,6 +32,7 @@ impl Dialogue {
         let random = Random::new(length, bits);
         let has_end = bits & 32 != 0;
         let service = match bits >> 2 & 3 {
+            1 if bits & 16 != 0 => ServiceName::Report,
             1 => ServiceName::Discard,
             2 => ServiceName::Chargen,
             3 => ServiceName::Web,
@@ -38,13 +43,16 @@ impl Dialogue {
         let items: Box<dyn Items> =
             if is_websocket { Box::<WebSocket>::default() } else { Box::<Requests>::default() };
         let exchange = is_web.then(|| Exchange::new(items, random, has_end));
-        Self { said: 0, heard: 0, service, is_websocket, exchange }
+        let asks = service == ServiceName::Report && bits & 32 != 0;
+        let reports = Reports { asks, ..Reports::default() };
+        Self { said: 0, heard: 0, service, is_websocket, exchange, reports }
     }
 
     /// The next bytes that are said.
     pub(crate) fn say(&mut self, count: usize) -> Vec<u8> {
         let bytes = match &mut self.exchange {
             Some(exchange) => exchange.say(count),
+            None if self.reports.asks => Reports::say(self.said, count),
             None => bytes_from(self.said, count),
         };
         self.said += count;
@@ -55,12 +63,16 @@ impl Dialogue {
     pub(crate) fn hear(&mut self, bytes: &[u8]) {
         if let Some(exchange) = &mut self.exchange {
             exchange.hear(bytes);
+        } else if self.service == ServiceName::Report {
+            self.reports.heard.extend_from_slice(bytes);
         } else {
             for (byte, place) in bytes.iter().zip(self.heard..) {
                 let expected = match self.service {
                     ServiceName::Echo => byte_at(place),
                     ServiceName::Chargen => character_at(place),
-                    ServiceName::Discard | ServiceName::Web => panic!("it has sent a byte"),
+                    ServiceName::Discard | ServiceName::Web | ServiceName::Report => {
+                        panic!("it has sent a byte")
+                    }
                 };
                 assert_eq!(*byte, expected, "another byte at {place}");
             }

@@ -5,8 +5,8 @@
 //! # Rules
 //!
 //! - The peer receives the beginning of what the service sends: of what came (echo), nothing (discard),
-//!   of the pattern (chargen), or of the answers to its requests and its frames (web). Plain bytes of it have been
-//!   written or are counted as unsent.
+//!   of the pattern (chargen), of the answers to its requests and its frames (web), or of reports, the last one at
+//!   the end (report). Plain bytes of it have been written or are counted as unsent.
 //! - A session that waits has nothing to do: another turn changes nothing.
 //! - The outbox stays below its bound, and nothing is written after the FIN.
 //! - A peer that follows the TLS protocol gets no error, and `close_notify` at the end.
@@ -23,8 +23,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use echo_alex::testing::{
-    Buffers, CloseReason, Fault, HELD_MAX, Moment, Scratch, Service, Session, Timeouts, Transport,
-    Turn, Wire,
+    Buffers, CloseReason, Fault, HELD_MAX, Moment, Scratch, Service, ServiceName, Session,
+    Timeouts, Transport, Turn, Wire,
 };
 
 use crate::dialogue::Dialogue;
@@ -395,7 +395,13 @@ impl Life {
 
     /// No more events: time passes until the session ends.
     fn end(&mut self) {
-        for _ in 0..8 {
+        // Reports every second go on until the kernel has no room.
+        let asks = self.peer.dialogue.reports.asks;
+        if asks {
+            let mut kernel = self.kernel.borrow_mut();
+            kernel.room = kernel.room.min(20_000);
+        }
+        for _ in 0..if asks { 200 } else { 8 } {
             if self.session.is_closed() {
                 break;
             }
@@ -419,6 +425,9 @@ impl Life {
             assert_eq!((dialogue.heard, self.unsent()), (self.given(), 0), "{}", self.summary());
             if let Some(owed) = dialogue.owed() {
                 assert_eq!(dialogue.answered(), owed, "{}", self.summary());
+            }
+            if dialogue.service == ServiceName::Report {
+                dialogue.reports.assert_complete(dialogue.said);
             }
         }
         let is_clean = is_done || *reason == CloseReason::Stopping;

@@ -25,9 +25,11 @@ use crate::daemon::service::next::{Next, Requester};
 use crate::wire::buffers::READ_SIZE;
 use crate::wire::close::CloseReason;
 
-/// What the web sessions of one listener share.
+/// What the sessions of one listener share.
 #[derive(Debug, Default)]
 pub struct Context {
+    /// The name of the listener.
+    pub listener: String,
     /// What those of all listeners share.
     pub site: Rc<Site>,
     /// The networks that may see the metrics.

@@ -25,13 +25,16 @@ impl<W: Wire> Session<W> {
     pub(super) fn wind_down(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
         match self.state.clone() {
             State::Handshaking | State::Serving => Step::More,
-            State::Draining(reason) => match self.link.finish(buffers) {
-                Ok(()) => {
-                    self.enter(State::Finishing(reason), now);
-                    if self.link.is_flushed() { Step::More } else { Step::Wait }
+            State::Draining(reason) => {
+                let said = self.say_goodbye(&reason, now, buffers);
+                match said.and_then(|()| self.link.finish(buffers)) {
+                    Ok(()) => {
+                        self.enter(State::Finishing(reason), now);
+                        if self.link.is_flushed() { Step::More } else { Step::Wait }
+                    }
+                    Err(reason) => self.fail(reason),
                 }
-                Err(reason) => self.fail(reason),
-            },
+            }
             State::Finishing(reason) => {
                 if self.link.is_ended() || self.link.end_writing().is_err() {
                     self.fail(reason)
@@ -65,9 +68,6 @@ impl<W: Wire> Session<W> {
         match self.state {
             State::Handshaking => self.close(reason),
             State::Serving => {
-                if let Err(reason) = self.say_goodbye(buffers) {
-                    return self.close(reason);
-                }
                 self.enter(State::Draining(reason), now);
                 self.go_on(Step::More, true, now, buffers)
             }
@@ -75,8 +75,12 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// The deadline has passed: ends the session, or what is left of it.
+    /// The deadline has passed: gives its service the turn that is due, or ends the session, or what is left
+    /// of it.
     pub fn expire(&mut self, now: Moment, buffers: &mut Buffers) -> Turn {
+        if self.due().is_some_and(|due| due <= now) {
+            return self.wake(now, buffers);
+        }
         match (&self.state, self.timer()) {
             (State::Closed(_), _) => Turn::Closed,
             (State::Lingering(reason), _) => self.close(reason.clone()),

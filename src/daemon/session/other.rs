@@ -6,17 +6,26 @@
 //! answer of many pieces. It gives one piece at a time, while the outbox is empty, and nothing is read
 //! before all of them are out. So the rule of backpressure holds for it, and a peer that has ended its
 //! side still gets them.
+//!
+//! # A turn at a time
+//!
+//! A service may want a turn that no event announces. It is one more deadline of the session, as long as the
+//! outbox is empty: a peer that does not read gets nothing new.
 
 use std::mem;
 
 use super::state::State;
-use super::{Session, Step};
-use crate::daemon::service::next::{Next, Requester};
+use super::{Session, Step, Turn};
+use crate::daemon::service::next::{Connection, Next, Requester, Secured};
 use crate::daemon::service::{Other, Service};
 use crate::os::clock::Moment;
+use crate::tls::certificate::Certificate;
+use crate::tls::certificate::escape::printable;
+use crate::tls::hello::{Offered, shortened};
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::link::{Bytes, Wire};
+use crate::wire::transport::Transport;
 
 impl<W: Wire> Session<W> {
     /// A step of a session that serves.
@@ -27,6 +36,10 @@ impl<W: Wire> Session<W> {
             }
             Next::Read => self.read(false, now, buffers),
             Next::Answer => self.answer(now, buffers),
+            Next::Report => {
+                let sent = self.report(None, now, buffers);
+                self.follow_sent(sent, now)
+            }
             Next::Speak => self.speak(now, buffers),
             Next::End(reason) => self.enter(State::Draining(reason), now),
         }
@@ -43,10 +56,18 @@ impl<W: Wire> Session<W> {
     ) -> Step {
         let mut scratch = mem::take(&mut buffers.answer);
         scratch.clear();
+        let age = self.age(now);
         let (service, said) = (&mut self.service, &mut scratch);
+        if let Service::Other(other) = service
+            && handshaking
+            && other.wants_hello()
+            && let Some(offered) = Offered::read(bytes.of(buffers))
+        {
+            other.take_hello(offered);
+        }
         let received = self.link.receive(bytes, buffers, move |came| {
             if let Service::Other(other) = service {
-                other.receive(came, said);
+                other.receive(came, age, said);
             }
             &*said
         });
@@ -77,17 +98,42 @@ impl<W: Wire> Session<W> {
     fn answer(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
         let requester = Requester {
             address: self.peer.ip().to_canonical(),
-            is_verified: self.link.transport().is_peer_verified(),
+            is_verified: self.link.transport().peer_certificate().is_some(),
         };
         let sent = self.send_said(buffers, |other, said| other.answer(&requester, said));
         match sent {
-            Err(reason) => self.fail(reason),
             Ok(0) if matches!(self.next(), Next::Answer) => Step::Later,
-            Ok(_) => {
+            sent => self.follow_sent(sent.map(drop), now),
+        }
+    }
+
+    /// The step after something was sent.
+    fn follow_sent(&mut self, sent: Result<(), CloseReason>, now: Moment) -> Step {
+        match sent {
+            Ok(()) => {
                 self.since = now;
                 if self.link.is_flushed() { Step::More } else { Step::Wait }
             }
+            Err(reason) => self.fail(reason),
         }
+    }
+
+    /// Sends the report of its service, at the end for this `reason`.
+    fn report(
+        &mut self,
+        reason: Option<&CloseReason>,
+        now: Moment,
+        buffers: &mut Buffers,
+    ) -> Result<(), CloseReason> {
+        let connection = Connection {
+            peer: self.peer,
+            local: self.link.local_address(),
+            age: self.age(now),
+            reason: reason.map(CloseReason::name),
+            tcp: self.link.tcp_info(),
+            tls: secured(self.link.transport()),
+        };
+        self.send_said(buffers, |other, said| other.report(&connection, said)).map(drop)
     }
 
     /// Sends the next bytes of a service that speaks without a request, and reads once.
@@ -109,9 +155,38 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Announces to the peer that the daemon ends the session, if its service has a message for that.
-    pub(super) fn say_goodbye(&mut self, buffers: &mut Buffers) -> Result<(), CloseReason> {
+    /// Sends the last message of its service, if it has one, before our side ends for this `reason`.
+    pub(super) fn say_goodbye(
+        &mut self,
+        reason: &CloseReason,
+        now: Moment,
+        buffers: &mut Buffers,
+    ) -> Result<(), CloseReason> {
+        let Service::Other(other) = &self.service else { return Ok(()) };
+        if other.reports() {
+            return self.report(Some(reason), now, buffers);
+        }
+        // The end by a peer is no news to it.
+        if self.link.is_ended() || self.link.transport().peer_done() {
+            return Ok(());
+        }
         self.send_said(buffers, Other::say_goodbye).map(drop)
+    }
+
+    /// When its service wants a turn that no event announces, if ever.
+    pub(super) fn due(&self) -> Option<Moment> {
+        match &self.service {
+            Service::Other(other) if self.is_idle() => self.opened.checked_add(other.due()?),
+            _ => None,
+        }
+    }
+
+    /// Gives its service the turn that was due.
+    pub(super) fn wake(&mut self, now: Moment, buffers: &mut Buffers) -> Turn {
+        if let Service::Other(other) = &mut self.service {
+            other.wake();
+        }
+        self.go_on(Step::More, false, now, buffers)
     }
 
     /// Sends what `say` has the service append to an empty buffer. Returns its length.
@@ -136,4 +211,16 @@ impl<W: Wire> Session<W> {
             Service::Echo => Next::Read,
         }
     }
+}
+
+/// What was agreed in the handshake of TLS, for a report.
+fn secured(transport: &Transport) -> Option<Secured> {
+    let agreed = transport.agreed()?;
+    let alpn = transport.application_protocol();
+    let certificate = transport.peer_certificate().and_then(|der| Certificate::parse(der).ok());
+    Some(Secured {
+        agreed,
+        alpn: alpn.map(|name| shortened(&printable(&String::from_utf8_lossy(name)))),
+        client_certificate: certificate.map(|certificate| shortened(&certificate.subject)),
+    })
 }

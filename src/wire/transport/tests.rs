@@ -303,11 +303,11 @@ fn what_was_agreed_is_known_after_the_handshake() {
 #[test]
 fn only_a_peer_that_shows_a_certificate_is_verified() {
     let (mut client, mut server) = tls(&rustls::version::TLS13);
-    assert!(!client.transport.is_peer_verified());
+    assert!(client.transport.peer_certificate().is_none());
     shake_hands(&mut client, &mut server, &mut std::iter::empty());
-    assert!(client.transport.is_peer_verified());
-    assert!(!server.transport.is_peer_verified());
-    assert!(!Transport::Plain.is_peer_verified());
+    assert!(client.transport.peer_certificate().is_some());
+    assert!(server.transport.peer_certificate().is_none());
+    assert!(Transport::Plain.peer_certificate().is_none());
 }
 
 #[test]

@@ -192,3 +192,112 @@ fn another_service_reads_and_writes_no_more_than_the_echo_does() {
     assert_eq!(scene.event(), Turn::Wait);
     assert_eq!(scene.kernel.borrow().calls, (1, 1), "a write that is refused is not tried again");
 }
+
+/// What a session of `report` has sent, each line.
+fn reports(scene: &Scene) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(scene.outgoing()).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_report_is_what_a_peer_gets_that_ends_its_side_and_says_what_came_until_then() {
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Report));
+    scene.send(b"hello");
+    scene.turns();
+    assert_eq!(reports(&scene), Vec::<serde_json::Value>::new());
+    scene.later(2);
+    scene.send(b"last words");
+    scene.kernel(|kernel| kernel.fin = true);
+    scene.turns();
+    assert_eq!(scene.session.reason(), Some(&CloseReason::PeerDone));
+    let [report] = &reports(&scene)[..] else { panic!() };
+    assert_eq!(
+        (&report["reason"], &report["received"]["bytes"]),
+        (&"peer-done".into(), &15.into())
+    );
+    assert_eq!(report["chunks"][1], serde_json::json!({"seconds": 2.0, "bytes": 10}));
+    assert_eq!(report["peer"]["address"], "192.0.2.1");
+}
+
+#[test]
+fn a_report_comes_before_the_end_too_when_the_daemon_ends_the_session() {
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Report));
+    scene.later(60);
+    scene.session.expire(scene.now, &mut scene.buffers);
+    assert!(scene.kernel.borrow().ended);
+    assert_eq!(reports(&scene)[0]["reason"], "idle-timeout");
+}
+
+#[test]
+fn a_report_every_second_comes_without_an_event_and_only_to_a_peer_that_reads() {
+    let mut scene = Scene::new(Transport::Plain, service(config::Service::Report));
+    scene.send(b"every second\n");
+    assert_ne!(scene.event(), Turn::Unchanged, "its deadline is earlier now");
+    assert_eq!((reports(&scene).len(), scene.seconds_left()), (1, 1));
+    for _ in 0..3 {
+        scene.later(1);
+        assert_eq!(scene.session.expire(scene.now, &mut scene.buffers), Turn::Wait);
+        assert_eq!(scene.seconds_left(), 1);
+    }
+    assert_eq!(reports(&scene).len(), 4);
+    assert_eq!(reports(&scene)[3]["seconds"], 3.0);
+
+    // A peer that does not read.
+    scene.kernel(|kernel| kernel.room = 10);
+    scene.later(1);
+    scene.session.expire(scene.now, &mut scene.buffers);
+    assert_eq!(scene.seconds_left(), 30, "nothing more is due");
+    scene.later(5);
+    scene.kernel(|kernel| kernel.room = usize::MAX);
+    scene.event();
+    assert_eq!((reports(&scene).len(), scene.seconds_left()), (5, 0));
+    scene.session.expire(scene.now, &mut scene.buffers);
+    scene.kernel(|kernel| kernel.fin = true);
+    scene.turns();
+    let reports = reports(&scene);
+    assert_eq!(reports.len(), 7, "what was missed meanwhile is not made up for");
+    assert_eq!(
+        (&reports[5]["reason"], &reports[6]["reason"]),
+        (&serde_json::Value::Null, &"peer-done".into())
+    );
+    assert_eq!(scene.session.volume().reports, 7);
+}
+
+#[test]
+fn a_report_over_tls_has_what_the_handshake_offered_and_what_it_agreed() {
+    let mut scene = Scene::tls();
+    scene.session.service = service(config::Service::Report);
+    let mut peer = TlsPeer::new();
+    let hello = peer.hear(&[]);
+    // In pieces: the report is of the whole.
+    let (first, second) = hello.split_at(100);
+    for part in [first, second] {
+        scene.send(part);
+        scene.event();
+    }
+    let answer = peer.hear(&std::mem::take(&mut scene.kernel.borrow_mut().outgoing));
+    scene.send(&answer);
+    scene.event();
+    let tickets = std::mem::take(&mut scene.kernel.borrow_mut().outgoing);
+    peer.hear(&tickets);
+    let mut bytes = peer.say(b"hello");
+    peer.sealed.clear();
+    peer.transport.finish(&mut peer.sealed).unwrap();
+    bytes.extend_from_slice(peer.sealed.filled());
+    scene.send(&bytes);
+    scene.turns();
+    peer.hear(&scene.outgoing());
+    let report: serde_json::Value = serde_json::from_slice(&peer.plain).unwrap();
+    let agreed = peer.transport.agreed().unwrap();
+    assert_eq!(report["received"]["bytes"], 5);
+    assert_eq!(report["tls"]["version"], agreed.version);
+    assert_eq!(report["tls"]["cipher_suite"], agreed.cipher_suite);
+    assert_eq!(report["tls"]["group"], "X25519");
+    assert_eq!(report["tls"]["sni"], "localhost");
+    // The message in one record, behind its header.
+    let hash = crate::tls::hello::sha256(&hello[5..]);
+    assert_eq!(report["tls"]["client_hello_sha256"], hash);
+    let schemes = report["tls"]["signature_schemes_offered"].as_array().unwrap();
+    assert!(schemes.contains(&"ED25519".into()), "{schemes:?}");
+}
