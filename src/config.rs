@@ -19,6 +19,6 @@ mod value;
 pub use algorithms::{CipherSuite, KeyExchangeGroup};
 pub use load::DEFAULT_PATH;
 pub use settings::{
-    ClientCa, Config, Endpoint, Identity, Limits, Listener, Log, LogTarget, Service, Source,
-    Timeouts, Tls,
+    ClientCa, Config, Endpoint, Identity, JOURNAL_SOCKET, Limits, Listener, Log, LogTarget,
+    Service, Source, Timeouts, Tls,
 };

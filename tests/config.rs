@@ -17,7 +17,7 @@ use util::{
 };
 
 /// The numbers of files, so that a missing file fails the test.
-const VALID: usize = 16;
+const VALID: usize = 17;
 const INVALID: usize = 80;
 
 const USAGE: i32 = 64;

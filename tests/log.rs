@@ -1,5 +1,5 @@
-//! The log: one line for the end of each session, on standard error or to the log daemon. It never blocks the
-//! echo, and never contains raw bytes of a peer.
+//! The log: one line for the end of each session, on standard error, to the log daemon or to the journal. It
+//! never blocks the echo, and never contains raw bytes of a peer.
 
 mod util;
 
@@ -7,20 +7,28 @@ use std::fs;
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use util::journal::{fields, log_daemon};
 use util::{
-    Daemon, PATIENCE, PLAIN, ReservedPort, TlsClient, assert_echo, field, folder_with_certificates,
-    plain_and_tls, read_to_end, wait_until,
+    Daemon, PLAIN, ReservedPort, TlsClient, assert_echo, field, plain_and_tls, read_to_end,
+    wait_until,
 };
 
-/// A log daemon at `path`.
-fn log_daemon(path: &Path) -> UnixDatagram {
-    let socket = UnixDatagram::bind(path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
+/// The targets that are a log daemon.
+const DAEMONS: [&str; 2] = ["syslog", "journal"];
+
+/// A line for the journal as syslog would have it, without a time; other lines as they are.
+fn text(datagram: &[u8]) -> String {
+    if datagram.starts_with(b"MESSAGE") {
+        let fields = fields(datagram);
+        let number = |name: &str| fields[name][0].parse::<u8>().unwrap();
+        let priority = number("SYSLOG_FACILITY") * 8 + number("PRIORITY");
+        format!("<{priority}> {}", fields["MESSAGE"][0])
+    } else {
+        String::from_utf8(datagram.to_vec()).unwrap()
+    }
 }
 
 /// The next fitting line at the log daemon.
@@ -28,7 +36,7 @@ fn wait_for_datagram(log: &UnixDatagram, fits: impl Fn(&str) -> bool) -> String 
     let mut buffer = [0; 8192];
     loop {
         let length = log.recv(&mut buffer).expect("no such line at the log daemon");
-        let line = String::from_utf8(buffer[..length].to_vec()).unwrap();
+        let line = text(&buffer[..length]);
         if fits(&line) {
             return line;
         }
@@ -36,11 +44,10 @@ fn wait_for_datagram(log: &UnixDatagram, fits: impl Fn(&str) -> bool) -> String 
 }
 
 /// A daemon that logs to `log` in its folder.
-fn with_syslog() -> (Daemon, UnixDatagram) {
-    let folder = folder_with_certificates();
-    let path = folder.path().join("log");
-    let log = log_daemon(&path);
-    let config = format!("[log]\ntarget = \"syslog\"\nsocket = \"{}\"\n{PLAIN}", path.display());
+fn with_log_daemon(target: &str) -> (Daemon, UnixDatagram) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_daemon(&folder.path().join("log"));
+    let config = format!("[log]\ntarget = \"{target}\"\nsocket = \"log\"\n{PLAIN}");
     (Daemon::start_in(folder, &config, |_| {}), log)
 }
 
@@ -227,7 +234,7 @@ fn each_level_hides_the_levels_below_it() {
 
 #[test]
 fn syslog_receives_the_format_of_rfc_3164() {
-    let (daemon, log) = with_syslog();
+    let (daemon, log) = with_log_daemon("syslog");
     let mut stream = util::connect(address(&log));
     assert_echo(&mut stream, b"x");
     drop(stream);
@@ -248,103 +255,110 @@ fn syslog_receives_the_format_of_rfc_3164() {
 
 #[test]
 fn a_missing_log_daemon_is_reported_in_one_line_on_standard_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let reserved = ReservedPort::new();
-    let port = reserved.number;
-    let config = format!(
-        "[log]\ntarget = \"syslog\"\nsocket = \"log\"\n\
-         [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:{port}\"\n"
-    );
-    let mut daemon = Daemon::start_in(folder, &config, |_| {});
-    let missing = format!(
-        " WARN  no log daemon takes lines at {}: no such file or directory; ",
-        path.display()
-    );
-    let first = daemon.wait_for_line(|line| line.contains(&missing));
-    let echo = || {
-        let mut stream = util::connect(([127, 0, 0, 1], port).into());
-        assert_echo(&mut stream, b"x");
-        stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_to_end(&mut stream), b"");
-    };
-    echo();
-    // If it was there and disappears again, that is reported again.
-    let log = log_daemon(&path);
-    echo();
-    wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
-    drop(log);
-    echo();
-    assert_eq!(daemon.stop().code(), Some(0));
-    let log = daemon.whole_log();
-    assert_eq!(log.len(), 2, "{log:#?}");
-    assert_eq!(log[0], first);
-    assert!(log[1].contains("log: connection refused; "), "{log:#?}");
+    for target in DAEMONS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let reserved = ReservedPort::new();
+        let port = reserved.number;
+        let config = format!(
+            "[log]\ntarget = \"{target}\"\nsocket = \"log\"\n\
+             [[listener]]\nname = \"plain\"\nlisten = \"127.0.0.1:{port}\"\n"
+        );
+        let mut daemon = Daemon::start_in(folder, &config, |_| {});
+        let missing = format!(
+            " WARN  no log daemon takes lines at {}: no such file or directory; ",
+            path.display()
+        );
+        let first = daemon.wait_for_line(|line| line.contains(&missing));
+        let echo = || {
+            let mut stream = util::connect(([127, 0, 0, 1], port).into());
+            assert_echo(&mut stream, b"x");
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read_to_end(&mut stream), b"");
+        };
+        echo();
+        // If it was there and disappears again, that is reported again.
+        let log = log_daemon(&path);
+        echo();
+        wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
+        drop(log);
+        echo();
+        assert_eq!(daemon.stop().code(), Some(0));
+        let log = daemon.whole_log();
+        assert_eq!(log.len(), 2, "{log:#?}");
+        assert_eq!(log[0], first);
+        assert!(log[1].contains("log: connection refused; "), "{log:#?}");
+    }
 }
 
 #[test]
 fn logging_continues_after_a_restart_of_the_log_daemon() {
-    let (daemon, log) = with_syslog();
-    let address = address(&log);
-    drop(log);
-    fs::remove_file(daemon.path("log")).unwrap();
-    let ended = |count: usize| {
-        let text = format!("STATUS=0 sessions (0 TLS), {count} bytes");
-        daemon.wait_for_notification(|status| status.starts_with(&text));
-    };
-    for _ in 0..3 {
+    for target in DAEMONS {
+        let (daemon, log) = with_log_daemon(target);
+        let address = address(&log);
+        drop(log);
+        fs::remove_file(daemon.path("log")).unwrap();
+        let ended = |count: usize| {
+            let text = format!("STATUS=0 sessions (0 TLS), {count} bytes");
+            daemon.wait_for_notification(|status| status.starts_with(&text));
+        };
+        for _ in 0..3 {
+            let mut stream = util::connect(address);
+            assert_echo(&mut stream, b"nobody listens");
+        }
+        ended(3 * 14);
+        let log = log_daemon(&daemon.path("log"));
         let mut stream = util::connect(address);
-        assert_echo(&mut stream, b"nobody listens");
+        assert_echo(&mut stream, b"again");
+        drop(stream);
+        // The count of lost lines comes first.
+        let line = wait_for_datagram(&log, |_| true);
+        assert!(line.ends_with("3 log lines were lost: the log could not take them"), "{line}");
+        let line = wait_for_datagram(&log, |_| true);
+        assert!(line.contains(" session listener=plain "), "{line}");
+        assert!(line.starts_with("<30>"), "{line}");
     }
-    ended(3 * 14);
-    let log = log_daemon(&daemon.path("log"));
-    let mut stream = util::connect(address);
-    assert_echo(&mut stream, b"again");
-    drop(stream);
-    // The count of lost lines comes first.
-    let line = wait_for_datagram(&log, |_| true);
-    assert!(line.ends_with("3 log lines were lost: the log could not take them"), "{line}");
-    let line = wait_for_datagram(&log, |_| true);
-    assert!(line.contains(" session listener=plain "), "{line}");
-    assert!(line.starts_with("<30>"), "{line}");
 }
 
 #[test]
 fn a_log_daemon_that_never_reads_does_not_block_the_echo() {
-    let (daemon, log) = with_syslog();
-    let address = address(&log);
-    // More lines than the queue of the socket holds (net.unix.max_dgram_qlen).
-    let queue = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
-    let sessions = queue.trim().parse::<usize>().unwrap() + 100;
-    for _ in 0..sessions {
-        let mut stream = util::connect(address);
-        assert_echo(&mut stream, b"not held up");
-        stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_to_end(&mut stream), b"");
+    for target in DAEMONS {
+        let (daemon, log) = with_log_daemon(target);
+        let address = address(&log);
+        // More lines than the queue of the socket holds (net.unix.max_dgram_qlen).
+        let queue = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+        let sessions = queue.trim().parse::<usize>().unwrap() + 100;
+        for _ in 0..sessions {
+            let mut stream = util::connect(address);
+            assert_echo(&mut stream, b"not held up");
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read_to_end(&mut stream), b"");
+        }
+        let mut later = util::connect(address);
+        // Between a thousand and a million.
+        let echoed = 11 * sessions;
+        let text =
+            format!("STATUS=1 session (0 TLS), {}.{} kB ", echoed / 1000, echoed % 1000 / 100);
+        daemon.wait_for_notification(|status| status.starts_with(&text));
+        // Reading the queue makes room for the rest.
+        log.set_nonblocking(true).unwrap();
+        let mut kept = 0;
+        while let Ok(length) = log.recv(&mut [0; 8192]) {
+            assert!(length > 0);
+            kept += 1;
+        }
+        log.set_nonblocking(false).unwrap();
+        assert!(kept < sessions);
+        assert_echo(&mut later, b"x");
+        drop(later);
+        let line = wait_for_datagram(&log, |_| true);
+        let lost = format!("{} log lines were lost", sessions - kept);
+        assert!(line.contains(&lost), "{line}, expected {lost}");
+        wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
+        daemon.signal(rustix::process::Signal::USR1);
+        let line = wait_for_datagram(&log, |line| line.contains(" statistics uptime="));
+        assert_eq!(field(&line, "log-lines-lost"), (sessions - kept).to_string());
     }
-    let mut later = util::connect(address);
-    // Between a thousand and a million.
-    let echoed = 11 * sessions;
-    let text = format!("STATUS=1 session (0 TLS), {}.{} kB ", echoed / 1000, echoed % 1000 / 100);
-    daemon.wait_for_notification(|status| status.starts_with(&text));
-    // Reading the queue makes room for the rest.
-    log.set_nonblocking(true).unwrap();
-    let mut kept = 0;
-    while let Ok(length) = log.recv(&mut [0; 8192]) {
-        assert!(length > 0);
-        kept += 1;
-    }
-    log.set_nonblocking(false).unwrap();
-    assert!(kept < sessions);
-    assert_echo(&mut later, b"x");
-    drop(later);
-    let line = wait_for_datagram(&log, |_| true);
-    let lost = format!("{} log lines were lost", sessions - kept);
-    assert!(line.contains(&lost), "{line}, expected {lost}");
-    wait_for_datagram(&log, |line| line.contains(" session listener=plain "));
-    daemon.signal(rustix::process::Signal::USR1);
-    let line = wait_for_datagram(&log, |line| line.contains(" statistics uptime="));
-    assert_eq!(field(&line, "log-lines-lost"), (sessions - kept).to_string());
 }
 
 #[test]

@@ -251,6 +251,20 @@ fn the_defaults_of_the_manual_are_those_of_the_code() {
     }
 }
 
+#[test]
+fn the_manual_has_the_default_socket_of_each_target() {
+    for (target, path) in [("syslog", "/dev/log"), ("journal", "/run/systemd/journal/socket")] {
+        let with = |socket: &str| {
+            parse(&format!("[log]\ntarget = \"{target}\"\n{socket}{LISTENER}")).unwrap()
+        };
+        assert_eq!(with(&format!("socket = \"{path}\"\n")), with(""));
+        assert_ne!(with("socket = \"/other\"\n"), with(""));
+        for page in ["echo-alex.8", "echo-alex.toml.5"] {
+            assert!(manual(page).contains(path), "{page} does not have {path}");
+        }
+    }
+}
+
 /// A key in the example.
 struct Shown {
     table: String,

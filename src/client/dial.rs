@@ -152,8 +152,10 @@ impl Dialler {
     fn transport(&self) -> Result<Transport, Failure> {
         let Some(tls) = &self.tls else { return Ok(Transport::Plain) };
         let name = client::server_name(tls.options.choice.name_for_rustls(&tls.options.name))?;
-        Transport::tls_client(tls.config.clone(), name)
-            .map_err(|reason| Failure::new(Exit::Failure, format!("cannot set up TLS: {reason}")))
+        Transport::tls_client(tls.config.clone(), name).map_err(|reason| {
+            let why = reason.detail().unwrap_or_default();
+            Failure::new(Exit::Failure, format!("cannot set up TLS: {why}"))
+        })
     }
 
     /// Records all that happens from now on.

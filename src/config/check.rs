@@ -15,7 +15,8 @@ use super::file::{
 };
 use super::problem::Problem;
 use super::settings::{
-    ClientCa, Config, Identity, Limits, Listener, Log, LogTarget, Service, Source, Timeouts, Tls,
+    ClientCa, Config, Identity, JOURNAL_SOCKET, Limits, Listener, Log, LogTarget, Service, Source,
+    Timeouts, Tls,
 };
 use super::value::{Count, MinVersion, Network, Timeout};
 
@@ -33,6 +34,9 @@ const DEFAULT_TIMEOUTS: Timeouts = Timeouts {
 /// The networks that see the metrics, where the file has none.
 const LOOPBACK_V4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 const LOOPBACK_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
+
+/// The socket of the log daemon, where the file has none.
+const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Less than systemd's `TimeoutStopSec`, which is 90 s.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +60,7 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
     }
     Ok(Config {
         source: source.clone(),
-        log: log(file.log, folder),
+        log: log(&file.log, folder),
         limits,
         drain_delay,
         drain_timeout,
@@ -64,12 +68,12 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
     })
 }
 
-fn log(table: LogTable, folder: &Path) -> Log {
+fn log(table: &LogTable, folder: &Path) -> Log {
+    let socket = |default: &str| folder.join(table.socket.as_deref().unwrap_or(default.as_ref()));
     let target = match table.target {
         TargetName::Stderr => LogTarget::Stderr,
-        TargetName::Syslog => {
-            LogTarget::Syslog(folder.join(table.socket.unwrap_or_else(|| "/dev/log".into())))
-        }
+        TargetName::Journal => LogTarget::Journal(socket(JOURNAL_SOCKET)),
+        TargetName::Syslog => LogTarget::Syslog(socket(SYSLOG_SOCKET)),
     };
     let level = match table.level.unwrap_or(Level::Info) {
         Level::Error => LevelFilter::Error,

@@ -38,6 +38,7 @@ pub(super) struct LogTable {
 pub(super) enum TargetName {
     #[default]
     Stderr,
+    Journal,
     Syslog,
 }
 

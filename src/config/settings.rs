@@ -49,23 +49,22 @@ impl fmt::Display for Source {
 /// The destination of the log, and its level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Standard error or syslog.
+    /// Standard error, the journal or syslog.
     pub target: LogTarget,
     /// Lines above this level are not logged.
     pub level: LevelFilter,
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self { target: LogTarget::Stderr, level: LevelFilter::Info }
-    }
-}
+/// The socket of systemd-journald (systemd-journald.service(8)).
+pub const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
 /// The destination of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// Standard error.
     Stderr,
+    /// The journal, by the path of its datagram socket.
+    Journal(PathBuf),
     /// The log daemon, by the path of its datagram socket.
     Syslog(PathBuf),
 }

@@ -162,19 +162,24 @@ impl Intake<'_> {
         if let Err(refusal) = allowed {
             listener.counters.refuse(refusal);
             if listener.refusals.note(*now) {
-                warn!("refused listener={name} peer={peer} limit={refusal}");
+                warn!(listener = name, peer:%, limit:% = refusal; "refused");
             }
             return;
         }
         let transport = match listener.transport() {
             Ok(transport) => transport,
-            Err(reason) => return error!("session listener={name} peer={peer} reason={reason}"),
+            Err(reason) => {
+                return error!(
+                    listener = name, peer:%, reason = reason.name(), detail = reason.detail();
+                    "session"
+                );
+            }
         };
         let session = Session::new(stream, peer, transport, listener.service(), *now);
         if let Err(error) = sessions.insert(session, listener_key, &listener.timeouts, registry) {
-            return error!("session listener={name} peer={peer}: {}", plain(&error));
+            return error!(listener = name, peer:%; "no session: {}", plain(&error));
         }
-        debug!("accepted listener={name} peer={peer}");
+        debug!(listener = name, peer:%; "accepted");
         listener.counters.accepted += 1;
         listener.admission.enter(peer.ip());
     }

@@ -57,7 +57,7 @@ fn run() -> Result<(), Failure> {
 
 /// What a start would find, without binding an address.
 fn check(config: &Config) -> Result<(), Failure> {
-    logger::set(&config::Log::default())?;
+    logger::set_to_stderr();
     admission::raise_descriptor_limit(config)?;
     let mut with_tls = 0;
     for listener in &config.listeners {

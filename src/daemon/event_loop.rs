@@ -248,16 +248,7 @@ impl EventLoop {
             let is_probe = session.is_probe();
             let level = if is_probe { Level::Debug } else { reason.level() };
             if !is_probe && listener.logs_end(reason.fault(), now) || logs_all {
-                // The answer of the kernel costs five system calls.
-                let tcp_info = logs_all.then(|| session.tcp_info()).flatten();
-                let tcp_info = tcp_info.map_or_else(String::new, |info| format!(" {info}"));
-                log::log!(
-                    level,
-                    "session listener={} peer={} {}{tcp_info} reason={reason}",
-                    listener.name,
-                    session.peer(),
-                    session.summary(now),
-                );
+                session.log_end(level, &listener.name, now);
             }
             listener.admission.leave(session.peer().ip());
             let volume = session.volume();
@@ -281,8 +272,8 @@ impl EventLoop {
                 Command::Reload if !self.listeners.site.is_ready() => {}
                 Command::Reload => self.reload(now),
                 Command::Report => {
-                    for line in self.snapshot(now).lines() {
-                        logger::write(format_args!("{line}"));
+                    for pairs in self.snapshot(now).lines() {
+                        logger::write("statistics", &pairs);
                     }
                 }
             }

@@ -117,7 +117,7 @@ impl Listeners {
         for (key, ListenSocket { listener, address, .. }) in &self.sockets {
             let Listener { name, sockets, .. } = &self.all[*listener];
             if !sockets.contains(&key) {
-                info!("no longer listening listener={name} address={address}");
+                info!(listener = name, address:%; "no longer listening");
                 gone.push(key);
             }
         }
@@ -129,8 +129,8 @@ impl Listeners {
         let (socket, listener) = (&mut self.sockets[key], &mut self.all[listener_key]);
         if socket.cannot_follow(options) {
             warn!(
-                "reuse-port = {} waits for a restart listener={} address={}",
-                options.reuse_port, listener.name, socket.address
+                listener = listener.name, address:% = socket.address;
+                "reuse-port = {} waits for a restart", options.reuse_port
             );
         }
         socket.listener = listener_key;
@@ -154,10 +154,9 @@ impl Listeners {
                 Failure::new(Exit::Failure, format!("cannot watch {address}: {}", plain(&error)))
             })?;
         info!(
-            "listening listener={} address={address} transport={} service={}",
-            listener.name,
-            listener.kind(),
-            listener.service_name()
+            listener = listener.name, address:%, transport = listener.kind(),
+            service = listener.service_name();
+            "listening"
         );
         listener.sockets.push(entry.key());
         entry.insert(socket);
@@ -233,10 +232,10 @@ impl Listeners {
     pub fn log_sums(&mut self, now: Moment) {
         for (_, listener) in &mut self.all {
             if let Some((count, time)) = listener.refusals.sum(now) {
-                warn!("refused listener={} more={count} in={}s", listener.name, time.as_secs());
+                warn!(listener = listener.name, more = count, "in":% = format_args!("{}s", time.as_secs()); "refused");
             }
             if let Some((count, time)) = listener.endings.sum(now) {
-                info!("sessions listener={} more={count} in={}s", listener.name, time.as_secs());
+                info!(listener = listener.name, more = count, "in":% = format_args!("{}s", time.as_secs()); "sessions");
             }
         }
     }

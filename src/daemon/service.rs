@@ -13,7 +13,6 @@ pub mod next;
 mod report;
 pub mod web;
 
-use std::fmt;
 use std::ops::AddAssign;
 use std::rc::Rc;
 use std::time::Duration;
@@ -209,22 +208,18 @@ impl AddAssign for Volume {
     }
 }
 
-impl fmt::Display for Volume {
-    /// `key=value` for what services did; a count of zero is left out, except that of the echo.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Volume {
+    /// What services did, for the log. A count of zero is left out, except that of the echo.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let Self { echoed, discarded, generated, requests, reports, .. } = *self;
-        write!(f, "echoed={echoed}")?;
-        for (key, count) in [
+        let others = [
             ("discarded", discarded),
             ("generated", generated),
             ("requests", requests),
             ("reports", reports),
-        ] {
-            if count > 0 {
-                write!(f, " {key}={count}")?;
-            }
-        }
-        Ok(())
+        ];
+        let others = others.into_iter().filter(|(_, count)| *count > 0);
+        std::iter::once(("echoed", echoed)).chain(others)
     }
 }
 
@@ -260,6 +255,16 @@ mod tests {
         let mut sum = of(1);
         sum += of(1);
         assert_eq!(sum, of(2));
-        assert_eq!(sum.to_string(), "echoed=10 discarded=12 generated=14 requests=16 reports=18");
+        let pairs: Vec<_> = sum.pairs().collect();
+        assert_eq!(
+            pairs,
+            [
+                ("echoed", 10),
+                ("discarded", 12),
+                ("generated", 14),
+                ("requests", 16),
+                ("reports", 18)
+            ]
+        );
     }
 }

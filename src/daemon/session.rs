@@ -47,6 +47,7 @@
 mod end;
 mod other;
 mod state;
+mod summary;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -341,22 +342,15 @@ impl<W: Wire> Session<W> {
         matches!(self.state, State::Serving) && self.service.speaks()
     }
 
-    /// What the log says of it at its end, as `key=value`.
-    ///
-    /// `in` and `out` are bytes of plaintext. `unsent` are bytes of the wire that the kernel had not
-    /// taken; with TLS the record overhead is among them, so `out` may then be a little too small.
-    pub fn summary(&self, now: Moment) -> String {
-        let Volume { received, sent, .. } = self.volume();
-        let unsent = self.link.unsent() as u64;
-        let sent = sent.saturating_sub(unsent);
-        let duration = self.age(now).as_secs_f64();
-        let agreed = self.link.transport().agreed();
-        let optional = [
-            (unsent > 0).then(|| format!(" unsent={unsent}")),
-            agreed.map(|agreed| format!(" {agreed}")),
-        ];
-        let optional: String = optional.into_iter().flatten().collect();
-        format!("in={received} out={sent} duration={duration:.3}s{optional}")
+    /// Plaintext bytes that the kernel has taken. With TLS the record overhead is among the unsent bytes, so
+    /// it may be a little too small while there are any.
+    pub fn sent(&self) -> u64 {
+        self.volume().sent.saturating_sub(self.unsent() as u64)
+    }
+
+    /// Bytes of the wire that the kernel has not taken.
+    pub fn unsent(&self) -> usize {
+        self.link.unsent()
     }
 }
 

@@ -12,6 +12,9 @@ use crate::os::units::bytes;
 use crate::tls::expiry::Expiry;
 use crate::wire::close::CloseReason;
 
+/// The pairs of a log line.
+pub type Pairs = Vec<(&'static str, String)>;
+
 /// What has happened on one listener, or on all of them, since the start.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -67,6 +70,14 @@ impl Counters {
         }
     }
 
+    /// For the log, with a key for each reason that sessions have ended for.
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let Self { accepted, refused, volume, ended, .. } = self;
+        let first = [("accepted", *accepted), ("refused", refused.iter().sum())];
+        let ended = CloseReason::NAMES.iter().copied().zip(*ended).filter(|(_, count)| *count > 0);
+        first.into_iter().chain(volume.pairs()).chain(ended)
+    }
+
     /// Adds what another has counted, for the log: not the durations.
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
@@ -77,20 +88,6 @@ impl Counters {
         for (count, more) in self.ended.iter_mut().zip(&other.ended) {
             *count += more;
         }
-    }
-}
-
-impl fmt::Display for Counters {
-    /// `key=value`, with a key for each reason that sessions have ended for.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, volume, ended, .. } = self;
-        let refused: u64 = refused.iter().sum();
-        write!(f, "accepted={accepted} refused={refused} {volume}")?;
-        for (reason, count) in CloseReason::NAMES.iter().zip(ended).filter(|(_, count)| **count > 0)
-        {
-            write!(f, " {reason}={count}")?;
-        }
-        Ok(())
     }
 }
 
@@ -164,21 +161,27 @@ pub struct ListenerSnapshot {
 
 impl Snapshot {
     /// The lines of the log: one for the daemon, and one for each listener.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
+    pub fn lines(&self) -> impl Iterator<Item = Pairs> {
         let Self { uptime, totals, handshaking, log_lines_lost, listeners, past, .. } = self;
         let Totals { sessions, tls, .. } = totals;
         let mut counters = Counters::default();
         for listener in listeners.iter().chain(past) {
             counters.add(&listener.counters);
         }
-        let all = format!(
-            "statistics uptime={}s sessions={sessions} tls={tls} handshaking={handshaking} {counters} \
-             log-lines-lost={log_lines_lost}",
-            uptime.as_secs(),
-        );
-        let each = listeners.iter().map(|ListenerSnapshot { name, sessions, counters, .. }| {
-            format!("statistics listener={name} sessions={sessions} {counters}")
-        });
+        let text = |(key, count): (_, u64)| (key, count.to_string());
+        let mut all = vec![
+            ("uptime", format!("{}s", uptime.as_secs())),
+            ("sessions", sessions.to_string()),
+            ("tls", tls.to_string()),
+            ("handshaking", handshaking.to_string()),
+        ];
+        all.extend(counters.pairs().map(text));
+        all.push(("log-lines-lost", log_lines_lost.to_string()));
+        let each =
+            listeners.iter().map(move |ListenerSnapshot { name, sessions, counters, .. }| {
+                let first = [("listener", name.clone()), ("sessions", sessions.to_string())];
+                first.into_iter().chain(counters.pairs().map(text)).collect()
+            });
         std::iter::once(all).chain(each)
     }
 }
@@ -220,6 +223,11 @@ impl ListenerSnapshot {
 mod tests {
     use super::*;
 
+    fn shown(counters: &Counters) -> String {
+        let pairs: Vec<_> = counters.pairs().map(|(key, count)| format!("{key}={count}")).collect();
+        pairs.join(" ")
+    }
+
     fn echoed(bytes: u64) -> Volume {
         Volume { echoed: bytes, ..Volume::default() }
     }
@@ -243,11 +251,11 @@ mod tests {
         assert_eq!(refused, [("max-sessions", 0), ("max-sessions-per-address", 1)]);
         let mut all = one.clone();
         all.add(&one);
-        assert_eq!(all.to_string(), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");
+        assert_eq!(shown(&all), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");
         all.end(&CloseReason::PeerDone, Volume { discarded: 5, generated: 7, ..echoed(0) }, second);
-        let text =
+        let with_more =
             "accepted=4 refused=2 echoed=20 discarded=5 generated=7 peer-done=3 peer-reset=2";
-        assert_eq!(all.to_string(), text);
+        assert_eq!(shown(&all), with_more);
     }
 
     #[test]
@@ -286,6 +294,6 @@ mod tests {
         let counted =
             CloseReason::NAMES.iter().zip(1..).map(|(name, times)| format!(" {name}={times}"));
         let counted: String = counted.collect();
-        assert_eq!(counters.to_string(), format!("accepted=0 refused=0 echoed=0{counted}"));
+        assert_eq!(shown(&counters), format!("accepted=0 refused=0 echoed=0{counted}"));
     }
 }

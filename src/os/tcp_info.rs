@@ -7,7 +7,6 @@
 //!
 //! Sources: `linux/sock_diag.h`, `linux/inet_diag.h`, `linux/tcp.h`, `linux/netlink.h`.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
@@ -81,14 +80,6 @@ pub struct TcpInfo {
     pub bytes_received: Option<u64>,
     /// The latest rate at which the peer acknowledged bytes, in bytes per second.
     pub delivery_rate: Option<u64>,
-}
-
-/// For the log, as `key=value`.
-impl fmt::Display for TcpInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rtt = f64::from(self.rtt_us) / 1000.0;
-        write!(f, "rtt={rtt:.3}ms retransmits={}", self.retransmits)
-    }
 }
 
 /// Whether the kernel tells about its connections. It is asked once; if it does not, a line at `debug` says

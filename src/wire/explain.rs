@@ -244,9 +244,14 @@ mod tests {
         VerificationRecord::new(Offer::of_client(&provider::provider(true)))
     }
 
+    /// A reason and its detail.
+    fn text(reason: &CloseReason) -> String {
+        format!("{}: {}", reason.name(), reason.detail().unwrap_or_default())
+    }
+
     /// The reason for an error at a server during a handshake.
     fn reason_at_server(error: &Error) -> String {
-        explain(error, true, Role::Server(&record())).to_string()
+        text(&explain(error, true, Role::Server(&record())))
     }
 
     #[test]
@@ -254,11 +259,8 @@ mod tests {
         let error = Error::InvalidMessage(InvalidMessage::InvalidContentType);
         let record = record();
         assert_eq!(explain(&error, true, Role::Server(&record)), CloseReason::NotTls);
-        let reason = explain(&error, false, Role::Server(&record)).to_string();
-        assert_eq!(
-            reason,
-            r#"tls-peer detail="the peer sent a malformed message: invalid content type""#
-        );
+        let reason = text(&explain(&error, false, Role::Server(&record)));
+        assert_eq!(reason, "tls-peer: the peer sent a malformed message: invalid content type");
     }
 
     #[test]
@@ -269,9 +271,9 @@ mod tests {
                 got_type: HandshakeType::ClientHello,
             })
         };
-        assert!(of(HandshakeType::ServerHello).starts_with("not-tls "));
+        assert!(of(HandshakeType::ServerHello).starts_with("not-tls: "));
         let detail = "the peer sent ClientHello instead of Finished";
-        assert_eq!(of(HandshakeType::Finished), format!("tls-peer detail={detail:?}"));
+        assert_eq!(of(HandshakeType::Finished), format!("tls-peer: {detail}"));
     }
 
     #[test]
@@ -279,7 +281,7 @@ mod tests {
         let of = |alert| match explain(&Error::AlertReceived(alert), true, Role::Server(&record()))
         {
             CloseReason::CertificateRefused(text) => text,
-            reason => panic!("{alert:?}: {reason}"),
+            reason => panic!("{alert:?}: {reason:?}"),
         };
         assert!(of(AlertDescription::UnknownCA).contains("does not know the CA"));
         assert!(of(AlertDescription::CertificateRequired).contains("asks for a certificate"));
@@ -292,7 +294,7 @@ mod tests {
         let config = client_config();
         let of = |alert, handshaking| {
             let error = Error::AlertReceived(alert);
-            explain(&error, handshaking, Role::Client(&config, &[])).to_string()
+            text(&explain(&error, handshaking, Role::Client(&config, &[])))
         };
         assert!(of(AlertDescription::HandshakeFailure, true).contains("you allow TLS 1.2 and"));
         for (alert, handshaking, name) in [
@@ -301,7 +303,7 @@ mod tests {
             (AlertDescription::DecodeError, true, "decode_error"),
         ] {
             let detail = format!("the peer sent the alert {name}");
-            assert_eq!(of(alert, handshaking), format!("tls-peer detail={detail:?}"));
+            assert_eq!(of(alert, handshaking), format!("tls-peer: {detail}"));
         }
     }
 
@@ -339,7 +341,7 @@ mod tests {
         let mut session = Transport::tls_server(server.clone()).unwrap();
         session.open(&mut hello.filled().to_vec(), &mut plain, &mut answer).unwrap();
         let why = Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon);
-        let reason = explain(&why, true, Role::Server(&server.record)).to_string();
+        let reason = text(&explain(&why, true, Role::Server(&server.record)));
         assert!(
             reason.contains("no key exchange group in common: the peer offers X25519"),
             "{reason}"
@@ -350,7 +352,7 @@ mod tests {
     fn a_general_error_is_ours_unless_it_is_about_the_peers_offer() {
         let of = |text: &str| reason_at_server(&Error::General(text.into()));
         assert!(of("incompatible signing key").contains("accepts no signature scheme"));
-        assert!(of("no entropy").starts_with("tls-local "));
+        assert!(of("no entropy").starts_with("tls-local: "));
     }
 
     #[test]
@@ -377,7 +379,7 @@ mod tests {
             ),
             (Error::UnsupportedNameType, "the peer sent a server name of an unknown type"),
         ] {
-            assert_eq!(reason_at_server(&error), format!("tls-peer detail={detail:?}"));
+            assert_eq!(reason_at_server(&error), format!("tls-peer: {detail}"));
         }
     }
 
@@ -385,9 +387,9 @@ mod tests {
     fn a_key_that_does_not_belong_to_the_certificate_is_our_fault() {
         let of = |why| reason_at_server(&Error::InconsistentKeys(why));
         let detail = "the key does not belong to the certificate";
-        assert_eq!(of(InconsistentKeys::KeyMismatch), format!("tls-local detail={detail:?}"));
+        assert_eq!(of(InconsistentKeys::KeyMismatch), format!("tls-local: {detail}"));
         let detail = "the key may not belong to the certificate";
-        assert_eq!(of(InconsistentKeys::Unknown), format!("tls-local detail={detail:?}"));
+        assert_eq!(of(InconsistentKeys::Unknown), format!("tls-local: {detail}"));
     }
 
     #[test]

@@ -11,7 +11,6 @@
 //!   [`Transport::restore`] puts that in front of the next read.
 //! - Plain bytes are not copied: `open` and `seal` return what they were given.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -31,7 +30,7 @@ pub enum Transport {
     Tls(Box<Tls>),
 }
 
-/// What was agreed in a TLS handshake, for the log.
+/// What was agreed in a TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// "1.2" or "1.3".
@@ -44,14 +43,6 @@ pub struct Agreed {
     pub group: Option<&'static str>,
     /// The server asked for another key share first (`HelloRetryRequest`).
     pub retried: bool,
-}
-
-impl fmt::Display for Agreed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, cipher_suite, resumed, .. } = self;
-        let resumed = if *resumed { "yes" } else { "no" };
-        write!(f, "tls={version} cipher={cipher_suite} resumed={resumed}")
-    }
 }
 
 impl Transport {

@@ -409,7 +409,7 @@ impl Life {
             self.handle();
         }
         let reason = self.session.reason().expect("it does not end");
-        assert_ne!(reason.fault(), Fault::Us, "{reason}");
+        assert_ne!(reason.fault(), Fault::Us, "{reason:?}");
         let dialogue = &self.peer.dialogue;
         let is_done = matches!(
             reason,
@@ -419,7 +419,7 @@ impl Life {
                 | CloseReason::BadFrame(_)
         );
         if is_done && !self.changed {
-            assert!(dialogue.may_end_for(reason), "{reason}");
+            assert!(dialogue.may_end_for(reason), "{reason:?}");
             let is_read = self.session.received() == dialogue.said as u64;
             assert!(is_read || dialogue.is_over(), "{}", self.summary());
             assert_eq!((dialogue.heard, self.unsent()), (self.given(), 0), "{}", self.summary());
@@ -437,7 +437,7 @@ impl Life {
             && !self.changed
             && !self.kernel.borrow().reset
         {
-            assert!(self.peer.transport.peer_done(), "an end without close_notify: {reason}");
+            assert!(self.peer.transport.peer_done(), "an end without close_notify: {reason:?}");
         }
         if let (CloseReason::Stopping, Some(owed), false) = (reason, self.owed, self.changed) {
             let answered = dialogue.answered();
@@ -456,14 +456,12 @@ impl Life {
     }
 
     fn summary(&self) -> String {
-        self.session.summary(self.now)
+        let Self { session, .. } = self;
+        format!("in={} out={} unsent={}", session.received(), session.sent(), session.unsent())
     }
 
-    /// The number of unsent bytes, from the log line.
     fn unsent(&self) -> usize {
-        let summary = self.summary();
-        let unsent = summary.split(' ').find_map(|pair| pair.strip_prefix("unsent="));
-        unsent.map_or(0, |number| number.parse().expect("a number"))
+        self.session.unsent()
     }
 }
 

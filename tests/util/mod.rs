@@ -9,6 +9,7 @@
 //! | `programs` | other programs: how they are found, started, read and waited for |
 //! | `tcp` | connections of the test, and what is sent over them |
 //! | `tls` | TLS sessions of the test |
+//! | `journal` | the journal: a socket in its place, and its protocol |
 //! | `authority` | certificates that are made for one test |
 //! | `network` | a faulty network between two namespaces |
 //! | `documents`, `options` | the texts of documents and the options of programs, for the tests that compare them |
@@ -25,6 +26,7 @@ pub mod command_line;
 pub mod daemon;
 pub mod documents;
 pub mod explain;
+pub mod journal;
 pub mod network;
 pub mod options;
 pub mod process;
