@@ -9,7 +9,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use util::journal::{log_daemon, wait_for_fields};
-use util::{Daemon, PLAIN, ReservedPort, assert_echo, outcome, read_to_end, tool, wait_until};
+use util::{
+    Authority, Daemon, PLAIN, ReservedPort, TLS, TlsClient, assert_echo, end_tls, field,
+    folder_with_certificates, outcome, read_to_end, tool, wait_until, write_identity,
+};
 
 /// A daemon whose journal is the socket `log` in its folder.
 fn daemon(listeners: &str, folder: tempfile::TempDir) -> (Daemon, UnixDatagram) {
@@ -57,6 +60,40 @@ fn each_key_of_a_line_is_a_field() {
         assert_eq!(named.count(), fields.count(), "{line:#?}");
     }
     assert_eq!(daemon.seen(), [""; 0]);
+}
+
+#[test]
+fn a_name_of_a_peer_makes_no_field_and_no_pair() {
+    let folder = folder_with_certificates();
+    let authority = Authority::new("the clients' CA");
+    authority.write(folder.path(), "clients.pem");
+    let evil = "x\" reason=forged\nPRIORITY=0\nMESSAGE=forged\n\u{1b}[31m\u{202e}";
+    let name = format!("{evil}{}", "x".repeat(1000));
+    let (certificate, key) = authority.sign(&name, rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+    write_identity(folder.path(), "evil", &certificate, &key);
+    let (daemon, journal) = daemon(&format!("{TLS}client-ca = \"clients.pem\"\n"), folder);
+    let client = TlsClient { identity: Some("evil"), ..TlsClient::default() };
+    let config = client.config(daemon.folder.path());
+    let address = address(&journal);
+    // The second one is resumed, and the certificate is that of the first.
+    for resumed in ["no", "yes"] {
+        let mut tls = util::connect_tls(&config, address);
+        assert_echo(&mut tls, b"hello");
+        end_tls(&mut tls);
+        let line = wait_for_fields(&journal, |line| line.contains_key("ECHO_REASON"));
+        assert_eq!(line["ECHO_RESUMED"], [resumed]);
+        assert_eq!(line["ECHO_REASON"], ["peer-done"]);
+        assert_eq!((line["PRIORITY"].len(), line["MESSAGE"].len()), (1, 1), "{line:#?}");
+        let subject = &line["ECHO_CLIENT"][0];
+        let printable = r#"CN=x\" reason\=forged\u{a}PRIORITY\=0\u{a}MESSAGE\=forged\u{a}\u{1b}"#;
+        assert!(subject.starts_with(printable), "{subject}");
+        assert!(subject.ends_with('x') && subject.chars().count() == 255, "{subject}");
+        let text = &line["MESSAGE"][0];
+        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text}");
+        assert!(text.ends_with("x\" reason=peer-done"), "{text}");
+        assert_eq!(text.matches('"').count() - text.matches("\\\"").count(), 2, "{text}");
+        assert_eq!((field(text, "tls"), field(text, "group")), ("1.3", "X25519"));
+    }
 }
 
 /// What a command has before it to be root in a user namespace, where it is not already.

@@ -692,8 +692,9 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
     // A reset has no detail, and all bytes were sent.
     util::reset(plain);
     // Neither session has these; the kernel is asked at the level debug alone.
-    let rare = ["unsent", "rtt", "retransmits", "detail"];
-    for (peer, absent) in peers.into_iter().zip([&["tls", "cipher", "resumed"][..], &[]]) {
+    let rare = ["unsent", "alpn", "client", "rtt", "retransmits", "detail"];
+    let of_tls = ["tls", "cipher", "group", "resumed", "sni"];
+    for (peer, absent) in peers.into_iter().zip([&of_tls[..], &[]]) {
         let line = daemon.session_line(peer);
         let (_, pairs) = line.split_once(" session ").unwrap();
         let keys: Vec<&str> =

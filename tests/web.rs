@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,27 @@ fn probes_are_answered_over_plain_and_tls_and_a_connection_is_kept() {
             assert_eq!(get(&mut tls, path).status, status);
         }
     }
+}
+
+#[test]
+fn http_1_1_is_agreed_on_over_tls_and_a_client_that_offers_other_protocols_alone_is_refused() {
+    let daemon = Daemon::start_in(folder_with_certificates(), TLS_WEB, |_| {});
+    let offering = |protocols: &[&str]| {
+        let config = TlsClient::default().config(daemon.folder.path());
+        let mut config = Arc::unwrap_or_clone(config);
+        config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
+        connect_tls(&config.into(), daemon.address("tls"))
+    };
+    let mut tls = offering(&["h2", "http/1.1"]);
+    assert_eq!(get(&mut tls, "/no").status, 404);
+    end_tls(&mut tls);
+    let line = daemon.session_line(tls.sock.local_addr().unwrap());
+    assert_eq!(field(&line, "alpn"), "http/1.1", "{line}");
+    let mut refused = offering(&["h2"]);
+    assert!(refused.write_all(request("/no").as_bytes()).is_err());
+    let line = daemon.session_line(refused.sock.local_addr().unwrap());
+    assert_eq!(field(&line, "reason"), "tls-peer", "{line}");
+    assert!(line.contains("the peer offers no application protocol"), "{line}");
 }
 
 #[test]

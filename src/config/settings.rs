@@ -129,6 +129,14 @@ impl Service {
             Self::Report => "report",
         }
     }
+
+    /// The name of its protocol in TLS (ALPN), where it has one.
+    pub fn protocol(self) -> Option<&'static str> {
+        match self {
+            Self::Echo | Self::Discard | Self::Chargen | Self::Report => None,
+            Self::Web => Some("http/1.1"),
+        }
+    }
 }
 
 /// The timeouts of a session; `None` is off.

@@ -249,12 +249,15 @@ impl Plan {
         at_work: &mut Vec<AtWork<'_>>,
         handed_over: &mut Vec<HandedOver>,
     ) -> Result<Self, Failure> {
-        let tls = settings
+        let mut tls = settings
             .tls
             .as_ref()
             .map(server::server_config)
             .transpose()
             .map_err(|failure| failure.of_listener(&settings.name))?;
+        if let (Some(tls), Some(protocol)) = (&mut tls, settings.service.protocol()) {
+            tls.carry(protocol);
+        }
         if settings.tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
             server::announce_temporary_identity()?;
         }

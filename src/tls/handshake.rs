@@ -2,6 +2,7 @@
 //! rustls reports that a handshake failed, and neither what each side offered nor which CA is at fault.
 
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::crypto::CryptoProvider;
@@ -31,6 +32,14 @@ pub struct ServerConfig {
     pub record: Arc<VerificationRecord>,
     /// When its certificates expire.
     pub expiries: Arc<[Expiry]>,
+}
+
+impl ServerConfig {
+    /// Says that the sessions carry `protocol` (ALPN, RFC 7301): a client that offers others alone is
+    /// refused.
+    pub fn carry(&mut self, protocol: &str) {
+        Arc::make_mut(&mut self.rustls).alpn_protocols = vec![protocol.into()];
+    }
 }
 
 /// Its handshakes are not recorded.
@@ -188,6 +197,10 @@ struct Seen {
     theirs: Offer,
     /// What is wrong with the dates of the listener's CA, in a sentence.
     ca_fault: Option<String>,
+    /// The server's name in the last `ClientHello` with one.
+    name: Option<Arc<str>>,
+    /// The name is that of a session that has not taken it yet.
+    is_new: bool,
 }
 
 impl VerificationRecord {
@@ -199,18 +212,31 @@ impl VerificationRecord {
             groups: List::empty(names::group),
             schemes: List::empty(names::scheme),
         };
-        Self { ours, seen: Mutex::new(Seen { theirs, ca_fault: None }) }
+        Self { ours, seen: Mutex::new(Seen { theirs, ca_fault: None, name: None, is_new: false }) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_offer(&self, hello: &ClientHello<'_>) {
-        let theirs = &mut self.seen().theirs;
+    fn set(&self, hello: &ClientHello<'_>) {
+        let mut seen = self.seen();
+        let name = hello.server_name();
+        seen.is_new = name.is_some();
+        // Most clients of a listener send the same name, and share it.
+        if seen.is_new && seen.name.as_deref() != name {
+            seen.name = name.map(Into::into);
+        }
+        let theirs = &mut seen.theirs;
         theirs.suites.set(hello.cipher_suites().iter().map(|it| (*it).into()));
         theirs.groups.set(hello.named_groups().unwrap_or_default().iter().map(|it| (*it).into()));
         theirs.schemes.set(hello.signature_schemes().iter().map(|it| (*it).into()));
+    }
+
+    /// The server's name in the `ClientHello` that was processed just now, once.
+    pub fn take_name(&self) -> Option<Arc<str>> {
+        let mut seen = self.seen();
+        seen.name.clone().filter(|_| mem::take(&mut seen.is_new))
     }
 
     /// What the peer offered whose handshake has just failed.
@@ -230,18 +256,18 @@ impl VerificationRecord {
     }
 }
 
-/// Gives the one certificate that a listener has, and records what the client offers.
+/// Gives the one certificate that a listener has, and records what the client sends.
 #[derive(Debug)]
 pub struct Resolver {
     /// The certificate, with its key.
     pub key: Arc<CertifiedKey>,
-    /// Where the offer is recorded.
+    /// Where that is recorded.
     pub record: Arc<VerificationRecord>,
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.record.set_offer(&hello);
+        self.record.set(&hello);
         Some(self.key.clone())
     }
 }

@@ -35,7 +35,12 @@ pub struct Tls {
 
 /// A connection of rustls, and what explains its handshake if that fails.
 enum Side {
-    Server(UnbufferedServerConnection, Arc<VerificationRecord>),
+    Server {
+        connection: UnbufferedServerConnection,
+        record: Arc<VerificationRecord>,
+        /// The server's name in the `ClientHello`, which the connection does not give.
+        name: Option<Arc<str>>,
+    },
     Client(UnbufferedClientConnection, Arc<ClientConfig>),
 }
 
@@ -64,7 +69,7 @@ impl Tls {
     pub fn server(ServerConfig { rustls, record, .. }: ServerConfig) -> Result<Self, CloseReason> {
         let connection = UnbufferedServerConnection::new(rustls)
             .map_err(|error| explain(&error, true, Role::Server(&record)))?;
-        Ok(Self::new(Side::Server(connection, record)))
+        Ok(Self::new(Side::Server { connection, record, name: None }))
     }
 
     /// The client's side of a session with the server called `name`.
@@ -99,10 +104,12 @@ impl Tls {
             match result {
                 // This saves a step for each message.
                 Ok(Step::Read) if used == wire.len() && !self.side.common().wants_write() => break,
-                Ok(Step::Again | Step::Read) => {}
+                Ok(Step::Again) => self.side.take_name(),
+                Ok(Step::Read) => {}
                 Ok(Step::PeerDone) => self.peer_done = true,
                 Ok(Step::Done) => break,
                 Err(error) => {
+                    self.side.take_name();
                     let handshaking = self.side.common().is_handshaking();
                     // The alert for the peer is still to be written. As long as there is something to
                     // write, rustls does not look at the bytes that failed again.
@@ -159,6 +166,14 @@ impl Tls {
         }
     }
 
+    /// The server's name that the client has sent, on the server's side.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        match &self.side {
+            Side::Server { name, .. } => name.as_deref(),
+            Side::Client(..) => None,
+        }
+    }
+
     /// What is known of the session whatever its side.
     pub(super) fn common(&self) -> &CommonState {
         self.side.common()
@@ -168,15 +183,26 @@ impl Tls {
 impl Side {
     fn common(&self) -> &CommonState {
         match self {
-            Self::Server(connection, _) => connection,
+            Self::Server { connection, .. } => connection,
             Self::Client(connection, _) => connection,
+        }
+    }
+
+    /// Takes the server's name from a `ClientHello` that was processed just now: something is to be written
+    /// then, or it failed.
+    #[cold]
+    fn take_name(&mut self) {
+        if let Self::Server { record, name, .. } = self
+            && let Some(found) = record.take_name()
+        {
+            *name = Some(found);
         }
     }
 
     /// With what was read last.
     fn role<'a>(&'a self, received: &'a [u8]) -> Role<'a> {
         match self {
-            Self::Server(_, record) => Role::Server(record),
+            Self::Server { record, .. } => Role::Server(record),
             Self::Client(_, config) => Role::Client(config, received),
         }
     }
@@ -190,7 +216,9 @@ impl Side {
         sealed: &mut Scratch,
     ) -> (usize, Result<Step, Error>) {
         match self {
-            Self::Server(c, _) => take(c.process_tls_records(wire), what, plain, sealed),
+            Self::Server { connection: c, .. } => {
+                take(c.process_tls_records(wire), what, plain, sealed)
+            }
             Self::Client(c, _) => take(c.process_tls_records(wire), what, plain, sealed),
         }
     }

@@ -154,6 +154,14 @@ impl Transport {
         })
     }
 
+    /// The server's name that the client has sent (SNI, RFC 6066 §3), on the server's side.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) => tls.server_name(),
+        }
+    }
+
     /// The certificate that the peer has shown, as DER. It was verified in the handshake.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         match self {

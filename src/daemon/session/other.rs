@@ -213,8 +213,8 @@ impl<W: Wire> Session<W> {
     }
 }
 
-/// What was agreed in the handshake of TLS, for a report.
-fn secured(transport: &Transport) -> Option<Secured> {
+/// What was agreed in the handshake of TLS, for a report and for the log.
+pub(super) fn secured(transport: &Transport) -> Option<Secured> {
     let agreed = transport.agreed()?;
     let alpn = transport.application_protocol();
     let certificate = transport.peer_certificate().and_then(|der| Certificate::parse(der).ok());

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rustls::pki_types::PrivateKeyDer;
 
 use super::*;
+use crate::config;
+use crate::tls::{client, server};
 
 const NAME: &str = "alex.local";
 
@@ -301,13 +303,41 @@ fn what_was_agreed_is_known_after_the_handshake() {
 }
 
 #[test]
-fn only_a_peer_that_shows_a_certificate_is_verified() {
+fn a_client_knows_the_certificate_of_its_server() {
     let (mut client, mut server) = tls(&rustls::version::TLS13);
-    assert!(client.transport.peer_certificate().is_none());
+    assert_eq!(client.transport.peer_certificate(), None);
     shake_hands(&mut client, &mut server, &mut std::iter::empty());
     assert!(client.transport.peer_certificate().is_some());
-    assert!(server.transport.peer_certificate().is_none());
-    assert!(Transport::Plain.peer_certificate().is_none());
+    assert_eq!(server.transport.peer_certificate(), None);
+    assert_eq!(Transport::Plain.peer_certificate(), None);
+}
+
+#[test]
+fn each_session_of_a_listener_has_the_server_name_that_its_own_client_sent() {
+    let server = server::server_config(&config::Tls::default()).unwrap();
+    let settings = client::Settings::new(client::Trust::Anything);
+    let client = client::client_config(&settings).unwrap().0;
+    // To an address no name is sent.
+    let names = [Some("alex.local"), None, Some("alex.local"), Some("other.example")];
+    let mut sessions = names.map(|name| {
+        let name = ServerName::try_from(name.unwrap_or("192.0.2.1")).unwrap();
+        let client = Transport::tls_client(client.clone(), name).unwrap();
+        (End::new(client, false), End::new(Transport::tls_server(server.clone()).unwrap(), true))
+    });
+    // Each handshake goes on after the next one has begun.
+    let mut flights = Vec::new();
+    for (client, server) in &mut sessions {
+        assert_eq!(server.transport.server_name(), None);
+        let hello = client.take(&[]).unwrap();
+        flights.push(server.take(&hello).unwrap());
+    }
+    for (((client, server), flight), name) in sessions.iter_mut().zip(flights).zip(names) {
+        let finished = client.take(&flight).unwrap();
+        exchange(client, server, finished, &mut std::iter::empty());
+        assert_eq!(server.transport.server_name(), name);
+        assert_eq!(client.transport.server_name(), None);
+    }
+    assert_eq!(Transport::Plain.server_name(), None);
 }
 
 #[test]
