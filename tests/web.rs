@@ -5,16 +5,16 @@ mod util;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use util::{
     CROWD, Daemon, PATIENCE, PLAIN, ROOM_FOR_A_CROWD, ReservedPort, TLS, TLS_WEB, TlsClient, WEB,
-    assert_echo, connect_tls, end_tls, field, folder_with_certificates, http_head, read_to_end,
-    tool, wait_until,
+    assert_echo, connect_tls, end_tls, field, folder_with_certificates, http_head, outcome,
+    read_to_end, tool, wait_until,
 };
 
 /// The number of the answer's status, its head and its body.
@@ -61,6 +61,26 @@ fn probes_are_answered_over_plain_and_tls_and_a_connection_is_kept() {
             assert!(head.contains("\r\nX-Content-Type-Options: nosniff\r\n"), "{head}");
             assert_eq!(get(&mut tls, path).status, status);
         }
+    }
+}
+
+#[test]
+fn every_answer_has_its_date() {
+    let daemon = Daemon::start(WEB);
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    for (path, status) in [("/healthz", 200), ("/metrics", 200), ("/no", 404)] {
+        let before = now();
+        let answer = get(&mut daemon.connect("web"), path);
+        assert_eq!(answer.status, status);
+        let (_, date) = answer.head.split_once("\r\nDate: ").unwrap();
+        let date = date.split("\r\n").next().unwrap();
+        let read: u64 =
+            outcome(Command::new("date").args(["-ud", date, "+%s"])).trim().parse().unwrap();
+        assert!((before..=now()).contains(&read), "{date}");
+        // The form of RFC 9110 §5.6.7, which has no other.
+        let format = "+%a, %d %b %Y %H:%M:%S GMT";
+        let same = Command::new("date").env("LC_ALL", "C").args(["-ud", date, format]).output();
+        assert_eq!(String::from_utf8(same.unwrap().stdout).unwrap().trim(), date);
     }
 }
 

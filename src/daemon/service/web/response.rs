@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use time::OffsetDateTime;
+
 use super::site::Format;
 
 /// The status of an answer (RFC 9110 §15).
@@ -59,9 +61,10 @@ impl Response {
     pub(super) fn head(&self, closes: bool, said: &mut Vec<u8>) {
         let Self { status, content_type, body } = self;
         let mut head = format!(
-            "HTTP/1.1 {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+            "HTTP/1.1 {}\r\nDate: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
              Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
             status.line(),
+            date(OffsetDateTime::now_utc()),
             body.len(),
         );
         match status {
@@ -77,5 +80,23 @@ impl Response {
         }
         head += "\r\n";
         said.extend_from_slice(head.as_bytes());
+    }
+}
+
+/// The field `Date` (RFC 9110 §5.6.7).
+fn date(time: OffsetDateTime) -> String {
+    let (weekday, day, month, year) = (time.weekday(), time.day(), time.month(), time.year());
+    let (hour, minute, second) = time.to_hms();
+    format!("{weekday:.3}, {day:02} {month:.3} {year} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_that_of_the_rfc() {
+        let time = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap();
+        assert_eq!(date(time), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

@@ -14,6 +14,17 @@ fn web() -> Web {
     Web::new(context.into())
 }
 
+/// The same text at any time.
+fn without_time(mut text: String) -> String {
+    const DATE: &str = "\r\nDate: ";
+    const TIME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    if let Some(place) = text.find(DATE) {
+        let start = place + DATE.len();
+        text.replace_range(start..start + TIME.len(), TIME);
+    }
+    text
+}
+
 /// What it answers to `bytes`, piece by piece.
 fn pieces(web: &mut Web, bytes: &[u8]) -> Vec<String> {
     web.receive(bytes, &mut Vec::new());
@@ -23,7 +34,7 @@ fn pieces(web: &mut Web, bytes: &[u8]) -> Vec<String> {
     {
         let mut said = Vec::new();
         web.answer(&REQUESTER, &mut said);
-        pieces.push(String::from_utf8(said).unwrap());
+        pieces.push(without_time(String::from_utf8(said).unwrap()));
     }
     pieces.retain(|piece| !piece.is_empty());
     pieces
