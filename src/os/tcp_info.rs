@@ -15,7 +15,7 @@ use log::debug;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::plain;
 
@@ -37,6 +37,9 @@ const INET_DIAG_CONG: u16 = 4;
 /// The state of a listening socket, which the kernel finds where the connection is gone.
 const TCP_LISTEN: u8 = 10;
 
+/// A bit of `tcpi_options`.
+const OPTION_TIMESTAMPS: u8 = 1;
+
 /// The header of a message: its length, its type, flags, sequence number, port.
 const HEADER: usize = 16;
 /// The fixed part of an answer, `struct inet_diag_msg`.
@@ -48,7 +51,7 @@ const ANSWER_MAX: usize = 4096;
 /// What the kernel knows of a connection. What it does not know, or is too old to say, is `None`.
 ///
 /// Lengths of segments are without the options that each segment has, such as time stamps (12 bytes).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TcpInfo {
     /// The smoothed round trip time, in microseconds.
     pub rtt_us: u32,
@@ -62,6 +65,9 @@ pub struct TcpInfo {
     pub out_of_order: Option<u32>,
     /// By how many segments others may overtake one before it counts as lost.
     pub reordering: u32,
+    /// Each segment has time stamps (RFC 7323).
+    #[serde(default)]
+    pub timestamps: bool,
     /// The longest segment that is sent, in bytes.
     pub send_mss: u32,
     /// The longest segment that came, as the kernel estimates it, in bytes.
@@ -143,6 +149,7 @@ impl TcpInfo {
         let small = |offset| number(bytes, offset).map(u32::from_ne_bytes);
         let large = |offset| number(bytes, offset).map(u64::from_ne_bytes);
         Some(Self {
+            timestamps: bytes.get(5)? & OPTION_TIMESTAMPS != 0,
             send_mss: small(16)?,
             receive_mss: small(20)?,
             path_mtu: small(60)?,
