@@ -100,6 +100,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
             let connection = client.dial_and_introduce()?;
             mode::idle::run(client, connection, &idle)
         }
+        Mode::Both(both) => mode::both::run(client, &both),
     }
 }
 

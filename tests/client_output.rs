@@ -46,6 +46,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     let report = daemon.path("report.json");
     std::fs::write(&report, "{\"mode\":\"bench\",\"messages\":1}").unwrap();
     let report = report.to_str().unwrap();
+    let reporter = util::report::lying(|_| {});
     let plain = ["127.0.0.1", &plain];
     let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
     let cases = [
@@ -60,6 +61,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["handshakes", "--duration=0.2"], &tls],
         &[&["explain"], &tls],
         &[&["idle", "--max=0.1"], &plain],
+        &[&["both", "-c1", "--report-port", &reporter], &plain],
         &[&["compare", report, report]],
     ];
     for command in client_command().get_subcommands() {

@@ -194,7 +194,7 @@ fn fitting_commands_options_and_files_are_offered() {
         ("echo-alex -c a", &["alex.toml"]),
         ("echo-alex --config ", &["alex.toml", "certs"]),
         ("echo-alex-client --show", &["--show-certificate"]),
-        ("echo-alex-client b", &["bench"]),
+        ("echo-alex-client b", &["bench", "both"]),
         ("echo-alex-client ping --rec", &["--reconnect"]),
         ("echo-alex-client ping --tls --key alex.k", &["alex.key"]),
         ("echo-alex-certs s", &["server", "show"]),

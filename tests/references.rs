@@ -751,6 +751,18 @@ fn the_keys_of_a_report_are_those_of_its_document() {
     assert_eq!(paths, described("| key | value |"));
 }
 
+/// The keys that an item of the section on JSON names before the first line that is one of `rest`, and behind it.
+fn described(item: &str, rest: &[&str]) -> (Words, Words) {
+    let manual = manual("echo-alex-client.1");
+    let json = section(&manual, ".Sh JSON", ".Sh").join("\n");
+    let item = section(&json, &format!(".It {item}"), ".It");
+    let list: Vec<&str> = item.into_iter().take_while(|line| *line != ".El").collect();
+    let split = list.iter().position(|line| rest.contains(line)).unwrap_or(list.len());
+    let mut before = commands_of(&list[..split]);
+    before.insert("mode".into());
+    (before, commands_of(&list[split..]))
+}
+
 #[test]
 fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let manual = manual("echo-alex-client.1");
@@ -759,14 +771,6 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let (_, outage) = rest.split_once("An outage is an object with\n").unwrap();
     let outage = commands_of(&outage.lines().collect::<Vec<_>>());
     let times = commands_of(&times.lines().collect::<Vec<_>>());
-    let described = |task: &str, rest: &[&str]| {
-        let item = section(&json, &format!(".It {task}"), ".It");
-        let list: Vec<&str> = item.into_iter().take_while(|line| *line != ".El").collect();
-        let split = list.iter().position(|line| rest.contains(line)).unwrap_or(list.len());
-        let mut before = commands_of(&list[..split]);
-        before.insert("mode".into());
-        (before, commands_of(&list[split..]))
-    };
     let daemon = util::plain_and_tls();
     let report = |arguments: &[&str], name: &str| -> serde_json::Value {
         let address = daemon.address(name);
@@ -850,4 +854,39 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
         assert_eq!(keys_of(&handshakes[kind]), each, "{kind}");
         assert_eq!(keys_of(&handshakes[kind]["time"]), times, "{kind}");
     }
+}
+
+#[test]
+fn the_keys_of_both_ends_are_those_of_the_manual() {
+    let daemon = util::Daemon::start(util::PLAIN);
+    let reporter = util::report::lying(|report| {
+        let (names, none) = (["x"], serde_json::Value::Null);
+        report["tls"] = serde_json::json!({
+            "version": "1.3", "cipher_suite": "x", "group": none, "sni": none, "alpn_offered": names,
+            "alpn": none, "signature_schemes_offered": names, "resumed": false, "retried": false,
+            "client_certificate": none, "client_hello_sha256": "x",
+        });
+    });
+    let port = daemon.address("plain").port().to_string();
+    let both = ["both", "--json", "-q", "-c1", "--report-port", &reporter, "127.0.0.1", &port];
+    let both: serde_json::Value =
+        serde_json::from_slice(&util::client::run(&both, b"").stdout).unwrap();
+    assert_eq!(keys_of(&both), described("Both", &[]).0);
+    let views = "are how each end sees the session with the report listener:";
+    let parts = [
+        ("Views", views, &both["client"]),
+        ("Views", views, &both["server"]),
+        ("TCP", "is what the kernel of that end knows, or null:", &both["client"]["tcp"]),
+        ("TLS", "is null for plain TCP:", &both["server"]["tls"]),
+        ("Differences", "For each difference:", &both["differences"][0]),
+        ("Ways", "each have", &both["time"]["back"]),
+    ];
+    for (name, before, part) in parts {
+        // The kernel may tell nothing.
+        let is_untold = name == "TCP" && part.is_null();
+        assert!(is_untold || keys_of(part) == described(name, &[before]).1, "{name}: {part}");
+    }
+    let (mut time, _) = described("Time", &[".Cm clock_offset_ms"]);
+    time.remove("mode");
+    assert_eq!(keys_of(&both["time"]), time);
 }

@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Compare, Explain, Format, Handshakes, Idle, Ping, Talk};
+pub use modes::{Bench, Both, Compare, Explain, Format, Handshakes, Idle, Ping, Talk};
 use values::DEPTH_MAX;
 
 /// What the command line asks for.
@@ -100,6 +100,8 @@ pub enum Mode {
     Handshakes(Handshakes),
     /// `idle`.
     Idle(Idle),
+    /// `both`.
+    Both(Both),
 }
 
 /// The definition of the command line.
@@ -207,6 +209,7 @@ impl TryFrom<CommandLine> for Options {
                 (Mode::Handshakes(handshakes), report.json, server)
             }
             Command::Idle { idle, report, server } => (Mode::Idle(idle), report.json, server),
+            Command::Both { both, report, server } => (Mode::Both(both), report.json, server),
             Command::Compare { .. } => return Err(usage("compare has no HOST")),
         };
         let Target { host, port } = server.host;

@@ -109,6 +109,11 @@ impl Dialler {
         self.addresses.iter_mut().for_each(|address| address.set_port(port));
     }
 
+    /// Uses only the address that answered last: another one can be another machine.
+    pub fn stay(&mut self) {
+        self.addresses.truncate(1);
+    }
+
     /// Forgets all TLS sessions. New connections resume later sessions only if `resumes`.
     pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
         if let Some(tls) = &mut self.tls {

@@ -78,7 +78,7 @@ fn receive(
 
 /// A message. Each differs from the others, so that a late echo of one is no echo of the next. It is a
 /// line of text, because some servers echo nothing else.
-fn message(number: u64, size: usize) -> Vec<u8> {
+pub fn message(number: u64, size: usize) -> Vec<u8> {
     let text = format!("echo-alex ping {number} ");
     let mut message: Vec<u8> = text.bytes().cycle().take(size).collect();
     if let Some(last) = message.last_mut() {

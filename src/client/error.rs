@@ -50,6 +50,12 @@ pub enum Error {
     ClosedEarly { size: u64, returned: u64 },
     /// A conversation ended too early, after this many bytes in each direction.
     CutShort { how: String, sent: u64, received: u64 },
+    /// The session with the report listener at this port failed.
+    ReportSession { port: u16, error: Box<Error> },
+    /// What the server sent is not a report, for this reason.
+    NoReport(String),
+    /// What was sent arrived changed, in these respects.
+    Changed(Vec<&'static str>),
     /// It happened in one of several sessions.
     InSession { number: usize, error: Box<Error> },
     /// Something on this machine failed.
@@ -67,6 +73,8 @@ pub enum Awaited {
     Echo,
     /// The server's FIN, after everything has come back.
     EndOfEcho,
+    /// The server's report.
+    Report,
 }
 
 impl fmt::Display for Awaited {
@@ -76,6 +84,7 @@ impl fmt::Display for Awaited {
             Self::Handshake => "end of the TLS handshake",
             Self::Echo => "echo",
             Self::EndOfEcho => "end of the echo",
+            Self::Report => "report",
         })
     }
 }
@@ -132,6 +141,15 @@ impl Error {
         Self::InSession { number, error: Box::new(self) }
     }
 
+    /// The same error, in the session with the report listener at this port.
+    #[must_use]
+    pub fn in_report_session(self, port: u16) -> Self {
+        match self {
+            Self::Interrupted | Self::Local(_) => self,
+            error => Self::ReportSession { port, error: Box::new(error) },
+        }
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
@@ -157,8 +175,10 @@ impl Error {
             | Self::NoResumption
             | Self::Difference(_)
             | Self::ClosedEarly { .. }
-            | Self::CutShort { .. } => Exit::Failure,
-            Self::InSession { error, .. } => error.exit(),
+            | Self::CutShort { .. }
+            | Self::NoReport(_)
+            | Self::Changed(_) => Exit::Failure,
+            Self::InSession { error, .. } | Self::ReportSession { error, .. } => error.exit(),
             Self::Local(failure) => failure.exit,
         }
     }
@@ -201,6 +221,15 @@ impl fmt::Display for Error {
             }
             Self::CutShort { how, sent, received } => {
                 write!(f, "{how}: sent {sent} bytes, received {received}")
+            }
+            Self::ReportSession { port, error } => write!(
+                f,
+                "no report from port {port}: {error}; it needs a listener with service = \"report\" \
+                 there (--report-port)"
+            ),
+            Self::NoReport(reason) => write!(f, "what came is not a report: {reason}"),
+            Self::Changed(what) => {
+                write!(f, "what was sent arrived changed: {}", what.join(", "))
             }
             Self::InSession { number, error } => write!(f, "session {number}: {error}"),
             Self::Local(failure) => failure.fmt(f),

@@ -7,3 +7,4 @@ pub mod handshakes;
 pub mod idle;
 pub mod compare;
 pub mod explain;
+pub mod both;

@@ -81,6 +81,15 @@ impl Transcript {
         self.start.elapsed()
     }
 
+    /// The bytes that were sent.
+    pub fn sent(&self) -> Vec<u8> {
+        let bytes = |event: &Event| match event {
+            Event::Bytes(Direction::Sent, bytes) => bytes.clone(),
+            _ => Vec::new(),
+        };
+        self.events.iter().flat_map(|(_, event)| bytes(event)).collect()
+    }
+
     /// Whether there was more than is recorded.
     pub fn is_full(&self) -> bool {
         self.room == 0 || self.events.len() == EVENTS_MAX

@@ -55,14 +55,13 @@ pub fn server(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     port
 }
 
-/// A TLS server that takes any number of connections, sends `early` with the last message of its
-/// handshake, echoes what comes, and ends with `close_notify` or without.
-pub fn tls_server(early: &'static [u8], close_notify: bool) -> String {
+/// The configuration of a TLS server called localhost, whose CA nobody trusts.
+pub fn untrusted_server() -> ServerConfig {
     let authority = super::Authority::new("a CA of the test");
     let (certificate, key) =
         authority.sign("localhost", rcgen::ExtendedKeyUsagePurpose::ServerAuth);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -70,7 +69,13 @@ pub fn tls_server(early: &'static [u8], close_notify: bool) -> String {
             vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
             PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
         )
-        .unwrap();
+        .unwrap()
+}
+
+/// A TLS server that takes any number of connections, sends `early` with the last message of its
+/// handshake, echoes what comes, and ends with `close_notify` or without.
+pub fn tls_server(early: &'static [u8], close_notify: bool) -> String {
+    let mut config = untrusted_server();
     config.send_half_rtt_data = true;
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

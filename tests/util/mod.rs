@@ -12,6 +12,7 @@
 //! | `journal` | the journal: a socket in its place, and its protocol |
 //! | `authority` | certificates that are made for one test |
 //! | `network` | a faulty network between two namespaces |
+//! | `report` | a report listener that is not the daemon's |
 //! | `documents`, `options` | the texts of documents and the options of programs, for the tests that compare them |
 //! | `command_line` | files that are generated from the definition of a command line |
 //!
@@ -31,6 +32,7 @@ pub mod network;
 pub mod options;
 pub mod process;
 pub mod programs;
+pub mod report;
 pub mod tcp;
 pub mod tls;
 

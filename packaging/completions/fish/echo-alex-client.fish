@@ -52,6 +52,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "b
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "explain" -d 'Explain a connection step by step'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "handshakes" -d 'Measure TLS handshakes'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "idle" -d 'Find out how long a silent session lives'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "both" -d 'Compare what both ends see of a connection'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "compare" -d 'Compare two measurements'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
@@ -202,6 +203,29 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s c -l count -d 'Send so many messages' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l report-port -d 'The port of HOST that reports what came (service = "report")' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l no-sni -d 'Send no name of the server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"

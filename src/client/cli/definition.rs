@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::modes::{Bench, Compare, Explain, Handshakes, Idle, Ping, Talk};
+use super::modes::{Bench, Both, Compare, Explain, Handshakes, Idle, Ping, Talk};
 use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
 use crate::tls::choice::Version;
@@ -30,9 +30,8 @@ pub(super) const PROGRAM: &str = "echo-alex-client";
     disable_help_subcommand = true,
     override_usage = "echo-alex-client [OPTIONS] <HOST> [PORT]\n       \
                       echo-alex-client <COMMAND> [OPTIONS] <HOST> [PORT]",
-    after_help = "Exit codes: 0 success, 1 the echo differed or was cut short, 2 cannot connect,\n\
-                  3 certificate refused, 4 timed out, 64 usage, 66 file not found,\n\
-                  77 file not readable, 78 file not valid, 130 interrupted"
+    after_help = "Exit codes: 0 success, 1 wrong echo, 2 no connection, 3 certificate refused,\n\
+                  4 timeout, 64 usage, 66 no file, 77 unreadable, 78 not valid, 130 interrupted"
 )]
 pub(super) struct CommandLine {
     #[command(subcommand)]
@@ -126,6 +125,26 @@ pub(super) enum Command {
     Idle {
         #[command(flatten)]
         idle: Idle,
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Compare what both ends see of a connection
+    ///
+    /// Opens a session with a listener of the daemon that reports what it received (service =
+    /// "report"), and one with the echo listener at PORT. Sends messages in both, and prints how the
+    /// client and the server see the first of them, side by side: addresses, bytes, TCP and TLS. Where
+    /// they differ, something in between changes the connection; such a row is marked and explained.
+    ///
+    /// The times at which the server received the messages divide the round trip of the echo into the
+    /// way to the server and the way back, as far as the clocks of both ends are right.
+    ///
+    /// The exit code is 0 if both ends were seen, and 1 if what was sent arrived changed: other bytes,
+    /// or another ClientHello. An address or a MSS that was rewritten is no such case.
+    Both {
+        #[command(flatten)]
+        both: Both,
         #[command(flatten)]
         report: ReportOptions,
         #[command(flatten)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::values::{CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, RATE_MAX, SIZE_MAX, number, time};
+use super::values::{
+    CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, MESSAGES_MAX, RATE_MAX, SIZE_MAX, number, time,
+};
 use crate::client::target;
 
 /// The options of `talk`.
@@ -200,6 +202,26 @@ pub struct Idle {
         value_parser = time, value_hint = ValueHint::Other
     )]
     pub max: Duration,
+}
+
+/// The options of `both`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Both {
+    /// Send so many messages
+    ///
+    /// At most 100.
+    #[arg(
+        short, long, value_name = "N", default_value = "10",
+        value_parser = number::<u32>(MESSAGES_MAX), value_hint = ValueHint::Other
+    )]
+    pub count: u32,
+    /// The port of HOST that reports what came (service = "report")
+    #[arg(
+        long, value_name = "PORT", default_value = "5007",
+        value_parser = target::port, value_hint = ValueHint::Other
+    )]
+    pub report_port: u16,
 }
 
 /// The options of `compare`.

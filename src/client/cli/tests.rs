@@ -182,6 +182,7 @@ fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
         "explain -h",
         "handshakes -h",
         "idle -h",
+        "both -h",
         "compare -h",
         "talk -h",
     ] {

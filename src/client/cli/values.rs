@@ -20,6 +20,9 @@ pub(super) const CONNECTIONS_MAX: u64 = 65_535;
 /// Messages in flight, in one session and in all together. Each takes 16 bytes of memory.
 pub(super) const DEPTH_MAX: u64 = 4_000_000;
 
+/// Messages of `both`. The server reports the times of at most 256 reads.
+pub(super) const MESSAGES_MAX: u64 = 100;
+
 /// Messages a second.
 pub(super) const RATE_MAX: u64 = 10_000_000;
 

@@ -25,6 +25,11 @@ pub(crate) fn printable(text: &str) -> String {
     safe
 }
 
+/// The same for a text whose backslashes begin escapes already.
+pub(crate) fn printable_escaped(text: &str) -> String {
+    printable(text).replace("\\\\", "\\")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use super::messages;
 use super::records::{Content, Decoder, Item};
 use super::report::{Bytes, Line, Phase, Step};
 use crate::client::tap::{Direction, Event, Transcript};
-use crate::tls::certificate::escape::printable;
+use crate::tls::certificate::escape::{printable, printable_escaped};
 use crate::tls::names;
 
 /// The most steps of a story.
@@ -246,11 +246,6 @@ fn data(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(shown).escape_debug().to_string();
     let more = if bytes.len() > DATA_SHOWN { "…" } else { "" };
     format!("{} bytes, \"{}{more}\"", bytes.len(), printable_escaped(&text))
-}
-
-/// Text whose backslashes are escapes already.
-fn printable_escaped(text: &str) -> String {
-    printable(text).replace("\\\\", "\\")
 }
 
 /// Where the time went.
