@@ -193,3 +193,32 @@ fn a_report_that_does_not_come_is_a_timeout() {
     assert_eq!(code, 4, "{said}");
     assert!(said.contains(": no report within 0.5 s; it needs a listener with "), "{said}");
 }
+
+#[test]
+fn explain_shows_what_the_server_saw_beside_what_the_client_did() {
+    let reporter = lying(|report| report["peer"]["port"] = 7.into());
+    let explained = |format: &str| {
+        let output = run(&["explain", "--report", "--format", format, "127.0.0.1", &reporter], b"");
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let page = explained("html");
+    let row = page.lines().find(|line| line.contains(">client's address<")).unwrap();
+    assert!(row.starts_with("<tr class=\"local\"><th scope=\"row\">"), "{row}");
+    assert!(row.ends_with("</td><td>127.0.0.1:7</td></tr>"), "{row}");
+    assert!(page.contains("the server saw your port as 7: there is a NAT"), "{page}");
+    let text = explained("text");
+    assert!(text.contains("\n* client's address    127.0.0.1:"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let report: Value = serde_json::from_str(&explained("json")).unwrap();
+    let bytes = report["ends"].as_array().unwrap().iter().find(|row| row["name"] == "bytes");
+    assert_eq!(bytes.unwrap()["server"], "32");
+    let (code, said) = end(&run(&["explain", "--report", "127.0.0.1", &echoing()], b""));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("what came is not a report: "), "{said}");
+}
+
+/// An echo server for one session: its port.
+fn echoing() -> String {
+    server(|mut stream| drop(std::io::copy(&mut stream.try_clone().unwrap(), &mut stream)))
+}

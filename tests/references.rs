@@ -889,4 +889,13 @@ fn the_keys_of_both_ends_are_those_of_the_manual() {
     let (mut time, _) = described("Time", &[".Cm clock_offset_ms"]);
     time.remove("mode");
     assert_eq!(keys_of(&both["time"]), time);
+
+    let ends = util::client::run(
+        &["explain", "--report", "--format=json", "127.0.0.1", &util::report::lying(|_| {})],
+        b"",
+    );
+    let ends: serde_json::Value = serde_json::from_slice(&ends.stdout).unwrap();
+    let (mut row, _) = described("Ends", &["otherwise null."]);
+    row.remove("mode");
+    assert_eq!(keys_of(&ends["ends"][0]), row);
 }

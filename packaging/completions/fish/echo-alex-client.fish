@@ -150,6 +150,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explai
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l resume -d 'Make another connection first, and explain how its session is resumed'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l no-echo -d 'Do not send a message after the handshake'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l report -d 'Also show what the server saw: HOST PORT is a report listener (service = "report")'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s q -l quiet -d 'Print nothing but errors and results'

@@ -95,6 +95,12 @@ pub struct Explain {
     /// For servers that do not echo.
     #[arg(long)]
     pub no_echo: bool,
+    /// Also show what the server saw: HOST PORT is a report listener (service = "report")
+    ///
+    /// The message is not echoed. The report is compared with what the client saw, as by the command
+    /// both.
+    #[arg(long)]
+    pub report: bool,
 }
 
 /// How `explain` prints.

@@ -21,9 +21,11 @@ use std::time::Duration;
 use crate::client::cli::{Explain, Format};
 use crate::client::context::Client;
 use crate::client::drawing::Colours;
-use crate::client::echo::echo;
+use crate::client::echo::{echo, message};
 use crate::client::error::Error;
 use crate::client::facts::Facts;
+use crate::client::mode::both::rows::{Row, rows};
+use crate::client::mode::both::views;
 use crate::client::parting::part;
 use crate::client::tap::{Direction, Event, Tap, Transcript};
 use crate::exit::Failure;
@@ -43,12 +45,12 @@ pub fn run(client: &mut Client, explain: &Explain) -> Result<(), Error> {
     let capture = explain.pcapng.as_deref().map(Capture::create).transpose()?;
     if explain.resume {
         // This one is not explained: the server gives a ticket in it.
-        connect(client, explain, &Tap::default(), &mut None)?;
+        connect(client, explain, &Tap::default(), &mut Found::default())?;
         client.dialler.secrets();
     }
     let tap = Tap::recording();
-    let mut facts = None;
-    let outcome = connect(client, explain, &tap, &mut facts);
+    let mut found = Found::default();
+    let outcome = connect(client, explain, &tap, &mut found);
     let transcript = tap.transcript();
     let secrets = Secrets::new(client.dialler.secrets());
     let error = outcome.as_ref().err().map(ToString::to_string);
@@ -65,10 +67,11 @@ pub fn run(client: &mut Client, explain: &Explain) -> Result<(), Error> {
             Event::Connected { address, .. } => Some(address.to_string()),
             _ => None,
         }),
-        facts,
+        facts: found.facts,
         error,
         phases: story::phases(&transcript),
         steps,
+        ends: found.ends,
     };
     print(client, &report, explain.format)?;
     let captured = capture.map_or(Ok(()), |it| it.write(&pcapng::file(&transcript, &secrets)));
@@ -82,17 +85,31 @@ fn verdict(client: &Client, is_trusted: bool) -> Verdict {
     Verdict { trust, refusal }
 }
 
-/// One connection: look-up, connect, handshake, an echo, and the end of both sides.
+/// What was found out beside the record of the connection.
+#[derive(Default)]
+struct Found {
+    facts: Option<Facts>,
+    /// What both ends saw, where the server reports it.
+    ends: Option<Vec<Row>>,
+}
+
+/// One connection: look-up, connect, handshake, an echo or a report, and the end of both sides.
 fn connect(
     client: &mut Client,
     explain: &Explain,
     tap: &Tap,
-    facts: &mut Option<Facts>,
+    found: &mut Found,
 ) -> Result<(), Error> {
     client.dialler.set_tap(tap.clone());
     client.dialler.resolve(&client.options, &mut client.waiter)?;
     let mut connection = client.dial()?;
-    *facts = client.dialler.facts(&connection);
+    found.facts = client.dialler.facts(&connection);
+    if explain.report {
+        connection.send(&message(1, MESSAGE), &mut client.buffers)?;
+        let (own, report) = views(client, &mut connection, &tap.transcript(), (MESSAGE, 1))?;
+        found.ends = Some(rows(&own, &report.view));
+        return Ok(());
+    }
     if !explain.no_echo {
         echo(client, &mut connection, 1, MESSAGE)?;
         tap.note(|| Event::Echoed);
@@ -169,6 +186,7 @@ pub fn explain_anything(script: &[u8]) {
         error: None,
         phases: story::phases(&transcript),
         steps,
+        ends: None,
     };
     let text = text::draw(&report, Colours(false));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

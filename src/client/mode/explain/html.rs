@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::report::{Report, Step, in_milliseconds};
+use crate::client::mode::both::rows::Row;
 use crate::client::tap::Direction;
 
 /// The most bytes of a step that are shown.
@@ -19,6 +20,7 @@ path,line,rect{stroke:currentColor}.life{stroke:var(--line)}.bar{fill:currentCol
 details{border-left:3px solid;padding-left:1rem;margin:.7rem 0}details>*{color:CanvasText}
 summary{cursor:pointer}summary b{color:inherit}.purpose{margin:.2rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:0 1rem;margin:.3rem 0}dd{margin:0;overflow-wrap:anywhere}
+table{border-collapse:collapse}th,td{text-align:left;vertical-align:top;padding:.1rem 1rem .1rem 0;overflow-wrap:anywhere}
 pre{overflow-x:auto;font-size:12px;border:1px solid var(--line);padding:.5rem}";
 
 /// The page.
@@ -42,6 +44,10 @@ pub fn page(report: &Report) -> String {
     waterfall(&mut page, report);
     page.push_str("<h2>What was sent</h2>\n");
     diagram(&mut page, report);
+    if let Some(rows) = &report.ends {
+        page.push_str("<h2>What both ends saw</h2>\n");
+        table(&mut page, rows);
+    }
     page.push_str("<h2>Step by step</h2>\n");
     for (number, step) in report.steps.iter().enumerate() {
         unfold(&mut page, number, step);
@@ -107,6 +113,24 @@ fn diagram(page: &mut String, report: &Report) {
         );
     }
     page.push_str("</svg>\n");
+}
+
+/// What both ends saw, side by side; a row that stands out is explained below it.
+fn table(page: &mut String, rows: &[Row]) {
+    page.push_str("<table>\n<tr><th></th><th>client</th><th>server</th></tr>\n");
+    for Row { name, client, server, finding } in rows {
+        let class = if finding.is_some() { " class=\"local\"" } else { "" };
+        let [client, server] = [client, server].map(|text| escape(text));
+        let _ = writeln!(
+            page,
+            "<tr{class}><th scope=\"row\">{name}</th><td>{client}</td><td>{server}</td></tr>"
+        );
+        if let Some(finding) = finding {
+            let explanation = escape(&finding.explanation);
+            let _ = writeln!(page, "<tr><td></td><td colspan=\"2\">{explanation}</td></tr>");
+        }
+    }
+    page.push_str("</table>\n");
 }
 
 fn label(step: &Step) -> String {

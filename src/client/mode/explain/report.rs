@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::client::facts::Facts;
+use crate::client::mode::both::rows::Row;
 use crate::client::tap::Direction;
 use crate::os::units;
 
@@ -25,6 +26,8 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// What happened.
     pub steps: Vec<Step>,
+    /// What both ends saw, where the server reports it.
+    pub ends: Option<Vec<Row>>,
 }
 
 /// One step.

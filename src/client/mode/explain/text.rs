@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::report::{Report, Step, in_milliseconds};
 use crate::client::drawing::{Colours, wrap};
+use crate::client::mode::both::text::draw_rows;
 use crate::client::tap::Direction;
 
 /// The columns between the two life lines.
@@ -39,6 +40,10 @@ pub fn draw(report: &Report, colours: Colours) -> String {
         for row in wrap(&facts.to_string(), 2, 80) {
             let _ = writeln!(text, "{row}");
         }
+    }
+    if let Some(rows) = &report.ends {
+        text.push('\n');
+        text.push_str(&draw_rows(rows, colours));
     }
     text
 }
