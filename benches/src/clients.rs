@@ -18,6 +18,7 @@ use rustls::{
 use crate::Result;
 use crate::identity::Identity;
 use crate::mlkem::X25519MLKEM768;
+use crate::servers::Server;
 
 /// Longer than any read takes, also under valgrind.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +39,8 @@ pub(crate) enum Handshake {
 #[derive(Clone)]
 pub(crate) struct Dialler {
     port: u16,
+    /// The port of the daemon's web listener.
+    web: u16,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -50,11 +53,12 @@ pub(crate) enum Session {
 impl Dialler {
     /// TLS if there is an `identity`, which is then the only trusted one.
     pub(crate) fn new(
-        port: u16,
+        server: &Server,
         identity: Option<&Identity>,
         handshake: Handshake,
     ) -> Result<Self> {
-        let Some(identity) = identity else { return Ok(Self { port, tls: None }) };
+        let Server { port, web, .. } = *server;
+        let Some(identity) = identity else { return Ok(Self { port, web, tls: None }) };
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&identity.certificate)?)?;
         let mut provider = default_provider();
@@ -71,11 +75,15 @@ impl Dialler {
             Handshake::Resumed => Resumption::in_memory_sessions(8),
             Handshake::Full | Handshake::Only(_) | Handshake::Hybrid => Resumption::disabled(),
         };
-        Ok(Self { port, tls: Some(Arc::new(config)) })
+        Ok(Self { port, web, tls: Some(Arc::new(config)) })
     }
 
     pub(crate) fn dial(&self) -> Result<Session> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        self.dial_to(self.port)
+    }
+
+    fn dial_to(&self, port: u16) -> Result<Session> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let Some(config) = &self.tls else { return Ok(Session::Plain(stream)) };
@@ -94,7 +102,39 @@ impl Dialler {
             })
             .collect()
     }
+
+    /// `count` sessions of the daemon's WebSocket echo, each of which has echoed a message of one byte.
+    pub(crate) fn websockets(&self, count: usize) -> Result<Vec<Session>> {
+        (0..count)
+            .map(|_| {
+                let mut session = self.dial_to(self.web)?;
+                session.send(UPGRADE)?;
+                session.expect(UPGRADED)?;
+                // A binary message "1": of a client with the mask 0, and of the server.
+                session.send(b"\x82\x81\0\0\0\x001")?;
+                session.expect(b"\x82\x011")?;
+                Ok(session)
+            })
+            .collect()
+    }
+
+    /// The daemon's metrics.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        let mut session = self.dial_to(self.web)?;
+        session.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        session.stream().read_to_string(&mut answer)?;
+        let (_, metrics) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
+        Ok(metrics.to_owned())
+    }
 }
+
+/// A request for a WebSocket, with the key of RFC 6455 §1.3, and the daemon's answer.
+const UPGRADE: &[u8] = b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const UPGRADED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 impl Session {
     fn stream(&mut self) -> &mut dyn ReadWrite {

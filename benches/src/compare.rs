@@ -6,6 +6,7 @@ mod workloads;
 
 use std::time::Duration;
 
+use crate::clients::Dialler;
 use crate::identity::{Identity, KeyType};
 use crate::report::{Cost, Figure, Measured, Memory, Report};
 use crate::servers::{self, Kind, Programs};
@@ -156,7 +157,9 @@ fn measure_memory(subject: Subject, quick: bool, remarks: &mut Vec<String>) -> M
     let mut note = |what: &str, error: Box<dyn std::error::Error>| {
         remarks.push(format!("memory, {what}, {}: {error}", kind.name));
     };
-    let idle = memory::idle(subject, count).map_err(|error| note("idle sessions", error)).ok();
+    let idle = memory::idle(subject, count, Dialler::sessions)
+        .map_err(|error| note("idle sessions", error))
+        .ok();
     let stalled = memory::stalled(subject).map_err(|error| note("stalled readers", error)).ok();
     Memory {
         server: kind.name,

@@ -45,6 +45,10 @@ pub(crate) fn run(options: Options, programs: &Programs, root: &Path) -> Result<
         let title = format!("{} {transport}", kind.name);
         if kind.is_daemon() {
             judge.judge(&title, transport, &counts);
+            if !kind.tls {
+                let counts = traced::web_counts(Subject { kind, programs, identity: &identity })?;
+                judge.judge("echo-alex web", "web", &counts);
+            }
         } else {
             show(&title, &counts);
         }

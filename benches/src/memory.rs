@@ -3,17 +3,21 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::clients::{Dialler, Handshake};
+use crate::clients::{Dialler, Handshake, Session};
 use crate::servers::Server;
 use crate::subject::Subject;
 use crate::{Result, machine};
 
-/// The bytes of an idle session, and those that are left after all sessions have ended.
-pub(crate) fn idle(subject: Subject, count: usize) -> Result<(f64, u64)> {
+/// The bytes of an idle session, and those that are left after all sessions have ended. `open` opens so many.
+pub(crate) fn idle(
+    subject: Subject,
+    count: usize,
+    open: impl Fn(&Dialler, usize) -> Result<Vec<Session>>,
+) -> Result<(f64, u64)> {
     let count = count.min(machine::descriptors().saturating_sub(100));
     let (server, dialler) = warm(subject)?;
     let before = server.memory();
-    let sessions = dialler.sessions(count)?;
+    let sessions = open(&dialler, count)?;
     let growth = server.memory().saturating_sub(before);
     for session in sessions {
         session.close()?;

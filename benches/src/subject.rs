@@ -22,7 +22,7 @@ impl Subject<'_> {
     ) -> Result<(Server, Dialler)> {
         let identity = Some(self.identity).filter(|_| self.kind.tls);
         let server = self.kind.start(self.programs, identity, wrapper)?;
-        let dialler = Dialler::new(server.port, identity, handshake)?;
+        let dialler = Dialler::new(&server, identity, handshake)?;
         Ok((server, dialler))
     }
 }

@@ -15,7 +15,7 @@ use crate::wire::close::CloseReason;
 use text::{Kind, Text};
 
 /// How much longer a step makes the text, in bytes, besides the rest of what one listener has in a family.
-const STEP: usize = 4 * 1024;
+const STEP: usize = 1024;
 
 /// A snapshot that is being rendered.
 pub struct Rendering {
@@ -310,7 +310,7 @@ mod tests {
         let (text, lengths) = render(100, Format::Text);
         // The longest samples are those of the ends of one listener, by reason.
         let longest = lengths.windows(2).map(|pair| pair[1] - pair[0]).max();
-        assert!(longest.is_some_and(|step| step < 6 * 1024), "{longest:?}");
+        assert!(longest.is_some_and(|step| step < 3 * 1024), "{longest:?}");
         for (samples, count) in [
             ("echo_alex_sessions{", 99),
             ("echo_alex_accepted_sessions_total{", 100),

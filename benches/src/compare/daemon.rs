@@ -62,7 +62,7 @@ fn idle_calls(programs: &Programs, time: Duration) -> Result<usize> {
     let calls = tempfile::NamedTempFile::new()?;
     let tracer = ["strace", "-D", "-f", "-o", &calls.path().to_string_lossy()].map(str::to_owned);
     let server = servers::ALL[0].start(programs, None, &tracer)?;
-    let _sessions = Dialler::new(server.port, None, Handshake::Full)?.sessions(100)?;
+    let _sessions = Dialler::new(&server, None, Handshake::Full)?.sessions(100)?;
     let lines = || Ok::<_, std::io::Error>(fs::read_to_string(calls.path())?.lines().count());
     // Until what the last session caused is over and written down.
     thread::sleep(Duration::from_secs(1));

@@ -30,9 +30,40 @@ pub(super) fn counts(subject: Subject) -> Result<Counts> {
     }
     counts.extend(allocations(subject)?);
     let sessions = if subject.kind.tls { 2_000 } else { 5_000 };
-    let (idle, _) = memory::idle(subject, sessions)?;
+    let (idle, _) = memory::idle(subject, sessions, Dialler::sessions)?;
     counts.push(("bytes-an-idle-session", idle));
     Ok(counts)
+}
+
+/// The counts of the daemon's web listener.
+pub(super) fn web_counts(subject: Subject) -> Result<Counts> {
+    const SESSIONS: usize = 2_000;
+
+    let (idle, _) = memory::idle(subject, 10_000, Dialler::websockets)?;
+    let (few, bytes) = instructions_of_metrics(subject, 0)?;
+    let (many, _) = instructions_of_metrics(subject, SESSIONS)?;
+    Ok(vec![
+        ("bytes-an-idle-websocket", idle),
+        ("instructions-a-kib-of-metrics", few * 1024.0 / bytes as f64),
+        ("instructions-a-session-in-metrics", (many - few) / SESSIONS as f64),
+    ])
+}
+
+/// Instructions in user space for a scrape of the metrics, with so many idle sessions, and the length of the text.
+fn instructions_of_metrics(subject: Subject, sessions: usize) -> Result<(f64, usize)> {
+    /// Longer than the daemon keeps a text.
+    const A_WHILE: Duration = Duration::from_millis(1200);
+
+    let (server, dialler, cost) = under_callgrind(subject, Handshake::Full)?;
+    let _idle = dialler.sessions(sessions)?;
+    dialler.metrics()?;
+    thread::sleep(A_WHILE);
+    let mut bytes = 0;
+    let instructions = cost.of(&server, || {
+        bytes = dialler.metrics()?.len();
+        Ok(())
+    })?;
+    Ok((instructions, bytes))
 }
 
 /// The difference between a long and a short run, in which start and end cancel out.

@@ -21,6 +21,8 @@ pub(super) struct Place<'a> {
     pub(super) port: u16,
     /// The port of the echo server behind a proxy.
     pub(super) echo: u16,
+    /// The port of the daemon's web listener.
+    pub(super) web: u16,
     /// For its configuration.
     pub(super) folder: &'a Path,
     pub(super) identity: Option<&'a Identity>,
@@ -34,16 +36,16 @@ impl Place<'_> {
 
 pub(super) fn daemon(programs: &Programs, place: &Place) -> Result<Command> {
     let settings = place.folder.join("echo-alex.toml");
-    let mut text = format!(
-        "[limits]\nmax-sessions = 12000\nmax-sessions-per-address = 12000\n\
-         [[listener]]\nname = \"bench\"\nlisten = \"127.0.0.1:{}\"\n",
-        place.port
-    );
-    if let Some(identity) = place.identity {
+    let tls = place.identity.map_or_else(String::new, |identity| {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
-        let table = format!("[listener.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
-        text.push_str(&table);
-    }
+        format!("[listener.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n")
+    });
+    let Place { port, web, .. } = place;
+    let text = format!(
+        "[limits]\nmax-sessions = 12000\nmax-sessions-per-address = 12000\n\
+         [[listener]]\nname = \"bench\"\nlisten = \"127.0.0.1:{port}\"\n{tls}\
+         [[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:{web}\"\nservice = \"web\"\n{tls}"
+    );
     fs::write(&settings, text)?;
     let mut command = Command::new(programs.product.join("echo-alex"));
     command.arg("-c").arg(settings);

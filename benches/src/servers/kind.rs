@@ -80,14 +80,11 @@ impl Kind {
     ) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().to_owned();
-        let place = Place {
-            port: free_port()?,
-            echo: free_port()?,
-            folder: &path,
-            identity: identity.filter(|_| self.tls),
-        };
+        let [port, echo, web] = free_ports()?;
+        let place =
+            Place { port, echo, web, folder: &path, identity: identity.filter(|_| self.tls) };
         // If anything fails from here on, this stops the processes that were started.
-        let mut server = Server::new(place.port, folder);
+        let mut server = Server::new(place.port, place.web, folder);
         let command = match self.how {
             How::Daemon => commands::daemon(programs, &place)?,
             How::Peer => commands::peer(programs, self.name, &place),
@@ -105,9 +102,13 @@ impl Kind {
     }
 }
 
-/// An unused port. Each run has its own, so that connections in `TIME_WAIT` do not affect the next run.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+/// Unused ports. Each run has its own, so that connections in `TIME_WAIT` do not affect the next run.
+fn free_ports() -> Result<[u16; 3]> {
+    // All are held until the last one is chosen, because the kernel may choose the same one again.
+    let listener = || TcpListener::bind(("127.0.0.1", 0));
+    let [first, second, third] = [listener()?, listener()?, listener()?]
+        .map(|listener| listener.local_addr().map(|address| address.port()));
+    Ok([first?, second?, third?])
 }
 
 /// `command` as the arguments of `wrapper`.

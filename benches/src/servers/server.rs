@@ -18,13 +18,15 @@ const STOP: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     children: Vec<Child>,
     pub(crate) port: u16,
+    /// The port of the daemon's web listener.
+    pub(crate) web: u16,
     /// Its configuration and log.
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    pub(super) fn new(port: u16, folder: tempfile::TempDir) -> Self {
-        Self { children: Vec::new(), port, folder }
+    pub(super) fn new(port: u16, web: u16, folder: tempfile::TempDir) -> Self {
+        Self { children: Vec::new(), port, web, folder }
     }
 
     /// Starts one of its processes on the server's core.

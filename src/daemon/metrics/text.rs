@@ -81,6 +81,9 @@ impl Text {
     }
 }
 
+/// What is escaped in the value of a label.
+const SPECIAL: [char; 3] = ['\\', '"', '\n'];
+
 /// Labels as they stand behind a name.
 struct InBraces<'a>(Labels<'a>);
 
@@ -89,12 +92,13 @@ impl fmt::Display for InBraces<'_> {
         for (place, (name, value)) in self.0.iter().enumerate() {
             let before = if place == 0 { '{' } else { ',' };
             write!(f, "{before}{name}=\"")?;
-            for character in value.chars() {
-                match character {
-                    '\\' => f.write_str("\\\\")?,
-                    '"' => f.write_str("\\\"")?,
-                    '\n' => f.write_str("\\n")?,
-                    _ => f.write_char(character)?,
+            for piece in value.split_inclusive(SPECIAL) {
+                let plain = piece.trim_end_matches(SPECIAL);
+                f.write_str(plain)?;
+                match &piece[plain.len()..] {
+                    "" => {}
+                    "\n" => f.write_str("\\n")?,
+                    special => write!(f, "\\{special}")?,
                 }
             }
             f.write_str("\"")?;
