@@ -198,9 +198,7 @@ fn the_daemon_and_the_client_agree_on_a_connection_that_nothing_changes() {
         }
         // The kernel of both ends is the same, and tells both or none.
         assert_eq!(client["tcp"].is_null(), server["tcp"].is_null(), "{report:#}");
-        let time = &report["time"];
-        let least = |way: &str| time[way]["least_ms"].as_f64().unwrap_or_else(|| panic!("{time}"));
-        assert!(least("to_server") + least("back") > 0.0, "{time}");
+        assert_eq!(report["time"]["messages"], 3, "{report:#}");
     }
 }
 

@@ -64,7 +64,7 @@ pub fn rows(client: &View, server: &View) -> Vec<Row> {
             "the server received another number of bytes than the client sent: something in between \
              drops or adds some",
         ),
-        Row::new("pieces", format!("{} writes", client.pieces), format!("{} reads", server.pieces)),
+        Row::new("pieces", counted(client.pieces, "write"), counted(server.pieces, "read")),
     ];
     let is_ipv4 = client.client_address.is_ipv4();
     match (&client.tcp, &server.tcp) {
@@ -198,6 +198,11 @@ fn congestion(info: &TcpInfo) -> String {
     format!("{name}, window {}", info.congestion_window)
 }
 
+/// "1 read", "2 reads".
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn count(number: Option<u32>) -> String {
     or(number.map(|it| it.to_string()), "not known")
 }
@@ -253,7 +258,7 @@ fn listed(names: &[String]) -> String {
 
 fn schemes(client: &Tls, server: &Tls) -> Row {
     let (sent, came) = (&client.signature_schemes_offered, &server.signature_schemes_offered);
-    let count = |list: &[String]| format!("{} schemes", list.len());
+    let count = |list: &[String]| counted(list.len() as u64, "scheme");
     let row = Row::new("signatures offered", count(sent), count(came));
     let finding = (sent != came).then(|| Finding {
         explanation: format!("sent: {}; came: {}", listed(sent), listed(came)),
