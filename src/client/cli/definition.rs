@@ -141,7 +141,7 @@ pub(super) enum Command {
     /// way to the server and the way back, as far as the clocks of both ends are right.
     ///
     /// The exit code is 0 if both ends were seen, and 1 if what was sent arrived changed: other bytes,
-    /// or another ClientHello. An address or a MSS that was rewritten is no such case.
+    /// or another ClientHello. An address or an MSS that was rewritten is no such case.
     Both {
         #[command(flatten)]
         both: Both,
