@@ -18,6 +18,7 @@ pub mod log_limit;
 pub mod histogram;
 pub mod handshakes;
 pub mod stats;
+mod survey;
 pub mod census;
 pub mod metrics;
 pub mod making;

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine;
 use rustix::process::Signal;
 use util::{
-    CROWD, Daemon, PATIENCE, PLAIN, ROOM_FOR_A_CROWD, ReservedPort, TLS, TLS_WEB, TlsClient, WEB,
-    assert_echo, connect_tls, end_tls, field, folder_with_certificates, http_head, outcome,
+    CROWD, Daemon, PATIENCE, PLAIN, ROOM_FOR_A_CROWD, ReservedPort, STUCK, TLS, TLS_WEB, TlsClient,
+    WEB, assert_echo, connect_tls, end_tls, field, folder_with_certificates, http_head, outcome,
     read_to_end, tool, wait_until,
 };
 
@@ -116,7 +117,7 @@ fn probes_leave_no_line_and_do_not_count_as_lines_of_others() {
     // Those that only connect.
     drop((daemon.connect("web"), daemon.connect("tls")));
     let mut visit = daemon.connect("web");
-    assert_eq!(get(&mut visit, "/").status, 404);
+    assert_eq!(get(&mut visit, "/").status, 200);
     let visitor = visit.local_addr().unwrap();
     drop(visit);
     let line = daemon.session_line(visitor);
@@ -306,6 +307,69 @@ fn an_http_1_0_request_and_one_that_says_close_end_the_session() {
         let (back, line) = end_of(&daemon, text.as_bytes());
         assert!(back.starts_with("HTTP/1.1 404 ") && back.ends_with("there is no such page\n"));
         assert_eq!(field(&line, "reason"), "peer-done", "{line}");
+    }
+}
+
+// The page.
+
+#[test]
+fn the_page_is_one_file_that_a_browser_lets_load_nothing_else() {
+    let daemon = Daemon::start(WEB);
+    let mut stream = daemon.connect("web");
+    let Answer { status, head, body } = get(&mut stream, "/");
+    assert_eq!(status, 200);
+    assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
+    let policy = head.split_once("\r\nContent-Security-Policy: ").unwrap().1;
+    let policy: Vec<_> = policy.split("\r\n").next().unwrap().split("; ").collect();
+    for directive in [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(&directive), "{policy:?}");
+    }
+    for name in ["style", "script"] {
+        let content = body.split_once(&format!("<{name}>")).unwrap().1;
+        let content = content.split_once(&format!("</{name}>")).unwrap().0;
+        let hash = ring::digest::digest(&ring::digest::SHA256, content.as_bytes());
+        let hash = base64::engine::general_purpose::STANDARD.encode(hash);
+        assert!(policy.contains(&format!("{name}-src 'sha256-{hash}'").as_str()), "{policy:?}");
+    }
+    assert_eq!(policy.len(), 8, "{policy:?}");
+    assert!(head.contains("\r\nReferrer-Policy: no-referrer\r\n"), "{head}");
+
+    stream.write_all(request("/").replace("GET", "HEAD").as_bytes()).unwrap();
+    let same = |head: &str| head.lines().filter(|it| !it.starts_with("Date: ")).collect::<String>();
+    assert_eq!(same(&http_head(&mut stream)), same(&head), "and no body");
+    assert_eq!(get(&mut stream, "/healthz").body, "ok\n");
+}
+
+#[test]
+fn a_peer_that_does_not_read_the_page_holds_one_piece_of_it() {
+    const PEERS: usize = 30;
+    let daemon = Daemon::start(WEB);
+    assert_eq!(get(&mut daemon.connect("web"), "/").status, 200);
+    let before = daemon.resident_kib();
+    // More than the kernel takes.
+    let requests = request("/").repeat(300);
+    let mut peers: Vec<_> = (0..PEERS).map(|_| daemon.connect("web")).collect();
+    for peer in &mut peers {
+        peer.write_all(requests.as_bytes()).unwrap();
+    }
+    let mut answered = String::new();
+    wait_until("nothing more is answered", || {
+        thread::sleep(STUCK);
+        let last = std::mem::replace(&mut answered, field(&daemon.statistics(), "requests").into());
+        last == answered
+    });
+    assert!(answered.parse::<usize>().unwrap() < 300 * PEERS, "{answered}");
+    let each = daemon.resident_kib().saturating_sub(before) / PEERS;
+    assert!(each <= 64, "{each} KiB each");
+    for peer in &mut peers {
+        assert_eq!(answer(peer).status, 200);
     }
 }
 

@@ -12,6 +12,7 @@
 //! is no tick.
 
 mod report;
+mod survey;
 
 use std::io;
 use std::mem;
@@ -31,6 +32,7 @@ use crate::daemon::service::web::Format;
 use crate::daemon::sessions::{Ended, Sessions};
 use crate::daemon::signals::{Command, Signals};
 use crate::daemon::stats::Reloads;
+use crate::daemon::survey::Survey;
 use crate::daemon::systemd::{HandedOver, Manager, handed_over_sockets};
 use crate::exit::Failure;
 use crate::os::clock::Moment;
@@ -75,6 +77,8 @@ pub struct EventLoop {
     rendered: [Option<Moment>; Format::ALL.len()],
     /// The metrics that are being made.
     making: Option<Making>,
+    /// For those who watch `/events`.
+    survey: Survey,
 }
 
 /// The wait for the last sessions.
@@ -114,6 +118,7 @@ impl EventLoop {
             descriptors: None,
             rendered: [None; Format::ALL.len()],
             making: None,
+            survey: Survey::None,
         };
         info!("echo-alex {} starts, with {}", env!("CARGO_PKG_VERSION"), config.source);
         event_loop.apply(config, handed_over_sockets(), now)?;
@@ -227,6 +232,9 @@ impl EventLoop {
     fn tick(&mut self, now: Moment) {
         self.acceptor.tick(now);
         self.sessions.expire(now, &self.listeners, &mut self.buffers);
+        if self.sessions.take_survey_due() {
+            self.survey(now);
+        }
         if self.stops_listening.is_some_and(|moment| moment <= now) {
             self.drain(now);
         }
@@ -255,6 +263,9 @@ impl EventLoop {
             listener.counters.end(reason, volume, session.age(now));
             if let Some(making) = &mut self.making {
                 making.leave(key, listener_key, volume);
+            }
+            if let Survey::Counting(census) = &mut self.survey {
+                census.leave(key, listener_key, volume);
             }
             self.listeners.forget_if_retired(listener_key);
             self.acceptor.release_throttle();
@@ -359,6 +370,7 @@ impl EventLoop {
         }
         // Their listeners may now be others.
         self.making = None;
+        self.restart_survey(now);
         self.sessions.admission.set_limits(limits);
         self.drain_delay = drain_delay;
         self.drain_timeout = drain_timeout;

@@ -85,6 +85,11 @@ impl Service {
         matches!(self, Self::Other(other) if matches!(**other, Other::Chargen(_)))
     }
 
+    /// Whether it sends what the daemon sees, once a second.
+    pub fn is_watching(&self) -> bool {
+        matches!(self, Self::Other(other) if matches!(&**other, Other::Web(web) if web.is_watching()))
+    }
+
     /// Whether it has seen nothing but probes.
     pub fn is_probe(&self) -> bool {
         matches!(self, Self::Other(other) if matches!(&**other, Other::Web(web) if web.is_probe()))

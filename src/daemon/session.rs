@@ -342,6 +342,11 @@ impl<W: Wire> Session<W> {
         matches!(self.state, State::Serving) && self.service.speaks()
     }
 
+    /// What was agreed in its TLS handshake, if that is over.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.link.transport().agreed()
+    }
+
     /// Plaintext bytes that the kernel has taken. With TLS the record overhead is among the unsent bytes, so
     /// it may be a little too small while there are any.
     pub fn sent(&self) -> u64 {

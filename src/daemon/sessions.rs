@@ -12,6 +12,9 @@
 //! bytes in the processor's cache, and a short message waits for one long turn at most. The bound of
 //! that turn is a time, because a step costs a Pi without AES instructions much more than a PC.
 
+mod survey;
+mod watch;
+
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -32,6 +35,7 @@ use crate::daemon::session::{Session, Turn};
 use crate::os::clock::Moment;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
+use watch::{SURVEY, Watch};
 
 /// How long a long turn goes on: it is over with the first short turn that ends later than this.
 const LONG_TURN: Duration = Duration::from_micros(500);
@@ -50,6 +54,7 @@ pub struct Sessions {
     with_tls: usize,
     /// Those that ended well.
     handshakes: Handshakes,
+    watch: Watch,
 }
 
 /// A session, and what the event loop knows about it.
@@ -121,7 +126,7 @@ impl Sessions {
         if !slot.queued {
             match slot.session.advance(to_the_end, now, buffers) {
                 Turn::Unchanged => {}
-                turn => self.follow_up(key, turn, listeners),
+                turn => self.follow_up(key, turn, now, listeners),
             }
         }
     }
@@ -138,27 +143,32 @@ impl Sessions {
             turn = slot.session.advance(true, now, buffers);
         }
         if turn != Turn::Unchanged {
-            self.follow_up(key, turn, listeners);
+            self.follow_up(key, turn, now, listeners);
         }
     }
 
     /// Ends the sessions whose timeout is over.
     pub fn expire(&mut self, now: Moment, listeners: &Listeners, buffers: &mut Buffers) {
         while let Some(key) = self.deadlines.due(now) {
+            if key == SURVEY {
+                self.deadlines.set(key, &mut self.watch.armed, None);
+                self.watch.is_due = true;
+                continue;
+            }
             let slot = &mut self.slots[key];
             let due = slot.session.deadline(&listeners.get(slot.listener).timeouts);
             self.deadlines.set(key, &mut slot.armed, due.filter(|due| *due > now));
             // A session that has no deadline any more (its timeout is "none") only loses its entry.
             if due.is_some_and(|due| due <= now) && !slot.session.is_closed() {
                 let turn = slot.session.expire(now, buffers);
-                self.follow_up(key, turn, listeners);
+                self.follow_up(key, turn, now, listeners);
             }
         }
     }
 
     /// Does what follows from a session's turn.
     #[cold]
-    fn follow_up(&mut self, key: usize, turn: Turn, listeners: &Listeners) {
+    fn follow_up(&mut self, key: usize, turn: Turn, now: Moment, listeners: &Listeners) {
         let slot = &mut self.slots[key];
         if slot.handshaking
             && let Some((agreed, duration)) = slot.session.handshake()
@@ -176,6 +186,9 @@ impl Sessions {
         }
         let due = slot.session.deadline(&listeners.get(slot.listener).timeouts);
         self.deadlines.set(key, &mut slot.armed, due);
+        if slot.session.is_watching() && self.watch.keys.insert(key) && self.watch.armed.is_none() {
+            self.arm_survey(self.watch.next.unwrap_or(now));
+        }
     }
 
     /// Ends the sessions of the listeners whose keys are `chosen`, once their echo is out.
@@ -193,7 +206,7 @@ impl Sessions {
             let session = &mut self.slots[key].session;
             if !session.is_closed() {
                 let turn = session.end(reason.clone(), now, buffers);
-                self.follow_up(key, turn, listeners);
+                self.follow_up(key, turn, now, listeners);
             }
         }
     }
@@ -213,6 +226,7 @@ impl Sessions {
         let mut reaped = Vec::with_capacity(self.ended.len());
         for key in mem::take(&mut self.ended) {
             let Slot { session, listener, mut armed, .. } = self.slots.remove(key);
+            self.watch.keys.remove(&key);
             self.deadlines.set(key, &mut armed, None);
             self.admission.leave(session.peer().ip());
             self.with_tls -= usize::from(session.is_tls());

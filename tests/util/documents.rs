@@ -55,7 +55,9 @@ pub fn documents() -> Vec<(String, String)> {
         for entry in fs::read_dir(path(folder)).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
-            let is_text = Path::new(&name).extension().is_some_and(|ending| ending != "svg");
+            let is_text = Path::new(&name)
+                .extension()
+                .is_some_and(|ending| ending != "svg" && ending != "png");
             if entry.file_type().unwrap().is_file() && is_text {
                 names.push(format!("{folder}/{name}"));
             }

@@ -5,6 +5,7 @@
 //! | `daemon` | a daemon at work: its configuration, addresses, log, messages and signals |
 //! | `process` | the daemon as a process: descriptors, memory, processor time, and whether an attack left traces |
 //! | `client` | the client at work, and servers that misbehave |
+//! | `browser` | Chromium at work |
 //! | `explain` | `explain` at work, and what it found |
 //! | `programs` | other programs: how they are found, started, read and waited for |
 //! | `tcp` | connections of the test, and what is sent over them |
@@ -22,6 +23,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports)] // Each test file uses a part.
 
 pub mod authority;
+pub mod browser;
 pub mod client;
 pub mod command_line;
 pub mod daemon;

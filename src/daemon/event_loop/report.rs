@@ -63,7 +63,7 @@ impl EventLoop {
     }
 
     /// All counters and gauges at `now`, but the present sessions are still to be counted.
-    fn census(&self, now: Moment) -> Census {
+    pub(super) fn census(&self, now: Moment) -> Census {
         let listeners = self.listeners.iter().map(|(_, listener)| ListenerSnapshot {
             name: listener.name.clone(),
             sessions: listener.admission.sessions(),

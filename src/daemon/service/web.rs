@@ -3,7 +3,9 @@
 
 mod access;
 pub mod anything;
+pub mod events;
 mod fields;
+mod page;
 mod request;
 mod response;
 mod site;
@@ -14,6 +16,7 @@ mod websocket;
 use std::mem;
 use std::rc::Rc;
 
+use events::Watcher;
 use ipnet::IpNet;
 use request::{HEAD_MAX, Page, Refusal, Request, parse};
 use response::{Response, Status};
@@ -50,6 +53,8 @@ pub struct Web {
     body: Option<Body>,
     /// The answer waits for metrics in this format; whether it has a body.
     waits: Option<(Format, bool)>,
+    /// The session watches what the daemon sees.
+    watcher: Option<Watcher>,
     /// The session is a WebSocket.
     socket: Option<Box<WebSocket>>,
     /// Why the session ends when the answer is out.
@@ -76,6 +81,7 @@ impl Web {
             is_new: false,
             body: None,
             waits: None,
+            watcher: None,
             socket: None,
             ends: None,
             is_visited: false,
@@ -86,7 +92,7 @@ impl Web {
 
     /// Takes what `came`. A WebSocket answers at once, behind `said`.
     pub fn receive(&mut self, came: &[u8], said: &mut Vec<u8>) {
-        if self.ends.is_some() || came.is_empty() {
+        if self.ends.is_some() || self.watcher.is_some() || came.is_empty() {
             return;
         }
         if self.socket.is_some() {
@@ -111,6 +117,9 @@ impl Web {
         if self.body.is_some() || self.waits.is_some() {
             return Next::Answer;
         }
+        if let Some(watcher) = &self.watcher {
+            return if watcher.has_event() { Next::Answer } else { Next::Read };
+        }
         match &self.ends {
             Some(reason) => Next::End(reason.clone()),
             None if self.is_new => Next::Answer,
@@ -121,6 +130,9 @@ impl Web {
     /// Puts the next piece of its answer behind `said`: none while it waits for the event loop.
     pub fn answer(&mut self, requester: &Requester, said: &mut Vec<u8>) {
         if self.body.is_some() {
+            self.go_on(said);
+        } else if let Some(watcher) = &mut self.watcher {
+            self.body = Some(Body { bytes: watcher.event(), sent: 0 });
             self.go_on(said);
         } else if let Some((format, has_body)) = self.waits {
             let site = &self.context.site;
@@ -161,6 +173,7 @@ impl Web {
         self.is_visited |= !matches!(request.page, Page::Health | Page::Ready);
         let response = match &request.page {
             _ if !request.is_read => Response::text(Status::NotAllowed, "use GET or HEAD\n"),
+            Page::Home => Response::page(self.context.site.home()),
             Page::Health => Response::text(Status::Ok, "ok\n"),
             Page::Ready if self.context.site.is_ready() => Response::text(Status::Ok, "ready\n"),
             Page::Ready => Response::text(Status::Unavailable, "stopping\n"),
@@ -168,6 +181,12 @@ impl Web {
                 match access::check(requester, &self.context.allow, request.is_local_host) {
                     Ok(()) => return self.wait(*format, request),
                     Err(why) => Response::text(Status::Forbidden, &why),
+                }
+            }
+            Page::Events(host) => {
+                match access::check_host(host.as_deref(), &self.context.origins) {
+                    Ok(()) => return self.watch(request, requester, said),
+                    Err(why) => Response::text(Status::Forbidden, why),
                 }
             }
             Page::Echo(Upgrade::No) => Response::text(
@@ -210,6 +229,26 @@ impl Web {
             End::Closed => CloseReason::PeerDone,
             End::Failed(why) => CloseReason::BadFrame(why),
         });
+    }
+
+    /// Begins a stream of events. Nothing else is answered in this session.
+    fn watch(&mut self, request: &Request, requester: &Requester, said: &mut Vec<u8>) {
+        if request.is_head {
+            self.end(CloseReason::PeerDone);
+        } else {
+            self.held.clear();
+            self.is_new = false;
+            let sees_everyone =
+                access::check(requester, &self.context.allow, request.is_local_host).is_ok();
+            self.watcher =
+                Some(Watcher::new(&self.context.site.events, requester.address, sees_everyone));
+        }
+        self.send(&Response::events(), !request.is_head, said);
+    }
+
+    /// Whether it watches what the daemon sees.
+    pub fn is_watching(&self) -> bool {
+        self.watcher.is_some()
     }
 
     /// Asks the event loop for metrics, which answer the request.

@@ -205,6 +205,11 @@ impl<W: Wire> Session<W> {
         sent
     }
 
+    /// Whether its service sends what the daemon sees, once a second.
+    pub fn is_watching(&self) -> bool {
+        matches!(self.state, State::Serving) && self.service.is_watching()
+    }
+
     fn next(&self) -> Next {
         match &self.service {
             Service::Other(other) => other.next(),

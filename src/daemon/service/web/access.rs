@@ -46,6 +46,23 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Why a page under this `host` does not see what the daemon sees. `origins` are those in the configuration;
+/// that one is "*" says nothing of the owner of this name.
+pub(super) fn check_host(host: Option<&[u8]>, origins: &[String]) -> Result<(), &'static str> {
+    let is_listed = |host: &[u8]| {
+        let mut hosts = origins.iter().filter_map(|origin| Some(origin.split_once("://")?.1));
+        hosts.any(|it| it.as_bytes().eq_ignore_ascii_case(host))
+    };
+    if host.is_none_or(|host| is_local(host) || is_listed(host)) {
+        return Ok(());
+    }
+    Err(
+        "What Alex sees is not shown under a name of the internet, unless the key origins of this listener \
+         has it: a stranger could have pointed a name here. Use the address, or a name without a dot or in \
+         .local.\n",
+    )
+}
+
 /// Whether the value of `Host` is an address or a local name, with a port or without.
 pub(super) fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::events::Overview;
 use super::request::HEAD_MAX;
 use super::websocket::WebSocket;
 use super::{Format, Web};
@@ -26,6 +27,9 @@ pub fn answer_anything(script: &[u8]) {
         // A request has more than ten bytes, and its answer at most two pieces.
         let mut answers = 0;
         while matches!(web.next(), Next::Answer) {
+            // A watcher gets what was surveyed.
+            web.context.site.events.begin();
+            web.context.site.events.publish(&Overview::default());
             for format in Format::ALL {
                 web.context.site.publish(format, Some("metrics".into()));
             }

@@ -17,12 +17,16 @@ const FIELDS_MAX: usize = 64;
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Page {
+    /// `/`: the page for browsers.
+    Home,
     /// `/healthz`: does the daemon answer?
     Health,
     /// `/readyz`: does it take new connections?
     Ready,
     /// `/metrics`: the numbers of the daemon, in the format that the request prefers.
     Metrics(Format),
+    /// `/events`: what the daemon sees; for those who call it by this host.
+    Events(Option<Vec<u8>>),
     /// `/echo`: a WebSocket.
     Echo(Upgrade),
     /// There is none.
@@ -76,10 +80,12 @@ fn request(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     let method = head.method.unwrap_or_default();
     let is_head = method == "HEAD";
     let page = match path(head.path.unwrap_or_default()) {
+        "/" => Page::Home,
         "/healthz" => Page::Health,
         "/readyz" => Page::Ready,
         "/echo" if is_http11 => Page::Echo(Upgrade::of(fields)),
         "/echo" => Page::Echo(Upgrade::No),
+        "/events" => Page::Events(values(fields, "Host").next().map(<[u8]>::to_vec)),
         "/metrics" => Page::Metrics(format(fields)),
         _ => Page::Other,
     };
@@ -178,7 +184,8 @@ mod tests {
         assert_eq!(page("/healthz"), Page::Health);
         assert_eq!(page("/readyz?verbose"), Page::Ready);
         assert_eq!(page("http://alex:5080/healthz?x=//y"), Page::Health);
-        assert_eq!(page("http://alex"), Page::Other);
+        assert_eq!(page("http://alex"), Page::Home);
+        assert_eq!(page("/?from=x"), Page::Home);
         assert_eq!(page("*"), Page::Other);
         assert_eq!(page("/healthz/"), Page::Other);
     }

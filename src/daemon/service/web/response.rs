@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use time::OffsetDateTime;
 
+use super::page::Home;
 use super::site::Format;
 
 /// The status of an answer (RFC 9110 §15).
@@ -42,30 +43,51 @@ impl Status {
 pub(super) struct Response {
     status: Status,
     content_type: &'static str,
+    /// More fields, each with its end of line.
+    fields: Option<Rc<str>>,
     pub(super) body: Rc<[u8]>,
+    /// The end of the connection is its end, and the body is only its beginning.
+    pub(super) is_stream: bool,
 }
 
 impl Response {
     /// A sentence.
     pub(super) fn text(status: Status, text: &str) -> Self {
-        let content_type = "text/plain; charset=utf-8";
-        Self { status, content_type, body: text.as_bytes().into() }
+        Self::new(status, "text/plain; charset=utf-8", text.as_bytes().into())
+    }
+
+    /// The page for browsers.
+    pub(super) fn page(home: &Home) -> Self {
+        let fields = Some(Rc::clone(&home.fields));
+        Self { fields, ..Self::new(Status::Ok, "text/html; charset=utf-8", Rc::clone(&home.body)) }
+    }
+
+    /// A stream of events, which a browser requests again a second after its end.
+    pub(super) fn events() -> Self {
+        let body = b"retry: 1000\n\n".as_slice().into();
+        Self { is_stream: true, ..Self::new(Status::Ok, "text/event-stream", body) }
     }
 
     /// The metrics.
     pub(super) fn metrics(format: Format, body: Rc<[u8]>) -> Self {
-        Self { status: Status::Ok, content_type: format.content_type(), body }
+        Self::new(Status::Ok, format.content_type(), body)
+    }
+
+    fn new(status: Status, content_type: &'static str, body: Rc<[u8]>) -> Self {
+        Self { status, content_type, fields: None, body, is_stream: false }
     }
 
     /// Puts its head behind `said`; `closes`: the connection ends behind the body.
     pub(super) fn head(&self, closes: bool, said: &mut Vec<u8>) {
-        let Self { status, content_type, body } = self;
+        let Self { status, content_type, fields, body, is_stream } = self;
+        let length =
+            if *is_stream { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let mut head = format!(
-            "HTTP/1.1 {}\r\nDate: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+            "HTTP/1.1 {}\r\nDate: {}\r\nContent-Type: {content_type}\r\n{length}\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{}",
             status.line(),
             date(OffsetDateTime::now_utc()),
-            body.len(),
+            fields.as_deref().unwrap_or_default(),
         );
         match status {
             Status::NotAllowed => head += "Allow: GET, HEAD\r\n",
@@ -75,7 +97,7 @@ impl Response {
             }
             _ => {}
         }
-        if closes {
+        if closes || *is_stream {
             head += "Connection: close\r\n";
         }
         head += "\r\n";

@@ -6,13 +6,20 @@
 //! until the event loop has published the text, before the next turn of the session. However many ask,
 //! a text is rendered at most once a second.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+
+use super::events::Events;
+use super::page::Home;
 
 /// What the daemon lets its web sessions know.
 #[derive(Debug, Default)]
 pub struct Site {
     ready: Cell<bool>,
+    /// The page for browsers, once one has asked for it.
+    home: OnceCell<Home>,
+    /// For those who watch.
+    pub events: Rc<Events>,
     /// The metrics in each format.
     metrics: [Metrics; Format::ALL.len()],
 }
@@ -62,6 +69,11 @@ impl Site {
     /// Says whether new connections are welcome.
     pub fn set_ready(&self, ready: bool) {
         self.ready.set(ready);
+    }
+
+    /// The page for browsers.
+    pub(super) fn home(&self) -> &Home {
+        self.home.get_or_init(Home::new)
     }
 
     /// Asks for the metrics.

@@ -82,7 +82,7 @@ fn readiness_follows_the_site() {
 #[test]
 fn nothing_is_answered_behind_a_request_that_ends_the_session() {
     for (first, status) in [
-        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404 Not Found"),
+        ("GET /no HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404 Not Found"),
         ("GET /healthz HTTP/1.1\r\n\r\n", "400 Bad Request"),
         ("\0", "400 Bad Request"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "413 Content Too Large"),
@@ -114,7 +114,7 @@ fn a_head_may_have_8_kib_and_64_fields() {
     assert!(pieces(&mut slow, &back[..1])[0].contains(" 431 "));
 
     let with_fields =
-        |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "Host: a\r\n".repeat(count));
+        |count: usize| format!("GET /no HTTP/1.1\r\n{}\r\n", "Host: a\r\n".repeat(count));
     assert!(pieces(&mut web(), with_fields(65).as_bytes())[0].contains(" 431 "));
     let most = with_fields(63).replacen("Host", "Most", 62);
     assert!(pieces(&mut web(), most.as_bytes())[0].contains(" 404 "));
@@ -170,6 +170,29 @@ fn the_format_is_openmetrics_for_those_who_accept_it() {
     }
 }
 
+#[test]
+fn a_watcher_gets_the_newest_survey_and_misses_those_before() {
+    let mut web = web();
+    let head = pieces(&mut web, b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").concat();
+    assert!(head.ends_with("\r\n\r\nretry: 1000\n\n"), "{head}");
+    assert!(!head.contains("Content-Length") && head.contains("\r\nConnection: close\r\n"));
+    assert!(matches!(web.next(), Next::Read));
+    let site = Rc::clone(&web.context.site);
+    for uptime in 1..4 {
+        site.events.begin();
+        assert!(matches!(web.next(), Next::Read), "it is not complete");
+        site.events.publish(&events::Overview { uptime, ..Default::default() });
+    }
+    let events = pieces(&mut web, HEALTH.as_bytes());
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    assert!(event.starts_with("data: {\"alex\":{") && event.ends_with("}\n\n"), "{event}");
+    assert!(event.contains("\"uptime\":3,"), "{event}");
+    assert!(matches!(web.next(), Next::Read) && !web.is_probe());
+    assert!(web.held.is_empty());
+    drop(web);
+    assert!(!site.events.are_watched());
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_stay_within_the_bounds(
@@ -177,7 +200,7 @@ proptest::proptest! {
         pieces in proptest::collection::vec(
             proptest::prop_oneof![
                 proptest::sample::select(vec![
-                    &b"GET /"[..], b"healthz", b"metrics", b"echo", b" HTTP/1.1\r\n", b"Host: a\r\n",
+                    &b"GET /"[..], b"healthz", b"metrics", b"events", b"echo", b" HTTP/1.1\r\n", b"Host: a\r\n",
                     b"\r\n", b"Content-Length: 1\r\n", b"\x82\xff", b"\x81\x84\0\0\0\0", b"\x88\x80", b"\x89\xfd",
                 ]).prop_map(<[u8]>::to_vec),
                 proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
