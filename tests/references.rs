@@ -323,6 +323,10 @@ fn the_example_shows_every_key_with_its_default() {
             Some(default) if default == "none" || default == "by-cost" => {
                 assert!(line.commented_out, "{what}");
             }
+            // What makes the last listener one for browsers.
+            Some(_) if line.key == "service" && !line.commented_out => {
+                assert_eq!(line.value, "\"web\"", "{what}");
+            }
             Some(default) => assert!(line.commented_out && line.value == default, "{what}"),
             None if line.table != "[listener.limits]" => {
                 assert!(["name", "listen"].contains(&line.key.as_str()), "{what}");
@@ -383,17 +387,22 @@ fn the_documents_have_the_ports_of_the_built_in_configuration_and_of_the_client(
         let listener = built_in.listeners.iter().find(|listener| listener.name == name).unwrap();
         listener.endpoints[0].addresses()[0].port()
     };
-    let (plain, tls) = (port("plain"), port("tls"));
+    let (plain, tls, web) = (port("plain"), port("tls"), port("web"));
     assert_eq!(request(&["localhost"]).port, plain);
     assert_eq!(request(&["--tls", "localhost"]).port, tls);
     for (text, words) in [
-        (help("echo-alex"), "plain echo on port {} and TLS on {}"),
         (help("echo-alex-client"), "[default: {}, --tls: {}]"),
-        (read("SECURITY.md"), "plain on {} and TLS on {}"),
-        (manual("echo-alex.8"), "plain echo is served on port {} and TLS on port {}"),
+        (read("SECURITY.md"), "plain on {} and TLS on {}, the page on {}"),
+        (help("echo-alex"), "echo on port {}, with TLS on {}, and a page for browsers on {}"),
+        (
+            manual("echo-alex.8"),
+            "plain echo is served on port {} and TLS on port {} of every address, and a page for browsers on port {}",
+        ),
         (manual("echo-alex-client.1"), "at port {}, or {} with"),
     ] {
-        let words = words.replacen("{}", &plain.to_string(), 1).replacen("{}", &tls.to_string(), 1);
+        let words = [plain, tls, web]
+            .iter()
+            .fold(words.to_owned(), |words, port| words.replacen("{}", &port.to_string(), 1));
         let text: Vec<&str> = text.split_whitespace().collect();
         assert!(text.join(" ").contains(&words), "nowhere: {words}");
     }

@@ -14,7 +14,7 @@ pub const DEFAULT_PATH: &str = "/etc/echo-alex/echo-alex.toml";
 /// The longest file that is read, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
 
-/// What is served without a file: plain and TLS echo, with a temporary identity.
+/// What is served without a file: plain and TLS echo, with a temporary identity, and a page for browsers.
 const BUILT_IN: &str = "
 [[listener]]
 name = \"plain\"
@@ -24,6 +24,11 @@ listen = 5000
 name = \"tls\"
 listen = 5001
 [listener.tls]
+
+[[listener]]
+name = \"web\"
+listen = 5080
+service = \"web\"
 ";
 
 impl Config {

@@ -16,7 +16,8 @@ echo-alex: an echo server for plain TCP and TLS
 Usage: echo-alex [OPTIONS]
 
   -c, --config FILE  Read FILE; without this, /etc/echo-alex/echo-alex.toml, and
-                     without that, serve plain echo on port 5000 and TLS on 5001
+                     without that, serve echo on port 5000, with TLS on 5001,
+                     and a page for browsers on 5080
   -t, --check        Check the configuration and its certificates, and end
   -h, --help         Show this
   -V, --version      Show the version
