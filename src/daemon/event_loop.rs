@@ -11,6 +11,7 @@
 //! The loop waits for the earliest of all deadlines, and without a time limit if there is none. There
 //! is no tick.
 
+mod control;
 mod report;
 mod survey;
 
@@ -19,28 +20,23 @@ use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use log::{Level, error, info, warn};
+use log::{Level, info};
 use mio::{Events, Poll, Token};
 
-use crate::config::{Config, Service};
+use crate::config::Config;
 use crate::daemon::accept::{Acceptor, Intake};
-use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::listeners::{FIRST_SOCKET, Listeners};
-use crate::daemon::logger;
 use crate::daemon::making::Making;
 use crate::daemon::service::web::Format;
 use crate::daemon::sessions::{Ended, Sessions};
-use crate::daemon::signals::{Command, Signals};
+use crate::daemon::signals::Signals;
 use crate::daemon::stats::Reloads;
 use crate::daemon::survey::Survey;
-use crate::daemon::systemd::{HandedOver, Manager, handed_over_sockets};
+use crate::daemon::systemd::{Manager, handed_over_sockets};
 use crate::exit::Failure;
 use crate::os::clock::Moment;
-use crate::os::descriptors;
 use crate::os::heap;
-use crate::os::tcp_info;
 use crate::wire::buffers::Buffers;
-use crate::wire::close::CloseReason;
 
 /// The most events that one poll returns.
 const EVENTS_A_POLL: usize = 1024;
@@ -275,134 +271,9 @@ impl EventLoop {
         }
     }
 
-    /// Does what the signals of this iteration ask for.
-    fn handle_signals(&mut self, now: Moment) {
-        for command in self.signals.commands() {
-            match command {
-                Command::Stop => self.stop(now),
-                Command::Reload if !self.listeners.site.is_ready() => {}
-                Command::Reload => self.reload(now),
-                Command::Report => {
-                    for pairs in self.snapshot(now).lines() {
-                        logger::write("statistics", &pairs);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Is not ready any more, and drains after `drain-delay`; at the second call, ends at once.
-    fn stop(&mut self, now: Moment) {
-        if !self.listeners.site.is_ready() {
-            warn!("asked to stop again: {} are cut off", self.totals());
-            self.drain(now);
-            return self.sessions.cut_off(&CloseReason::Stopping);
-        }
-        self.listeners.site.set_ready(false);
-        self.manager.stopping();
-        match now.checked_add(self.drain_delay) {
-            Some(moment) if moment > now => {
-                let delay = self.drain_delay;
-                info!("not ready, and listening for {delay:?} more, {}", self.totals());
-                self.stops_listening = Some(moment);
-            }
-            _ => self.drain(now),
-        }
-    }
-
-    /// Accepts the connections that wait and no more, and ends every session when its echo is out.
-    fn drain(&mut self, now: Moment) {
-        self.stops_listening = None;
-        if self.draining.is_some() {
-            return;
-        }
-        info!("stopping, {}", self.totals());
-        let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
-        self.draining = Some(Drain { until });
-        for key in self.listeners.socket_keys() {
-            self.stop_listening(key, now);
-        }
-        self.end_sessions(&CloseReason::Stopping, |_| true, now);
-    }
-
-    /// Cuts off the sessions that are left when the time to drain is over.
-    fn end_drain(&mut self, now: Moment) {
-        let Some(Drain { until: Some(until) }) = self.draining else { return };
-        if now >= until && !self.sessions.is_empty() {
-            warn!("drain-timeout is over: {} are cut off", self.totals());
-            self.sessions.cut_off(&CloseReason::Stopping);
-        }
-    }
-
-    /// Reads the configuration again. One that does not pass changes nothing.
-    fn reload(&mut self, now: Moment) {
-        self.manager.reloading();
-        let outcome =
-            Config::load(&self.config_file).and_then(|config| self.apply(config, Vec::new(), now));
-        match outcome {
-            Ok(()) => {
-                self.reloads.done += 1;
-                info!("reloaded");
-            }
-            Err(failure) => {
-                self.reloads.failed += 1;
-                error!("not reloaded, all stays as it was: {failure}");
-            }
-        }
-        self.manager.ready(self.totals(), now);
-    }
-
-    /// Serves by `config` from here on. Everything that can fail is done before anything changes.
-    fn apply(
-        &mut self,
-        config: Config,
-        handed_over: Vec<HandedOver>,
-        now: Moment,
-    ) -> Result<(), Failure> {
-        raise_descriptor_limit(&config)?;
-        let Config { log, limits, drain_delay, drain_timeout, listeners, .. } = config;
-        let has_reports = listeners.iter().any(|it| it.service == Service::Report);
-        let plans = self.listeners.plan(listeners, handed_over)?;
-        logger::set(&log)?;
-        if has_reports || log::log_enabled!(Level::Debug) {
-            // The first question may have the kernel load a module: not in the midst of sessions.
-            tcp_info::is_available();
-        }
-        // Their listeners may now be others.
-        self.making = None;
-        self.restart_survey(now);
-        self.sessions.admission.set_limits(limits);
-        self.drain_delay = drain_delay;
-        self.drain_timeout = drain_timeout;
-        for key in self.listeners.follow(plans, self.poll.registry())? {
-            self.stop_listening(key, now);
-        }
-        let retired = self.listeners.retired();
-        self.end_sessions(&CloseReason::ListenerRemoved, |key| retired.contains(&key), now);
-        for key in retired {
-            self.listeners.forget_if_retired(key);
-        }
-        self.sessions.rearm(&self.listeners);
-        let sockets = self.sessions.len() + self.listeners.sockets();
-        self.descriptors =
-            descriptors::usage().map(|(open, limit)| (open.saturating_sub(sockets), limit));
-        Ok(())
-    }
-
-    fn stop_listening(&mut self, key: usize, now: Moment) {
-        let (acceptor, mut intake) = self.intake(now);
-        acceptor.accept_backlog(key, &mut intake);
-        self.listeners.close(key);
-    }
-
     /// The acceptor, and what it works with.
     fn intake(&mut self, now: Moment) -> (&mut Acceptor, Intake<'_>) {
         let Self { acceptor, listeners, sessions, poll, .. } = self;
         (acceptor, Intake { now, listeners, sessions, registry: poll.registry() })
-    }
-
-    /// Ends the sessions of the listeners whose keys are `chosen`.
-    fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Moment) {
-        self.sessions.end(reason, chosen, now, &self.listeners, &mut self.buffers);
     }
 }
