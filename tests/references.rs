@@ -206,7 +206,7 @@ fn every_service_is_described_and_tested() {
             ("config/echo-alex.toml", format!("\"{service}\"")),
             ("tests/config/valid/services.toml", format!("service = \"{service}\"\n")),
             // The simulation gives it to some of its sessions.
-            ("tests/simulation/dialogue.rs", format!(" => ServiceName::{variant},")),
+            ("tests/simulation/dialogue/mod.rs", format!(" => ServiceName::{variant},")),
         ] {
             assert!(read(file).contains(&text), "{file} does not have {text}");
         }

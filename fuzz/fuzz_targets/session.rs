@@ -2,7 +2,7 @@
 //! that must hold.
 #![no_main]
 
-#[path = "../../tests/simulation/dialogue.rs"]
+#[path = "../../tests/simulation/dialogue/mod.rs"]
 mod dialogue;
 #[path = "../../tests/simulation/ends.rs"]
 mod ends;

@@ -63,9 +63,9 @@ impl Side {
                 }
             }
             Err(reason) => {
-                assert!(!clean, "{reason}");
-                assert_ne!(reason.fault(), Fault::Us, "{reason}");
-                assert!(!reason.to_string().contains('\n'));
+                assert!(!clean, "{reason:?}");
+                assert_ne!(reason.fault(), Fault::Us, "{reason:?}");
+                assert!(!reason.detail().unwrap_or_default().contains('\n'));
                 self.ended = true;
             }
         }
