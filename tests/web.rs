@@ -243,8 +243,7 @@ fn a_request_that_stops_in_its_middle_ends_with_idle_timeout() {
     assert_eq!(read_to_end(&mut stream), b"");
     let peer = stream.local_addr().unwrap();
     drop(stream);
-    let statistics = daemon.statistics();
-    assert!(statistics.contains(" idle-timeout=1 "), "{statistics}");
+    wait_until("the session has ended", || daemon.statistics().contains(" idle-timeout=1 "));
     // Nothing but a part of a request came, so it is a probe.
     assert!(!daemon.seen().iter().any(|line| line.contains(&format!("peer={peer} "))));
 }
