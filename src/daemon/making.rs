@@ -1,4 +1,4 @@
-//! Metrics on their way: first the present sessions are counted, then the text is rendered, both a step at a time.
+//! Metrics that are being made: first the present sessions are counted, then the text is rendered, both in steps.
 
 use std::ops::ControlFlow;
 

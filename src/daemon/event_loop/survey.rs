@@ -3,7 +3,7 @@
 //! # It is made in steps
 //!
 //! The sessions are counted as for metrics, a step in an iteration of the event loop. Then each watcher has a
-//! turn, one in an iteration. So a survey holds up nobody, however many there are.
+//! turn, one in an iteration. So no session waits for a whole survey.
 
 use std::mem;
 use std::time::Duration;

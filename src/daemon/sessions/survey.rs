@@ -11,7 +11,7 @@ use crate::daemon::service::web::events::Seen;
 use crate::os::clock::Moment;
 
 impl Sessions {
-    /// Whether somebody watches.
+    /// Whether any session watches `/events`.
     pub fn are_watched(&self) -> bool {
         !self.watch.keys.is_empty()
     }
@@ -26,14 +26,14 @@ impl Sessions {
         self.deadlines.set(SURVEY, &mut self.watch.armed, Some(due));
     }
 
-    /// Asks for the next survey, if somebody watches.
+    /// Asks for the next survey, if any session watches `/events`.
     pub fn arm_next_survey(&mut self, now: Moment) {
         if self.are_watched() {
             self.arm_survey(self.watch.next.unwrap_or(now));
         }
     }
 
-    /// When the next survey may begin, if somebody watches then.
+    /// Sets the earliest time of the next survey.
     pub fn plan_survey(&mut self, next: Moment) {
         self.watch.next = Some(next);
     }
@@ -50,7 +50,8 @@ impl Sessions {
         Some(key)
     }
 
-    /// Shows the session with this key to those who may see it, and says what [`Sessions::present`] does.
+    /// Adds the session with this key to the survey, if a watcher may see it. Returns the same as
+    /// [`Sessions::present`].
     pub fn show(&self, key: usize, now: Moment, listeners: &Listeners) -> Option<Present> {
         let Slot { session, listener, .. } = self.slots.get(key)?;
         let present = self.present(key)?;

@@ -16,6 +16,6 @@ pub(super) struct Watch {
     pub(super) next: Option<Moment>,
     /// Where the entry of the survey among the deadlines is.
     pub(super) armed: Option<Moment>,
-    /// It was due, and has not had its step.
+    /// A step is due.
     pub(super) is_due: bool,
 }

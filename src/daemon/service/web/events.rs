@@ -1,6 +1,6 @@
 //! `/events`: what the daemon sees, as Server-Sent Events (HTML Living Standard §9.2).
 //!
-//! # One survey a second, while somebody watches
+//! # At most one survey a second, and none without a watcher
 //!
 //! The event loop surveys its sessions, at most once a second, and then each watcher has a turn, in which it
 //! sends an event. Watchers with one address share its text. A watcher that does not read misses surveys:
@@ -113,8 +113,9 @@ pub(super) struct Watcher {
 }
 
 impl Events {
-    /// Whether somebody watches.
-    pub fn are_watched(&self) -> bool {
+    /// Whether there is a watcher.
+    #[cfg(test)]
+    pub(super) fn are_watched(&self) -> bool {
         !self.by_address.borrow().is_empty()
     }
 
@@ -124,7 +125,7 @@ impl Events {
         self.complete.set(None);
     }
 
-    /// Takes a session into the survey, if somebody may see it. `seconds` have passed since its accept.
+    /// Adds a session to the survey, if a watcher may see it. The session was accepted `seconds` ago.
     pub fn see(&self, address: IpAddr, seconds: f64, session: impl Fn() -> Seen) {
         let survey = self.begun.get();
         if let Some(found) = self.by_address.borrow_mut().get_mut(&address) {
