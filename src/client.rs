@@ -48,7 +48,7 @@ fn run() -> Result<Exit, Failure> {
         Request::Version => {
             output::print(format_args!("echo-alex-client {}\n", env!("CARGO_PKG_VERSION")))?;
         }
-        Request::Compare(compare) => return mode::compare::run(&compare),
+        Request::Diff(diff) => return mode::diff::run(&diff),
         Request::Run(options) => return do_as_asked(*options),
     }
     Ok(Exit::Ok)

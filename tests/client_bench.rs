@@ -278,23 +278,23 @@ fn two_runs_are_compared_unless_they_differ_in_settings() {
     let (first, second) = (file("a.json", &[]), file("b.json", &[]));
     let larger = file("c.json", &["--size=3000"]);
     let doubtful = file("d.json", &["--rate=10000000"]);
-    let output = run(&["compare", &first, &second], b"");
+    let output = run(&["diff", &first, &second], b"");
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let line = text.lines().find(|line| line.starts_with("latency.p99_ms ")).unwrap();
     assert!(line.ends_with('%'), "{text}");
     assert!(text.contains("\nmessages_per_s ") && !text.contains("size_bytes"), "{text}");
     let both = [&first[..], &larger];
-    let (code, said) = end(&run(&[&["compare"], &both[..]].concat(), b""));
+    let (code, said) = end(&run(&[&["diff"], &both[..]].concat(), b""));
     assert_eq!((code, said.lines().count()), (1, 1), "{said}");
     assert!(said.contains("the runs do not compare: size_bytes is 64 and 3000"), "{said}");
-    let forced = run(&[&["compare", "--force"], &both[..]].concat(), b"");
+    let forced = run(&[&["diff", "--force"], &both[..]].concat(), b"");
     let text = String::from_utf8(forced.stdout.clone()).unwrap();
     assert!(
         forced.status.success() && text.starts_with("note: size_bytes is 64 and 3000\n"),
         "{text}"
     );
-    let (code, said) = end(&run(&["compare", &doubtful, &doubtful], b""));
+    let (code, said) = end(&run(&["diff", &doubtful, &doubtful], b""));
     assert!(code == 1 && said.contains("d.json is of a run that is not valid"), "{said}");
 
     let junk = daemon.path("junk");
@@ -304,7 +304,7 @@ fn two_runs_are_compared_unless_they_differ_in_settings() {
     for (bad, code) in
         [(junk.to_str().unwrap(), 78), (interval.to_str().unwrap(), 78), ("/nowhere", 66)]
     {
-        let (is, said) = end(&run(&["compare", &first, bad], b""));
+        let (is, said) = end(&run(&["diff", &first, bad], b""));
         assert_eq!((is, said.lines().count()), (code, 1), "{said}");
     }
 }

@@ -62,7 +62,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["explain"], &tls],
         &[&["idle", "--max=0.1"], &plain],
         &[&["both", "-c1", "--report-port", &reporter], &plain],
-        &[&["compare", report, report]],
+        &[&["diff", report, report]],
     ];
     for command in client_command().get_subcommands() {
         let name = command.get_name();

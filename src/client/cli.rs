@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Both, Compare, Explain, Format, Handshakes, Idle, Ping, Talk};
+pub use modes::{Bench, Both, Diff, Explain, Format, Handshakes, Idle, Ping, Talk};
 use values::DEPTH_MAX;
 
 /// What the command line asks for.
@@ -32,7 +32,7 @@ pub enum Request {
     /// Do something with a server.
     Run(Box<Options>),
     /// Compare two measurements.
-    Compare(Compare),
+    Diff(Diff),
 }
 
 /// How to reach the server, and what to do there.
@@ -114,9 +114,7 @@ impl Request {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
         let arguments = with_command(arguments.into_iter().collect());
         match CommandLine::try_parse_from([PROGRAM.into()].into_iter().chain(arguments)) {
-            Ok(CommandLine { command: Some(Command::Compare { compare }), .. }) => {
-                Ok(Self::Compare(compare))
-            }
+            Ok(CommandLine { command: Some(Command::Diff { diff }), .. }) => Ok(Self::Diff(diff)),
             Ok(command_line) => Ok(Self::Run(Box::new(command_line.try_into()?))),
             Err(error) => match error.kind() {
                 ErrorKind::DisplayHelp => Ok(Self::Help(error.to_string())),
@@ -210,7 +208,7 @@ impl TryFrom<CommandLine> for Options {
             }
             Command::Idle { idle, report, server } => (Mode::Idle(idle), report.json, server),
             Command::Both { both, report, server } => (Mode::Both(both), report.json, server),
-            Command::Compare { .. } => return Err(usage("compare has no HOST")),
+            Command::Diff { .. } => return Err(usage("diff has no HOST")),
         };
         let Target { host, port } = server.host;
         if let (Some(first), Some(second)) = (port, server.port) {

@@ -5,6 +5,6 @@ pub mod ping;
 pub mod bench;
 pub mod handshakes;
 pub mod idle;
-pub mod compare;
+pub mod diff;
 pub mod explain;
 pub mod both;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::modes::{Bench, Both, Compare, Explain, Handshakes, Idle, Ping, Talk};
+use super::modes::{Bench, Both, Diff, Explain, Handshakes, Idle, Ping, Talk};
 use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
 use crate::tls::choice::Version;
@@ -150,14 +150,14 @@ pub(super) enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Compare two measurements
+    /// Show what changed between two measurements
     ///
     /// Reads the output of bench --json of two runs, prints what changed from the first to the second,
     /// and whether that is more than the variation within each run. Runs that differ in their settings or
     /// conditions, or are not valid, are not compared: that is an error, and the exit code is 1.
-    Compare {
+    Diff {
         #[command(flatten)]
-        compare: Compare,
+        diff: Diff,
     },
 }
 

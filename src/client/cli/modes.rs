@@ -230,10 +230,10 @@ pub struct Both {
     pub report_port: u16,
 }
 
-/// The options of `compare`.
+/// The options of `diff`.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
-pub struct Compare {
+pub struct Diff {
     /// Compare runs that differ in their settings or conditions, too
     #[arg(long)]
     pub force: bool,

@@ -183,7 +183,7 @@ fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
         "handshakes -h",
         "idle -h",
         "both -h",
-        "compare -h",
+        "diff -h",
         "talk -h",
     ] {
         let (short, long) = (help(line), help(&line.replace("-h", "--help")));

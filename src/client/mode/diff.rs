@@ -1,11 +1,11 @@
-//! `compare`: what changed from one measurement to another, and whether they can be compared at all.
+//! `diff`: what changed from one measurement to another, and whether they can be compared at all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::client::cli::Compare;
+use crate::client::cli::Diff;
 use crate::exit::{Exit, Failure};
 use crate::os::{files, output};
 
@@ -45,10 +45,10 @@ struct Run {
 }
 
 /// Compares, and prints a table.
-pub fn run(compare: &Compare) -> Result<Exit, Failure> {
-    let (before, after) = (Run::read(&compare.before)?, Run::read(&compare.after)?);
+pub fn run(diff: &Diff) -> Result<Exit, Failure> {
+    let (before, after) = (Run::read(&diff.before)?, Run::read(&diff.after)?);
     let reasons = differences(&before, &after);
-    if !reasons.is_empty() && !compare.force {
+    if !reasons.is_empty() && !diff.force {
         let text = format!("the runs do not compare: {} (see --force)", reasons.join("; "));
         return Err(Failure::new(Exit::Failure, text));
     }
