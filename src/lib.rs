@@ -87,5 +87,6 @@ pub mod testing {
     pub use crate::wire::buffers::{Buffers, HELD_MAX, READ_SIZE, Scratch};
     pub use crate::wire::close::{CloseReason, Fault};
     pub use crate::wire::link::Wire;
+    pub use crate::wire::probe;
     pub use crate::wire::transport::Transport;
 }

@@ -1,4 +1,4 @@
-//! What both sides of a connection share, without policy.
+//! What both sides share, without policy.
 
 pub mod link;
 pub mod transport;
@@ -7,3 +7,4 @@ mod explain;
 mod mismatch;
 pub mod buffers;
 pub mod close;
+pub mod probe;
