@@ -59,10 +59,7 @@ pub struct EventLoop {
     sessions: Sessions,
     drain_delay: Duration,
     drain_timeout: Option<Duration>,
-    /// The daemon is not ready any more, and listens until then.
-    stops_listening: Option<Moment>,
-    /// The daemon stops, and waits for its last sessions.
-    draining: Option<Drain>,
+    phase: Phase,
     started: Moment,
     started_at: SystemTime,
     reloads: Reloads,
@@ -71,17 +68,37 @@ pub struct EventLoop {
     descriptors: Option<(usize, u64)>,
     /// When the metrics were rendered last, in each format.
     rendered: [Option<Moment>; Format::ALL.len()],
-    /// The metrics that are being made.
+    /// The metrics that are being made, while a session in the queue waits for them.
     making: Option<Making>,
     /// For those who watch `/events`.
     survey: Survey,
 }
 
-/// The wait for the last sessions.
-#[derive(Clone, Copy, Debug)]
-struct Drain {
-    /// Then the rest is cut off; `None` waits for the last one.
-    until: Option<Moment>,
+/// What the daemon does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It accepts them.
+    Serving,
+    /// It is not ready any more, and accepts them until then.
+    Leaving(Moment),
+    /// It has stopped to listen, and waits for its last sessions. Then the rest is cut off; `None` waits for the
+    /// last one.
+    Draining(Option<Moment>),
+}
+
+impl Phase {
+    /// When it ends by itself.
+    fn end(self) -> Option<Moment> {
+        match self {
+            Self::Serving => None,
+            Self::Leaving(until) => Some(until),
+            Self::Draining(until) => until,
+        }
+    }
+
+    fn is_draining(self) -> bool {
+        matches!(self, Self::Draining(_))
+    }
 }
 
 impl EventLoop {
@@ -106,8 +123,7 @@ impl EventLoop {
             sessions: Sessions::default(),
             drain_delay: Duration::ZERO,
             drain_timeout: None,
-            stops_listening: None,
-            draining: None,
+            phase: Phase::Serving,
             started: now,
             started_at: SystemTime::now(),
             reloads: Reloads::default(),
@@ -127,7 +143,7 @@ impl EventLoop {
     pub fn run(&mut self) -> Result<(), Failure> {
         let mut events = Events::with_capacity(EVENTS_A_POLL);
         let mut now = Moment::now();
-        while self.draining.is_none() || !self.sessions.is_empty() {
+        while !self.phase.is_draining() || !self.sessions.is_empty() {
             let due = self.next_due();
             let polled = self.poll.poll(&mut events, self.time_to_sleep(due, now));
             now = Moment::now();
@@ -144,13 +160,11 @@ impl EventLoop {
     /// When the next thing is due that no event announces, if any.
     fn next_due(&self) -> Option<Moment> {
         let manager = self.manager.is_there().then(|| self.manager.next(self.totals())).flatten();
-        let drained = self.draining.and_then(|drain| drain.until);
         let all = [
             self.sessions.next_deadline(),
             self.acceptor.next_tick(),
             self.listeners.next_sum(),
-            self.stops_listening,
-            drained,
+            self.phase.end(),
             manager,
         ];
         all.into_iter().flatten().min()
@@ -158,7 +172,7 @@ impl EventLoop {
 
     /// How long the loop may sleep, as of `now`; `None` until something happens.
     fn time_to_sleep(&self, due: Option<Moment>, now: Moment) -> Option<Duration> {
-        if self.has_queue() || self.acceptor.has_work() {
+        if self.sessions.has_queue() || self.acceptor.has_work() {
             return Some(Duration::ZERO);
         }
         Some(due?.duration_since(now))
@@ -169,7 +183,7 @@ impl EventLoop {
     fn iterate(&mut self, events: &Events, is_due: bool, now: Moment) {
         let deferred = self.acceptor.take_deferred();
         self.handle_events(events, now);
-        if self.has_queue() {
+        if self.sessions.has_queue() {
             self.resume_one(now);
         }
         if is_due {
@@ -203,12 +217,8 @@ impl EventLoop {
         }
     }
 
-    /// Whether a session waits for another turn, or the metrics for another step.
-    fn has_queue(&self) -> bool {
-        self.sessions.has_queue() || self.making.is_some()
-    }
-
     /// Gives a long turn to a session, after a step of the metrics that it may wait for.
+    #[cold]
     fn resume_one(&mut self, now: Moment) {
         let is_asked = |format: &Format| self.listeners.site.is_asked(*format);
         if self.making.is_some() || Format::ALL.iter().any(is_asked) {
@@ -231,10 +241,9 @@ impl EventLoop {
         if self.sessions.take_survey_due() {
             self.survey(now);
         }
-        if self.stops_listening.is_some_and(|moment| moment <= now) {
-            self.drain(now);
+        if self.phase.end().is_some_and(|end| end <= now) {
+            self.end_phase(now);
         }
-        self.end_drain(now);
         self.listeners.log_sums(now);
         if self.manager.is_there() {
             self.manager.tick(self.totals(), now);
@@ -265,6 +274,10 @@ impl EventLoop {
             }
             self.listeners.forget_if_retired(listener_key);
             self.acceptor.release_throttle();
+        }
+        if !self.sessions.has_queue() {
+            // Nobody waits for the metrics any more, and only those who wait have them made.
+            self.making = None;
         }
         if self.sessions.is_empty() {
             heap::give_back();

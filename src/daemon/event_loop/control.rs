@@ -2,7 +2,7 @@
 
 use log::{Level, error, info, warn};
 
-use super::{Drain, EventLoop};
+use super::{EventLoop, Phase};
 use crate::config::{Config, Service};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::logger;
@@ -44,31 +44,31 @@ impl EventLoop {
             Some(moment) if moment > now => {
                 let delay = self.drain_delay;
                 info!("not ready, and listening for {delay:?} more, {}", self.totals());
-                self.stops_listening = Some(moment);
+                self.phase = Phase::Leaving(moment);
             }
             _ => self.drain(now),
         }
     }
 
     /// Accepts the connections that wait and no more, and ends every session when its echo is out.
-    pub(super) fn drain(&mut self, now: Moment) {
-        self.stops_listening = None;
-        if self.draining.is_some() {
+    fn drain(&mut self, now: Moment) {
+        if self.phase.is_draining() {
             return;
         }
         info!("stopping, {}", self.totals());
         let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
-        self.draining = Some(Drain { until });
+        self.phase = Phase::Draining(until);
         for key in self.listeners.socket_keys() {
             self.stop_listening(key, now);
         }
         self.end_sessions(&CloseReason::Stopping, |_| true, now);
     }
 
-    /// Cuts off the sessions that are left when the time to drain is over.
-    pub(super) fn end_drain(&mut self, now: Moment) {
-        let Some(Drain { until: Some(until) }) = self.draining else { return };
-        if now >= until && !self.sessions.is_empty() {
+    /// Goes on when the time of a phase is over.
+    pub(super) fn end_phase(&mut self, now: Moment) {
+        if !self.phase.is_draining() {
+            self.drain(now);
+        } else if !self.sessions.is_empty() {
             warn!("drain-timeout is over: {} are cut off", self.totals());
             self.sessions.cut_off(&CloseReason::Stopping);
         }
