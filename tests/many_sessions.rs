@@ -6,10 +6,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use util::{
     Daemon, PLAIN, TLS, TlsClient, TlsStream, connect, connect_tls, end_tls, field,
-    folder_with_certificates, noise,
+    folder_with_certificates, noise, raise_descriptor_limit,
 };
 
 /// Sessions of each kind.
@@ -25,16 +24,6 @@ const LIMITS: &str = "
 max-sessions = 2000
 max-sessions-per-address = 2000
 ";
-
-/// Lets this process open a descriptor for each session, and some others.
-fn raise_descriptor_limit() {
-    let needed = 2 * SESSIONS as u64 + 100;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < needed) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
-            .expect("this test needs 2,100 descriptors: raise the hard limit (ulimit -Hn)");
-    }
-}
 
 enum Client {
     Plain(TcpStream),
@@ -88,7 +77,8 @@ fn two_thousand_simultaneous_sessions_lose_and_change_no_byte() {
     let config = format!("{LIMITS}{PLAIN}{TLS}");
     // The daemon starts with the old limit, and raises its own.
     let mut daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
-    raise_descriptor_limit();
+    let enough = raise_descriptor_limit(2 * SESSIONS + 100);
+    assert!(enough, "this test needs 2,100 descriptors: raise the hard limit (ulimit -Hn)");
     let tls = TlsClient::default().config(daemon.folder.path());
     let addresses = (daemon.address("plain"), daemon.address("tls"));
 

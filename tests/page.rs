@@ -4,7 +4,7 @@
 mod util;
 
 use util::browser::Browser;
-use util::{Daemon, PLAIN, ReservedPort, WEB};
+use util::{Daemon, PLAIN, ReservedPort, WEB, emulated};
 
 /// A web listener on a port that stays the same when the daemon is started again.
 fn config(port: &ReservedPort) -> String {
@@ -38,6 +38,10 @@ fn the_page_measures_shows_what_is_typed_and_survives_a_restart() {
     assert_eq!(browser.text("said"), "gr\u{fc}\u{df}e");
     let verdict = browser.text("verdict");
     assert!(verdict.starts_with("7 bytes came back the same after "), "{verdict}");
+
+    // The kernel's round trip time of a session, where it tells.
+    let row = |text: &str| text.contains("web") && (text.contains(" ms") || emulated());
+    browser.wait_for_text("yours", row);
 
     // The daemon is away, and comes back.
     daemon.stop();

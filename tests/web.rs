@@ -14,8 +14,8 @@ use base64::Engine;
 use rustix::process::Signal;
 use util::{
     CROWD, Daemon, PATIENCE, PLAIN, ROOM_FOR_A_CROWD, ReservedPort, STUCK, TLS, TLS_WEB, TlsClient,
-    WEB, assert_echo, connect_tls, end_tls, field, folder_with_certificates, http_head, outcome,
-    read_to_end, tool, wait_until,
+    WEB, assert_echo, connect_tls, emulated, end_tls, field, folder_with_certificates, http_head,
+    outcome, raise_descriptor_limit, read_to_end, tool, wait_until,
 };
 
 /// The number of the answer's status, its head and its body.
@@ -368,6 +368,32 @@ fn a_peer_that_does_not_read_the_page_holds_one_piece_of_it() {
     let each = daemon.resident_kib().saturating_sub(before) / PEERS;
     assert!(each <= 64, "{each} KiB each");
     for peer in &mut peers {
+        assert_eq!(answer(peer).status, 200);
+    }
+}
+
+#[test]
+fn ten_thousand_connections_to_the_page_cost_a_kib_each_at_most() {
+    // The emulator keeps a table of descriptors of its own.
+    let peers = if emulated() { 1000 } else { 10_000 };
+    if !raise_descriptor_limit(peers + 200) {
+        return println!("skipped: {peers} connections need as many descriptors (ulimit -Hn)");
+    }
+    let most = peers + 10;
+    let limits = format!("[limits]\nmax-sessions = {most}\nmax-sessions-per-address = {most}\n");
+    let daemon = Daemon::start(&format!("{limits}{WEB}"));
+    assert_eq!(get(&mut daemon.connect("web"), "/").status, 200);
+    let before = daemon.resident_kib();
+    let mut crowd: Vec<_> = (0..peers).map(|_| daemon.connect("web")).collect();
+    for peer in &mut crowd {
+        peer.write_all(request("/").as_bytes()).unwrap();
+    }
+    let answered = (peers + 1).to_string();
+    wait_until("all are answered", || field(&daemon.statistics(), "requests") == answered);
+    let each = daemon.resident_kib().saturating_sub(before) * 1024 / peers;
+    assert!(each <= 1024, "{each} bytes each");
+    assert_eq!(get(&mut daemon.connect("web"), "/").status, 200);
+    for peer in &mut crowd {
         assert_eq!(answer(peer).status, 200);
     }
 }

@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::{Authority, folder_with_certificates, in_days, write_identity};
 pub use daemon::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TLS_WEB, WEB, field, plain_and_tls};
-pub use process::{State, limit_descriptors};
+pub use process::{State, limit_descriptors, raise_descriptor_limit};
 pub use programs::{
     Running, SILENT_RESOLVER, copy_program, emulated, emulator, installed, outcome, preload,
     program, run, tool, wait,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use super::daemon::{Daemon, field};
 use super::tcp::assert_echo;
@@ -82,6 +82,14 @@ pub struct State {
     sessions: String,
     /// Lines of the log, without the statistics, which the test asks for.
     lines: usize,
+}
+
+/// Lets the test open so many descriptors; false if the hard limit does not allow it (`ulimit -Hn`).
+pub fn raise_descriptor_limit(needed: usize) -> bool {
+    let needed = needed as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    current.is_none_or(|current| current >= needed)
+        || setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum }).is_ok()
 }
 
 /// Lets the daemon open `more` descriptors and then fail. The kernel limits the numbers of descriptors,

@@ -3,7 +3,7 @@
 use log::{Level, error, info, warn};
 
 use super::{EventLoop, Phase};
-use crate::config::{Config, Service};
+use crate::config::{self, Config, Service};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::logger;
 use crate::daemon::signals::Command;
@@ -101,10 +101,11 @@ impl EventLoop {
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
         let Config { log, limits, drain_delay, drain_timeout, listeners, .. } = config;
-        let has_reports = listeners.iter().any(|it| it.service == Service::Report);
+        let asks = |it: &config::Listener| matches!(it.service, Service::Report | Service::Web);
+        let asks_kernel = listeners.iter().any(asks);
         let plans = self.listeners.plan(listeners, handed_over)?;
         logger::set(&log)?;
-        if has_reports || log::log_enabled!(Level::Debug) {
+        if asks_kernel || log::log_enabled!(Level::Debug) {
             // The first question may have the kernel load a module: not in the midst of sessions.
             tcp_info::is_available();
         }

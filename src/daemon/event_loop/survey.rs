@@ -2,8 +2,9 @@
 //!
 //! # It is made in steps
 //!
-//! The sessions are counted as for metrics, a step in an iteration of the event loop. Then each watcher has a
-//! turn, one in an iteration. So no session waits for a whole survey.
+//! The sessions are counted as for metrics, a step in an iteration of the event loop. Then the kernel is asked
+//! about one session in an iteration, and then each watcher has a turn, one in an iteration. So no session waits
+//! for a whole survey.
 
 use std::mem;
 use std::time::Duration;
@@ -32,10 +33,19 @@ impl EventLoop {
                 let show = |key| self.sessions.show(key, now, &self.listeners);
                 if census.step(self.sessions.end_of_keys(), show) {
                     let overview = self.overview(&census.end());
-                    self.listeners.site.events.publish(&overview);
-                    Survey::Telling(0)
+                    Survey::Asking(Box::new(overview), self.listeners.site.events.shown())
                 } else {
                     Survey::Counting(census)
+                }
+            }
+            Survey::Asking(overview, mut shown) => {
+                let events = &self.listeners.site.events;
+                if let Some(session) = shown.pop() {
+                    events.measured(session, self.sessions.rtt_us(session));
+                    Survey::Asking(overview, shown)
+                } else {
+                    events.publish(&overview);
+                    Survey::Telling(0)
                 }
             }
             Survey::Telling(first) => match self.sessions.tell(first) {
@@ -45,7 +55,9 @@ impl EventLoop {
         };
         match self.survey {
             Survey::None => self.sessions.arm_next_survey(now),
-            Survey::Counting(_) | Survey::Telling(_) => self.sessions.arm_survey(now),
+            Survey::Counting(_) | Survey::Asking(..) | Survey::Telling(_) => {
+                self.sessions.arm_survey(now);
+            }
         }
     }
 

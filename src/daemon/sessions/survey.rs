@@ -7,7 +7,7 @@ use super::{Sessions, Slot};
 use crate::daemon::census::Present;
 use crate::daemon::listeners::Listeners;
 use crate::daemon::service::Volume;
-use crate::daemon::service::web::events::Seen;
+use crate::daemon::service::web::events::{Seen, Shown};
 use crate::os::clock::Moment;
 
 impl Sessions {
@@ -58,13 +58,24 @@ impl Sessions {
         let Volume { received, sent, .. } = present.volume;
         let seconds = session.age(now).as_secs_f64();
         listeners.site.events.see(session.peer().ip().to_canonical(), seconds, || Seen {
+            key,
             listener: listeners.get(*listener).name.clone(),
             peer: session.peer(),
             seconds,
             received,
             sent,
             agreed: session.agreed(),
+            rtt_us: None,
         });
         Some(present)
+    }
+
+    /// The smoothed round trip time of the kernel in microseconds, if the session is there and the kernel tells.
+    pub fn rtt_us(&self, session: Shown) -> Option<u32> {
+        let Slot { session: present, .. } = self.slots.get(session.key)?;
+        if present.peer() != session.peer {
+            return None;
+        }
+        Some(present.tcp_info()?.rtt_us)
     }
 }

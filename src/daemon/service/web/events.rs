@@ -6,6 +6,11 @@
 //! sends an event. Watchers with one address share its text. A watcher that does not read misses surveys:
 //! none of them waits for it.
 //!
+//! # The kernel is asked for what is shown
+//!
+//! It takes some system calls to learn the round trip time of a session from the kernel. So only sessions that
+//! an event shows have one, and at most [`ASKED`] in a survey, one in a step.
+//!
 //! # Whose sessions a watcher sees
 //!
 //! Those from its own address, and those of everybody if it may see the metrics too.
@@ -21,6 +26,9 @@ use crate::wire::transport::Agreed;
 
 /// The most sessions that an event shows of an address, and the most of everybody: the newest.
 const SHOWN: usize = 16;
+
+/// The most sessions of which a survey has the round trip times.
+const ASKED: usize = 256;
 
 /// The surveys, and who watches them.
 #[derive(Debug, Default)]
@@ -76,6 +84,8 @@ pub struct ListenerOverview {
 /// A session.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// Its key.
+    pub key: usize,
     /// The name of its listener.
     pub listener: String,
     /// Where it came from.
@@ -88,6 +98,17 @@ pub struct Seen {
     pub sent: u64,
     /// What was agreed, with TLS.
     pub agreed: Option<Agreed>,
+    /// The smoothed round trip time of the kernel, in microseconds, if it is known.
+    pub rtt_us: Option<u32>,
+}
+
+/// A session that an event will show, by its key, which another may have by now, and its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    /// The key.
+    pub key: usize,
+    /// Where it came from.
+    pub peer: SocketAddr,
 }
 
 /// The sessions that a survey has found.
@@ -134,6 +155,32 @@ impl Events {
         let everyone = &mut *self.everyone.borrow_mut();
         if everyone.watchers > 0 {
             everyone.take(survey, seconds, &session);
+        }
+    }
+
+    /// The sessions that the events will show.
+    pub fn shown(&self) -> Vec<Shown> {
+        let survey = self.begun.get();
+        let by_address = self.by_address.borrow();
+        let everyone = self.everyone.borrow();
+        let found = by_address.values().chain([&*everyone]).filter(|it| it.survey == survey);
+        let shown = found.flat_map(|it| &it.newest).map(|it| Shown { key: it.key, peer: it.peer });
+        let mut shown: Vec<Shown> = shown.take(ASKED).collect();
+        // Everybody's sessions are those of an address too.
+        shown.sort_unstable();
+        shown.dedup();
+        shown
+    }
+
+    /// Adds the round trip time of a session.
+    pub fn measured(&self, session: Shown, rtt_us: Option<u32>) {
+        let mut by_address = self.by_address.borrow_mut();
+        let mut everyone = self.everyone.borrow_mut();
+        let found = by_address.get_mut(&session.peer.ip().to_canonical());
+        for seen in found.into_iter().chain([&mut *everyone]).flat_map(|it| &mut it.newest) {
+            if seen.key == session.key {
+                seen.rtt_us = rtt_us;
+            }
         }
     }
 
@@ -270,11 +317,12 @@ struct Line<'a> {
     cipher: Option<&'static str>,
     group: Option<&'static str>,
     resumed: Option<bool>,
+    rtt_us: Option<u32>,
 }
 
 impl<'a> Line<'a> {
     fn new(session: &'a Seen, has_address: bool) -> Self {
-        let Seen { listener, peer, seconds, received, sent, agreed } = session;
+        let Seen { key: _, listener, peer, seconds, received, sent, agreed, rtt_us } = session;
         Self {
             listener,
             address: has_address.then(|| peer.ip().to_canonical()),
@@ -286,6 +334,75 @@ impl<'a> Line<'a> {
             cipher: agreed.map(|agreed| agreed.cipher_suite),
             group: agreed.and_then(|agreed| agreed.group),
             resumed: agreed.map(|agreed| agreed.resumed),
+            rtt_us: *rtt_us,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The session with this key, of which each address has a hundred. A greater key is older.
+    fn shown(key: u16) -> Shown {
+        let peer = ([10, 0, 0, u8::try_from(key / 100).unwrap()], 1000 + key).into();
+        Shown { key: key.into(), peer }
+    }
+
+    /// Surveys the sessions with these keys.
+    fn survey(events: &Events, keys: impl Iterator<Item = u16>) {
+        events.begin();
+        for key in keys {
+            let Shown { peer, .. } = shown(key);
+            events.see(peer.ip(), key.into(), || Seen {
+                key: key.into(),
+                listener: String::new(),
+                peer,
+                seconds: key.into(),
+                received: 0,
+                sent: 0,
+                agreed: None,
+                rtt_us: None,
+            });
+        }
+    }
+
+    /// Watchers of the first `count` addresses. The first one sees everybody's sessions.
+    fn watchers(events: &Rc<Events>, count: u16) -> Vec<Watcher> {
+        let watch = |it| Watcher::new(events, shown(100 * it).peer.ip(), it == 0);
+        (0..count).map(watch).collect()
+    }
+
+    #[test]
+    fn the_kernel_is_asked_about_the_sessions_that_are_shown() {
+        let events = Rc::default();
+        let mut watchers = watchers(&events, 2);
+        survey(&events, (0..30).chain(100..130));
+        let shown_keys: Vec<usize> = events.shown().iter().map(|it| it.key).collect();
+        let newest: Vec<usize> = (0..16).chain(100..116).collect();
+        assert_eq!(shown_keys, newest);
+        for session in events.shown() {
+            events.measured(session, u32::try_from(session.key).ok().filter(|key| *key < 100));
+        }
+        events.publish(&Overview::default());
+        let event = |watcher: &mut Watcher| {
+            let event = String::from_utf8(watcher.event().to_vec()).unwrap();
+            let json = event.strip_prefix("data: ").unwrap();
+            serde_json::from_str::<serde_json::Value>(json).unwrap()
+        };
+        let first = event(&mut watchers[0]);
+        for list in ["yours", "everyone"] {
+            assert_eq!(first[list]["sessions"][7]["rtt_us"], 7, "{list}");
+        }
+        let second = event(&mut watchers[1]);
+        assert_eq!(second["yours"]["sessions"][7]["rtt_us"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn the_kernel_is_asked_256_times_at_most() {
+        let events = Rc::default();
+        let _watchers = watchers(&events, 20);
+        survey(&events, 0..2000);
+        assert_eq!(events.shown().len(), 256);
     }
 }

@@ -217,6 +217,7 @@ fn a_report_is_what_a_peer_gets_that_ends_its_side_and_says_what_came_until_then
     );
     assert_eq!(report["chunks"][1], serde_json::json!({"seconds": 2.0, "bytes": 10}));
     assert_eq!(report["peer"]["address"], "192.0.2.1");
+    assert_eq!(report["tcp"], serde_json::Value::Null, "there is no kernel that knows of it");
 }
 
 #[test]
