@@ -101,6 +101,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
             mode::idle::run(client, connection, &idle)
         }
         Mode::Both(both) => mode::both::run(client, &both),
+        Mode::Mtu => mode::mtu::run(client),
     }
 }
 

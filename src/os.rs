@@ -3,7 +3,9 @@
 pub mod clock;
 pub mod units;
 pub mod descriptors;
+mod netlink;
 pub mod tcp_info;
+pub mod interface;
 pub mod heap;
 pub mod files;
 pub mod file_set;

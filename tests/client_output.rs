@@ -47,6 +47,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     std::fs::write(&report, "{\"mode\":\"bench\",\"messages\":1}").unwrap();
     let report = report.to_str().unwrap();
     let reporter = util::report::lying(|_| {});
+    let udp = util::udp::echo(Some);
     let plain = ["127.0.0.1", &plain];
     let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
     let cases = [
@@ -62,6 +63,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["explain"], &tls],
         &[&["idle", "--max=0.1"], &plain],
         &[&["both", "-c1", "--report-port", &reporter], &plain],
+        &[&["mtu"], &["127.0.0.1", &udp]],
         &[&["diff", report, report]],
     ];
     for command in client_command().get_subcommands() {

@@ -838,6 +838,12 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     assert_eq!(keys_of(&idle_report), &idle | &words(["sessions"]));
     assert_eq!(&keys_of(&idle_report["sessions"][0]) | &words(["sessions"]), session);
 
+    let echo = util::udp::echo(Some);
+    let printed = util::client::run(&["mtu", "--json", "-q", "127.0.0.1", &echo], b"").stdout;
+    let mtu: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+    let described_mtu = described("Mtu", &[]).0;
+    assert_eq!(keys_of(&mtu), described_mtu);
+
     let explain = [&tls[..], &["explain", "--format=json"]].concat();
     let port = daemon.address("tls").port().to_string();
     let printed = util::client::run(&[&explain[..], &["127.0.0.1", &port]].concat(), b"").stdout;

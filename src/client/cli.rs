@@ -102,6 +102,8 @@ pub enum Mode {
     Idle(Idle),
     /// `both`.
     Both(Both),
+    /// `mtu`.
+    Mtu,
 }
 
 /// The definition of the command line.
@@ -208,6 +210,12 @@ impl TryFrom<CommandLine> for Options {
             }
             Command::Idle { idle, report, server } => (Mode::Idle(idle), report.json, server),
             Command::Both { both, report, server } => (Mode::Both(both), report.json, server),
+            Command::Mtu { report, server } => {
+                if line.tls.tls {
+                    return Err(usage("mtu sends UDP, and has no --tls"));
+                }
+                (Mode::Mtu, report.json, server)
+            }
             Command::Diff { .. } => return Err(usage("diff has no HOST")),
         };
         let Target { host, port } = server.host;

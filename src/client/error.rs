@@ -56,6 +56,8 @@ pub enum Error {
     NoReport(String),
     /// What was sent arrived changed, in these respects.
     Changed(Vec<&'static str>),
+    /// Packets longer than this many bytes do not come back as they were, and the path does not say so.
+    LongPacketsLost(u32),
     /// It happened in one of several sessions.
     InSession { number: usize, error: Box<Error> },
     /// Something on this machine failed.
@@ -177,7 +179,8 @@ impl Error {
             | Self::ClosedEarly { .. }
             | Self::CutShort { .. }
             | Self::NoReport(_)
-            | Self::Changed(_) => Exit::Failure,
+            | Self::Changed(_)
+            | Self::LongPacketsLost(_) => Exit::Failure,
             Self::InSession { error, .. } | Self::ReportSession { error, .. } => error.exit(),
             Self::Local(failure) => failure.exit,
         }
@@ -231,6 +234,11 @@ impl fmt::Display for Error {
             Self::Changed(what) => {
                 write!(f, "what was sent arrived changed: {}", what.join(", "))
             }
+            Self::LongPacketsLost(length) => write!(
+                f,
+                "packets of more than {length} bytes do not come back as they were, and the path does not \
+                 say so"
+            ),
             Self::InSession { number, error } => write!(f, "session {number}: {error}"),
             Self::Local(failure) => failure.fmt(f),
         }

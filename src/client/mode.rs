@@ -8,3 +8,4 @@ pub mod idle;
 pub mod diff;
 pub mod explain;
 pub mod both;
+pub mod mtu;

@@ -1,32 +1,27 @@
 //! What the kernel knows of one TCP connection (`struct tcp_info`, tcp(7)), by `sock_diag(7)`.
 //!
 //! `getsockopt(TCP_INFO)` has no safe wrapper. The same structure comes through netlink(7), of any connection
-//! in the network namespace, and needs no privilege. The kernel answers while it is asked, so nothing waits
-//! for it; only the first question may have it load a module (`tcp_diag`), for which [`is_available`] is asked
-//! in advance.
+//! in the network namespace. Only the first question may wait, for the kernel to load a module (`tcp_diag`);
+//! [`is_available`] is asked in advance for that.
 //!
-//! Sources: `linux/sock_diag.h`, `linux/inet_diag.h`, `linux/tcp.h`, `linux/netlink.h`.
+//! Sources: `linux/sock_diag.h`, `linux/inet_diag.h`, `linux/tcp.h`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use log::debug;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
-};
+use rustix::net::{AddressFamily, netlink::SOCK_DIAG};
 use serde::{Deserialize, Serialize};
 
+use super::netlink;
+use super::netlink::{
+    ALL, Attributes, HEADER, NLMSG_DONE, ONE, ask, code, message_type, number, text,
+};
 use crate::exit::plain;
 
-/// Types of messages: an error, the end of a list, a question and its answer.
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+/// The type of a question and its answer.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-
-/// Flags of a question: it is about one socket, or about all that fit (`NLM_F_DUMP`).
-const ONE: u16 = 0x001;
-const ALL: u16 = 0x301;
 
 const IPPROTO_TCP: u8 = 6;
 
@@ -40,13 +35,8 @@ const TCP_LISTEN: u8 = 10;
 /// A bit of `tcpi_options`.
 const OPTION_TIMESTAMPS: u8 = 1;
 
-/// The header of a message: its length, its type, flags, sequence number, port.
-const HEADER: usize = 16;
 /// The fixed part of an answer, `struct inet_diag_msg`.
 const ANSWER: usize = 72;
-
-/// The longest answer. All attributes together take 0.6 KB.
-const ANSWER_MAX: usize = 4096;
 
 /// What the kernel knows of a connection. What it does not know, or is too old to say, is `None`.
 ///
@@ -104,7 +94,7 @@ pub fn is_available() -> bool {
 /// Asks for the sockets in none of the states: without connections, the answer depends on the kernel alone.
 fn probe() -> io::Result<()> {
     let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-    let answer = ask(&question(ALL, 0, nobody, nobody))?;
+    let answer = ask(Some(SOCK_DIAG), &question(ALL, 0, nobody, nobody))?;
     match (message_type(&answer), code(&answer)) {
         (_, Some(code)) if code < 0 => Err(io::Error::from_raw_os_error(-code)),
         (Some(NLMSG_DONE), _) => Ok(()),
@@ -119,7 +109,7 @@ impl TcpInfo {
         if !is_available() {
             return None;
         }
-        let answer = ask(&question(ONE, u32::MAX, local, peer)).ok()?;
+        let answer = ask(Some(SOCK_DIAG), &question(ONE, u32::MAX, local, peer)).ok()?;
         if message_type(&answer) != Some(SOCK_DIAG_BY_FAMILY) {
             return None;
         }
@@ -171,12 +161,7 @@ impl TcpInfo {
 
 /// A question about the sockets in these `states` (a bit each) and with these addresses.
 fn question(flags: u16, states: u32, local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(72);
-    // The header: the length is put in at the end, and neither sequence number nor port matter.
-    bytes.extend(0_u32.to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend([0; 8]);
+    let mut bytes = Vec::new();
     // struct inet_diag_req_v2. The kernel knows a connection over IPv4 of an IPv6 socket by its IPv4 addresses.
     let family =
         if peer.ip().to_canonical().is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -190,9 +175,7 @@ fn question(flags: u16, states: u32, local: SocketAddr, peer: SocketAddr) -> Vec
     bytes.extend(octets(peer));
     bytes.extend(interface(local).to_ne_bytes());
     bytes.extend([0xFF; 8]);
-    let length = u32::try_from(bytes.len()).unwrap_or_default();
-    bytes.splice(..4, length.to_ne_bytes());
-    bytes
+    netlink::question(SOCK_DIAG_BY_FAMILY, flags, &bytes)
 }
 
 /// The address in 16 bytes, where IPv4 takes the first four.
@@ -214,59 +197,12 @@ fn interface(address: SocketAddr) -> u32 {
     }
 }
 
-/// Puts the question, and gives the answer, which is there as soon as the question is put.
-fn ask(question: &[u8]) -> io::Result<Vec<u8>> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let protocol = Some(netlink::SOCK_DIAG);
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
-    send(&socket, question, SendFlags::DONTWAIT)?;
-    let mut answer = vec![0; ANSWER_MAX];
-    let (length, _) = recv(&socket, &mut answer, RecvFlags::DONTWAIT)?;
-    answer.truncate(length);
-    Ok(answer)
-}
-
-fn message_type(message: &[u8]) -> Option<u16> {
-    number(message, 4).map(u16::from_ne_bytes)
-}
-
-/// The outcome in a message that ends a list or reports an error: 0, or the negative number of an error.
-fn code(message: &[u8]) -> Option<i32> {
-    let has_code = matches!(message_type(message), Some(NLMSG_ERROR | NLMSG_DONE));
-    number(message, HEADER).map(i32::from_ne_bytes).filter(|_| has_code)
-}
-
-/// The `N` bytes at `offset`.
-fn number<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
-    bytes.get(offset..)?.first_chunk().copied()
-}
-
-/// The text in front of the first zero.
-fn text(bytes: &[u8]) -> Option<String> {
-    let text = bytes.split(|byte| *byte == 0).next()?;
-    String::from_utf8(text.to_vec()).ok()
-}
-
-/// The attributes of a message (`struct rtattr`), each with its type and its value.
-struct Attributes<'a>(&'a [u8]);
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = usize::from(number(self.0, 0).map(u16::from_ne_bytes)?);
-        let kind = number(self.0, 2).map(u16::from_ne_bytes)?;
-        let value = self.0.get(4..length)?;
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
+    use super::super::netlink::attribute;
     use super::*;
 
     /// A connection to `listen`, and what the kernel knows of the side that accepted it; `None` where the
@@ -321,13 +257,6 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_cut_short_or_of_an_older_kernel_says_less() {
-        let attribute = |kind: u16, value: &[u8]| {
-            let length = u16::try_from(4 + value.len()).unwrap();
-            let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-            bytes.extend(value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes
-        };
         let read = |attributes: &[u8]| TcpInfo::read(&[&[1; ANSWER], attributes].concat());
         // The structure of Linux 4.2, where tcpi_bytes_received is the last but two.
         let old: Vec<u8> = (0..144).collect();

@@ -10,9 +10,11 @@
 //! | `programs` | other programs: how they are found, started, read and waited for |
 //! | `tcp` | connections of the test, and what is sent over them |
 //! | `tls` | TLS sessions of the test |
+//! | `udp` | an echo of datagrams |
 //! | `journal` | the journal: a socket in its place, and its protocol |
 //! | `authority` | certificates that are made for one test |
 //! | `network` | a faulty network between two namespaces |
+//! | `router` | a router between two namespaces |
 //! | `report` | a report listener that is not the daemon's |
 //! | `documents`, `options` | the texts of documents and the options of programs, for the tests that compare them |
 //! | `command_line` | files that are generated from the definition of a command line |
@@ -35,8 +37,10 @@ pub mod options;
 pub mod process;
 pub mod programs;
 pub mod report;
+pub mod router;
 pub mod tcp;
 pub mod tls;
+pub mod udp;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! A faulty network between two network namespaces: tests/soak/wire.c at work.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -155,6 +155,31 @@ impl Namespace {
         let command = format!("/proc/{}/comm", holder.id());
         wait_until("it is set up", || fs::read_to_string(&command).is_ok_and(|it| it == "cat\n"));
         Some(Self { holder, has_user })
+    }
+
+    /// Makes one beside this, which is under the same user.
+    pub fn another(&self) -> Self {
+        let mut command = self.command("unshare");
+        let mut holder = command
+            .args(["--net", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It echoes once it is in its namespace.
+        holder.stdin.as_mut().unwrap().write_all(b".").unwrap();
+        holder.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Self { holder, has_user: self.has_user }
+    }
+
+    /// The process that holds it.
+    pub fn process(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// A command in this namespace.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        Self::enter(Some(self), program.as_ref())
     }
 
     /// A command in this namespace, or in that of the test.

@@ -53,6 +53,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "e
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "handshakes" -d 'Measure TLS handshakes'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "idle" -d 'Find out how long a silent session lives'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "both" -d 'Compare what both ends see of a connection'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "mtu" -d 'Find out how large a datagram can be on the way to a server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "diff" -d 'Show what changed between two measurements'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
@@ -227,6 +228,27 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l no-sni -d 'Send no name of the server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"

@@ -150,6 +150,27 @@ pub(super) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Find out how large a datagram can be on the way to a server
+    ///
+    /// Sends datagrams (UDP) that must not be fragmented to an echo server, and searches for the largest
+    /// one that comes back as it was. A length is tried again until chance does not explain that nothing
+    /// comes back; beside each such datagram goes one that is known to pass.
+    ///
+    /// Prints what comes back next to what the path says by ICMP ("fragmentation needed", "packet too
+    /// big"). Where longer packets are lost and nobody says so, there is a black hole: connections of TCP
+    /// over that path stall.
+    ///
+    /// This measures the way to the server. A server answers with fragments where the way back is narrower,
+    /// unless its system forbids fragments; then the way back is measured too.
+    ///
+    /// The exit code is 0 if the path says what arrives, and 1 if it does not: a black hole, or longer
+    /// datagrams that come back changed.
+    Mtu {
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Show what changed between two measurements
     ///
     /// Reads the output of bench --json of two runs, prints what changed from the first to the second,
