@@ -175,7 +175,7 @@ impl Intake<'_> {
                 );
             }
         };
-        let session = Session::new(stream, peer, transport, listener.service(), *now);
+        let session = Session::new(stream, peer, transport, listener.service(*now), *now);
         if let Err(error) = sessions.insert(session, listener_key, &listener.timeouts, registry) {
             return error!(listener = name, peer:%; "no session: {}", plain(&error));
         }

@@ -97,9 +97,9 @@ impl Listener {
         }
     }
 
-    /// The service of a session that begins.
-    pub fn service(&self) -> Service {
-        Service::new(self.service, &self.context)
+    /// The service of a session that was `accepted` then.
+    pub fn service(&self, accepted: Moment) -> Service {
+        Service::new(self.service, &self.context, accepted)
     }
 
     /// When its certificates expire.
@@ -158,7 +158,7 @@ mod tests {
         let mut listener = Listener::new(&settings(""), None, Rc::default());
         assert_eq!((listener.name.as_str(), listener.kind()), ("alex", "plain"));
         assert!(matches!(listener.transport(), Ok(Transport::Plain)));
-        assert!(matches!(listener.service(), Service::Echo));
+        assert!(matches!(listener.service(Moment::now()), Service::Echo));
         let peer = "192.0.2.1".parse().unwrap();
         listener.admission.enter(peer);
         assert_eq!(listener.admission.check(peer), Ok(()));
@@ -169,7 +169,7 @@ mod tests {
         listener.follow(&changed, tls);
         assert_eq!(listener.kind(), "tls");
         assert!(matches!(listener.transport(), Ok(Transport::Tls(_))));
-        assert!(!matches!(listener.service(), Service::Echo));
+        assert!(!matches!(listener.service(Moment::now()), Service::Echo));
         assert_eq!(listener.service_name(), "discard");
         assert_eq!(listener.timeouts.idle, Some(Duration::from_secs(7)));
         assert!(listener.admission.check(peer).is_err());

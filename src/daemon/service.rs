@@ -23,6 +23,7 @@ use report::Report;
 use web::{Context, Web};
 
 use crate::config;
+use crate::os::clock::Moment;
 use crate::tls::hello::Offered;
 
 /// The service of one session: 8 bytes, so that an idle session of the echo stays small.
@@ -67,15 +68,17 @@ pub struct Volume {
 }
 
 impl Service {
-    /// The service that the configuration names, for a session that is accepted now; `context` is for `web`
+    /// The service that the configuration names, for a session that was `accepted` then; `context` is for `web`
     /// and `report`.
-    pub fn new(service: config::Service, context: &Rc<Context>) -> Self {
+    pub fn new(service: config::Service, context: &Rc<Context>, accepted: Moment) -> Self {
         let other = match service {
             config::Service::Echo => return Self::Echo,
             config::Service::Discard => Other::Discard,
             config::Service::Chargen => Other::Chargen(Chargen::default()),
             config::Service::Web => Other::Web(Web::new(Rc::clone(context))),
-            config::Service::Report => Other::Report(Box::new(Report::new(Rc::clone(context)))),
+            config::Service::Report => {
+                Other::Report(Box::new(Report::new(Rc::clone(context), accepted)))
+            }
         };
         Self::Other(Box::new(other))
     }
@@ -233,7 +236,7 @@ mod tests {
     use super::*;
 
     fn volume(service: config::Service, received: u64) -> Volume {
-        Service::new(service, &Rc::default()).volume(received)
+        Service::new(service, &Rc::default(), Moment::now()).volume(received)
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::num::NonZero;
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The time of the first reading.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -23,6 +23,12 @@ impl Moment {
     /// The moment `time` later; `None` beyond the end of the clock, in 584 years.
     pub fn checked_add(self, time: Duration) -> Option<Self> {
         self.0.checked_add(u64::try_from(time.as_nanos()).ok()?).map(Self)
+    }
+
+    /// The same moment by the wall clock, as that is set now.
+    pub fn by_wall_clock(self) -> SystemTime {
+        let wall = SystemTime::now();
+        wall.checked_sub(Self::now() - self).unwrap_or(wall)
     }
 
     /// The time since `earlier`; zero if `earlier` is later.

@@ -206,6 +206,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::os::tcp_info;
     use crate::tls::client;
 
     /// The most time that a packet takes on loopback, on a busy machine too.
@@ -257,6 +258,31 @@ mod tests {
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
         peer.write_all(b"x").unwrap();
         assert_eq!(reader.read(&mut [0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_link_knows_the_address_of_its_socket_and_what_the_kernel_knows() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        (&peer).write_all(b"hello").unwrap();
+        socket.peek(&mut [0]).unwrap();
+        let link = Link::new(mio::net::TcpStream::from_std(socket), Transport::Plain);
+        assert_eq!(link.local_address(), listener.local_addr().ok());
+        let told = link.tcp_info().map(|info| info.bytes_received);
+        assert_eq!(told, tcp_info::is_available().then_some(Some(5)));
+        let link = Link::new(FakeWire::default(), Transport::Plain);
+        assert_eq!((link.local_address(), link.tcp_info()), (None, None));
+    }
+
+    #[test]
+    fn bytes_are_what_was_held_and_what_was_read() {
+        let mut buffers = Buffers::new();
+        buffers.wire[..5].copy_from_slice(b"hello");
+        let bytes = |held, count| Bytes { held, count };
+        assert_eq!(bytes(2, 3).of(&buffers), b"hello");
+        assert_eq!(bytes(0, 4).of(&buffers), b"hell");
+        assert_eq!(bytes(usize::MAX - 1, 1).of(&buffers), b"", "beyond the buffer");
     }
 
     #[test]

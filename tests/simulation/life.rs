@@ -264,7 +264,7 @@ impl Life {
         let now = Moment::now();
         let address = "192.0.2.1:7".parse().expect("an address");
         let wire = FakeWire(Rc::clone(&kernel));
-        let service = Service::new(dialogue.service, &Rc::default());
+        let service = Service::new(dialogue.service, &Rc::default(), Moment::now());
         let session = Session::new(wire, address, server, service, now);
         let mut peer = Peer::new(client, dialogue);
         kernel.borrow_mut().arrive(peer.receive(&[]));

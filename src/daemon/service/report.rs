@@ -11,6 +11,7 @@ use document::{Chunk, Document, Received, Seconds, Tls};
 
 use crate::daemon::service::next::{Connection, Next};
 use crate::daemon::service::web::Context;
+use crate::os::clock::Moment;
 use crate::tls::hello::Offered;
 
 /// What a peer sends first if it wants a report every second.
@@ -45,11 +46,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// A session that is accepted now.
-    pub fn new(context: Rc<Context>) -> Self {
+    /// A session that was `accepted` then: chunks count their times from that moment.
+    pub fn new(context: Rc<Context>, accepted: Moment) -> Self {
         Self {
             context,
-            accepted: SystemTime::now(),
+            accepted: accepted.by_wall_clock(),
             chunks: Vec::new(),
             received: Received::default(),
             offered: None,

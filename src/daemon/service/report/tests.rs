@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn report() -> Report {
     let context = Context { listener: "report".into(), ..Context::default() };
-    Report::new(context.into())
+    Report::new(context.into(), Moment::now())
 }
 
 fn connection(seconds: u64) -> Connection {
@@ -53,6 +53,18 @@ fn a_report_says_what_came_and_when() {
     assert_eq!(said["chunks"][0], serde_json::json!({"seconds": 0.001_234, "bytes": 5}));
     assert_eq!((&said["tcp"], &said["tls"]), (&Value::Null, &Value::Null));
     humantime::parse_rfc3339(said["accepted"].as_str().unwrap()).unwrap();
+}
+
+#[test]
+fn the_time_of_accept_is_that_from_which_chunks_count() {
+    let accepted = Moment::now();
+    let wall = SystemTime::now();
+    // The event loop may be interrupted between a poll and the accept.
+    while wall.elapsed().is_ok_and(|time| time < Duration::from_millis(20)) {}
+    let mut report = Report::new(Rc::default(), accepted);
+    let said = said(&mut report, &connection(0));
+    let said = humantime::parse_rfc3339(said["accepted"].as_str().unwrap()).unwrap();
+    assert!(said <= wall, "{said:?} {wall:?}");
 }
 
 #[test]

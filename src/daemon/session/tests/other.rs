@@ -4,7 +4,7 @@ use super::*;
 use crate::daemon::service::web::Context;
 
 fn service(service: config::Service) -> Service {
-    Service::new(service, &Rc::default())
+    Service::new(service, &Rc::default(), Moment::now())
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_web_session_that_waits_for_its_answer_has_no_other_turn_at_once() {
     let context = Context { allow: vec!["192.0.2.0/24".parse().unwrap()], ..Context::default() };
     let context = Rc::new(context);
     for before in 0..20 {
-        let web = Service::new(config::Service::Web, &context);
+        let web = Service::new(config::Service::Web, &context, Moment::now());
         let mut scene = Scene::new(Transport::Plain, web);
         let metrics = b"GET /metrics HTTP/1.1\r\nHost: 192.0.2.9\r\n\r\n";
         scene.send(&[REQUEST.repeat(before).as_slice(), metrics].concat());
