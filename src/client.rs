@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod target;
+pub mod undelivered;
 pub mod error;
 pub mod activity;
 pub mod wait;
@@ -10,6 +11,8 @@ pub mod tap;
 pub mod printer;
 pub mod connect;
 pub mod connection;
+pub mod datagrams;
+pub mod probes;
 pub mod facts;
 pub mod dial;
 pub mod context;

@@ -812,6 +812,11 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let reconnected = report(&[&tls[..], &["--ping", "-c1", "--reconnect"]].concat(), "tls");
     assert_eq!(&keys_of(&reconnected) - &ping, with_reconnect);
     assert_eq!(keys_of(&reconnected["handshake"]), times);
+    let datagrams =
+        util::client::run(&["ping", "--udp", "--json", "-qc1", "127.0.0.1:1"], b"").stdout;
+    let datagrams: serde_json::Value = serde_json::from_slice(&datagrams).unwrap();
+    let (_, of_datagrams) = described("Datagrams", &["also has"]);
+    assert_eq!(keys_of(&datagrams), &ping | &of_datagrams);
 
     let (bench, _) = described("Bench", &[]);
     let measured = report(&["--bench", "--duration=0.1", "--rate=100"], "plain");

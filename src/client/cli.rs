@@ -18,6 +18,7 @@ use crate::config::Identity;
 use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
+use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN};
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
 pub use modes::{Bench, Both, Diff, Explain, Format, Handshakes, Idle, Ping, Talk};
 use values::DEPTH_MAX;
@@ -48,12 +49,21 @@ pub struct Options {
     pub timeout: Duration,
     /// Print nothing but errors and results.
     pub quiet: bool,
+    /// UDP, and not TCP.
+    pub udp: bool,
     /// TLS; without it, plain TCP.
     pub tls: Option<Tls>,
     /// What to do.
     pub mode: Mode,
     /// Print results as JSON.
     pub json: bool,
+}
+
+impl Options {
+    /// "udp" or "tcp", as in reports.
+    pub fn transport(&self) -> &'static str {
+        if self.udp { "udp" } else { "tcp" }
+    }
 }
 
 /// A version of IP.
@@ -224,18 +234,41 @@ impl TryFrom<CommandLine> for Options {
         }
         let tls = tls(line.tls, &host)?;
         let default = if tls.is_some() { 5001 } else { 5000 };
-        let CommonOptions { ipv4, ipv6, timeout, quiet } = line.common;
+        let CommonOptions { ipv4, ipv6, timeout, quiet, udp } = line.common;
+        if udp {
+            check_udp(&mode, tls.is_some())?;
+        }
         Ok(Options {
             host,
             port: port.or(server.port).unwrap_or(default),
             family: ipv4.then_some(Family::V4).or(ipv6.then_some(Family::V6)),
             timeout,
             quiet,
+            udp,
             tls,
             mode,
             json,
         })
     }
+}
+
+/// Fails for what makes no sense over UDP.
+fn check_udp(mode: &Mode, tls: bool) -> Result<(), Failure> {
+    let size = match mode {
+        _ if tls => return Err(usage("--tls needs TCP; leave out --udp")),
+        Mode::Ping(ping) if ping.reconnect => {
+            return Err(usage("--reconnect needs TCP: UDP has no connections"));
+        }
+        Mode::Ping(ping) => ping.size,
+        _ => return Err(usage("only ping speaks UDP")),
+    };
+    if !(HEADER_LEN..=DATAGRAM_MAX).contains(&size) {
+        return Err(usage(format_args!(
+            "a message over UDP has {HEADER_LEN} to {DATAGRAM_MAX} bytes: {HEADER_LEN} tell it from others, \
+             and no datagram is longer"
+        )));
+    }
+    Ok(())
 }
 
 /// The options of TLS, checked against each other.

@@ -163,17 +163,23 @@ pub fn connect(
     }
 }
 
-fn begin(address: SocketAddr, waiter: &Waiter) -> io::Result<TcpStream> {
-    if let SocketAddr::V6(address) = address
-        && address.ip().is_unicast_link_local()
-        && address.scope_id() == 0
-    {
-        // The kernel would say "invalid argument".
-        return Err(io::Error::other(format!(
-            "a link-local address needs its interface, such as {}%eth0",
-            address.ip()
-        )));
+/// Fails for a link-local address without its interface, of which the kernel would say "invalid argument".
+pub(super) fn need_scope(address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V6(address)
+            if address.ip().is_unicast_link_local() && address.scope_id() == 0 =>
+        {
+            Err(io::Error::other(format!(
+                "a link-local address needs its interface, such as {}%eth0",
+                address.ip()
+            )))
+        }
+        _ => Ok(()),
     }
+}
+
+fn begin(address: SocketAddr, waiter: &Waiter) -> io::Result<TcpStream> {
+    need_scope(address)?;
     let mut stream = TcpStream::connect(address)?;
     let interest = Interest::READABLE | Interest::WRITABLE;
     waiter.registry().register(&mut stream, SOCKET, interest)?;

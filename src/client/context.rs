@@ -1,10 +1,12 @@
 //! What every mode works with: the options, the way to the server, the output, and the poll.
 
+use mio::Token;
 use serde::Serialize;
 
 use super::activity::{self, Activity};
 use super::cli::Options;
 use super::connection::Connection;
+use super::datagrams::Datagrams;
 use super::dial::Dialler;
 use super::error::Error;
 use super::printer::Printer;
@@ -52,6 +54,15 @@ impl Client {
             self.printer.note(certificate);
         }
         dialled
+    }
+
+    /// Opens a UDP socket to the server, and prints where its datagrams go.
+    pub fn dial_datagrams(&mut self) -> Result<Datagrams, Error> {
+        let datagrams = self.dialler.dial_datagrams(Token(0), &self.waiter)?;
+        if !self.options.quiet {
+            self.printer.note(format_args!("sending to {} over UDP", datagrams.address));
+        }
+        Ok(datagrams)
     }
 
     /// Prints a line.

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mio::Token;
+
 use super::cli::{Mode, Options, Tls};
 use super::connect;
 use super::connection::Connection;
+use super::datagrams::Datagrams;
 use super::error::Error;
 use super::facts::Facts;
 use super::tap::{Event, Tap, Tapped};
@@ -156,6 +159,11 @@ impl Dialler {
             self.tap.note(|| Event::HandshakeDone);
         }
         Ok(connection)
+    }
+
+    /// A UDP socket to this server, which nothing was sent through.
+    pub fn dial_datagrams(&self, token: Token, waiter: &Waiter) -> Result<Datagrams, Error> {
+        Datagrams::connect(&self.host, &self.addresses, token, waiter)
     }
 
     /// A new transport for a connection to this server.

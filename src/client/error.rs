@@ -7,8 +7,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::cli::Family;
 use super::expect::Difference;
+use super::undelivered::Undelivered;
 use crate::exit::{Exit, Failure, plain};
 use crate::wire::close::CloseReason;
 
@@ -32,6 +35,8 @@ pub enum Error {
     NoAddress { host: String, family: Family },
     /// No address accepted the connection, each for this reason.
     Unreachable { host: String, attempts: Vec<(SocketAddr, io::Error)> },
+    /// A datagram was not delivered, for this reason; to this address, if one could be used.
+    Undelivered { host: String, address: Option<SocketAddr>, reason: Undelivered },
     /// This did not happen within the timeout.
     TimedOut { what: Awaited, timeout: Duration },
     /// We refuse the server's certificate. The text says why, and what to do.
@@ -105,6 +110,7 @@ impl Error {
             Self::Unresolved { .. }
             | Self::NoAddress { .. }
             | Self::Unreachable { .. }
+            | Self::Undelivered { .. }
             | Self::TimedOut { .. }
             | Self::ClosedEarly { .. } => true,
             Self::SpeaksTls | Self::CertificateRefused(_) => has_answered,
@@ -120,6 +126,12 @@ impl Error {
             },
             _ => false,
         }
+    }
+
+    /// Why nothing can be sent to the first address of the server, if that may change.
+    pub fn undelivered(&self) -> Option<Undelivered> {
+        let Self::Unreachable { attempts, .. } = self else { return None };
+        Errno::from_io_error(&attempts.first()?.1).map(Undelivered::from)
     }
 
     /// The error in a few words, for a list of many.
@@ -163,7 +175,10 @@ impl Error {
                     |(_, error): &(_, io::Error)| error.kind() == io::ErrorKind::TimedOut;
                 if attempts.iter().all(is_silent) { Exit::TimedOut } else { Exit::Unreachable }
             }
-            Self::Unresolved { .. } | Self::NoAddress { .. } | Self::SpeaksTls => Exit::Unreachable,
+            Self::Unresolved { .. }
+            | Self::NoAddress { .. }
+            | Self::Undelivered { .. }
+            | Self::SpeaksTls => Exit::Unreachable,
             Self::CertificateRefused(_) => Exit::Certificate,
             Self::Connection(reason) => match reason {
                 CloseReason::CertificateRefused(_) => Exit::Certificate,
@@ -206,6 +221,9 @@ impl fmt::Display for Error {
                     .collect();
                 write!(f, "cannot connect to {host}: {}", reasons.join("; "))
             }
+            Self::Undelivered { host, address, reason } => {
+                f.write_str(&undelivered(host, *address, *reason))
+            }
             Self::TimedOut { what, timeout } => {
                 write!(f, "no {what} within {} s", timeout.as_secs_f64())
             }
@@ -242,6 +260,18 @@ impl fmt::Display for Error {
             Self::InSession { number, error } => write!(f, "session {number}: {error}"),
             Self::Local(failure) => failure.fmt(f),
         }
+    }
+}
+
+/// Why a datagram was not delivered, with the name of the server.
+fn undelivered(host: &str, address: Option<SocketAddr>, reason: Undelivered) -> String {
+    let ip = address.map(|address| address.ip().to_string()).filter(|ip| ip != host);
+    let server = ip.map_or(host.to_owned(), |ip| format!("{host} ({ip})"));
+    match (reason, address) {
+        (Undelivered::NothingListens, Some(address)) => {
+            format!("nothing listens on UDP port {} of {server}", address.port())
+        }
+        (reason, _) => format!("cannot send to {server}: {reason}"),
     }
 }
 

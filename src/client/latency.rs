@@ -93,6 +93,29 @@ impl Latencies {
     }
 }
 
+/// The interarrival jitter of RFC 3550 §6.4.1, of round trips: how much the time varies from one message to
+/// the next, smoothed over 16 of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jitter {
+    last: Option<Duration>,
+    estimate_ms: f64,
+}
+
+impl Jitter {
+    /// Adds the round trip of the message that came after the one before.
+    pub fn record(&mut self, time: Duration) {
+        if let Some(last) = self.last.replace(time) {
+            let change_ms = time.abs_diff(last).as_secs_f64() * 1e3;
+            self.estimate_ms += (change_ms - self.estimate_ms) / 16.0;
+        }
+    }
+
+    /// The estimate after the last message, in milliseconds.
+    pub fn estimate_ms(&self) -> f64 {
+        self.estimate_ms
+    }
+}
+
 impl fmt::Display for Latencies {
     /// A bar for each doubling of the latency.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,5 +156,14 @@ mod tests {
         assert!(near(summary.jitter_ms, 1.0));
         let drawn = latencies.to_string();
         assert!(drawn.contains('#') && drawn.lines().count() < 12, "{drawn}");
+    }
+
+    #[test]
+    fn jitter_is_that_of_rfc_3550() {
+        let mut jitter = Jitter::default();
+        for (ms, estimate) in [(10, 0.0), (26, 1.0), (10, 1.9375), (10, 1.816_406_25)] {
+            jitter.record(Duration::from_millis(ms));
+            assert!((jitter.estimate_ms() - estimate).abs() < 1e-9, "{jitter:?}");
+        }
     }
 }

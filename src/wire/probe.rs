@@ -21,6 +21,9 @@
 /// The length of what stands before the pattern, and of the shortest probe, in bytes.
 pub const HEADER_LEN: usize = 40;
 
+/// The longest datagram over IPv4, in bytes: 65,535 without the headers of IP and UDP (RFC 768, RFC 791).
+pub const DATAGRAM_MAX: usize = 65_507;
+
 /// The first bytes of a probe.
 const MAGIC: [u8; 4] = *b"EAP1";
 

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_echo_alex_client_global_optspecs
-    string join \n verify raw 4 6 timeout= q/quiet tls ca= name= cert= key= fingerprint= insecure show-certificate tls-version= cipher-suite= group= alpn= sni= no-sni h/help V/version
+    string join \n verify raw 4 6 timeout= q/quiet udp tls ca= name= cert= key= fingerprint= insecure show-certificate tls-version= cipher-suite= group= alpn= sni= no-sni h/help V/version
 end
 
 function __fish_echo_alex_client_needs_command
@@ -40,6 +40,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l raw -
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -l show-certificate -d 'Print the server\'s certificates'
@@ -71,6 +72,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l show-certificate -d 'Print the server\'s certificates'
@@ -98,6 +100,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand ping" -l show-certificate -d 'Print the server\'s certificates'
@@ -128,6 +131,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench"
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand bench" -l show-certificate -d 'Print the server\'s certificates'
@@ -155,6 +159,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explai
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand explain" -l show-certificate -d 'Print the server\'s certificates'
@@ -177,6 +182,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handsh
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand handshakes" -l show-certificate -d 'Print the server\'s certificates'
@@ -199,6 +205,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand idle" -l show-certificate -d 'Print the server\'s certificates'
@@ -222,6 +229,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand both" -l show-certificate -d 'Print the server\'s certificates'
@@ -264,6 +272,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" 
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l udp -d 'Speak UDP, not TCP (ping)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l show-certificate -d 'Print the server\'s certificates'

@@ -223,6 +223,13 @@ pub(super) struct CommonOptions {
     /// Print nothing but errors and results
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+    /// Speak UDP, not TCP (ping)
+    ///
+    /// A datagram can be lost, duplicated, damaged or overtaken by a later one; each is counted. No
+    /// connection is made, so the name is looked up once, and HOST answers at the first address where it
+    /// does not say that nothing listens on the port.
+    #[arg(long, global = true)]
+    pub(super) udp: bool,
 }
 
 #[derive(Args)]
@@ -248,12 +255,12 @@ pub(super) struct TlsOptions {
     /// Client certificate, if the server asks for one
     ///
     /// FILE is in PEM format. Needs --key.
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) cert: Option<PathBuf>,
     /// Key of the client certificate
     ///
     /// FILE is in PEM format. Needs --cert.
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) key: Option<PathBuf>,
     /// Trust only the certificate with this fingerprint
     ///
@@ -273,7 +280,7 @@ pub(super) struct TlsOptions {
     /// Print the server's certificates
     ///
     /// Each certificate that the server sent is printed, even if it is refused, and even with -q.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(super) show_certificate: bool,
     /// Offer only this version of TLS: 1.2 or 1.3
     #[arg(

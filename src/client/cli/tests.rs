@@ -170,6 +170,22 @@ fn numbers_beyond_a_limit_are_refused_with_the_limit() {
 }
 
 #[test]
+fn udp_is_refused_where_it_makes_no_sense() {
+    assert!(parse("ping --udp -s 40 alex").unwrap().udp);
+    assert!(parse("--udp ping -s 65507 alex").unwrap().udp);
+    for (line, words) in [
+        ("ping --udp --tls alex", "--tls needs TCP"),
+        ("ping --udp --reconnect alex", "--reconnect needs TCP"),
+        ("ping --udp -s 39 alex", "40 to 65507 bytes"),
+        ("ping --udp -s 65508 alex", "40 to 65507 bytes"),
+        ("explain --udp alex", "speaks UDP"),
+    ] {
+        let refused = parse(line).unwrap_err();
+        assert!(refused.contains(words), "{line}: {refused}");
+    }
+}
+
+#[test]
 fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
     let help = |line: &str| match Request::parse(line.split_whitespace().map(Into::into)) {
         Ok(Request::Help(text)) => text,

@@ -10,6 +10,7 @@ use crate::client::cli::Ping;
 use crate::client::context::Client;
 use crate::client::facts::Facts;
 use crate::client::latency::{Latencies, Summary};
+use crate::client::probes::{Counts, Losses};
 use crate::exit::Failure;
 
 /// The results so far.
@@ -24,6 +25,17 @@ pub(super) struct Results {
     pub(super) connects: Latencies,
     pub(super) handshakes: Latencies,
     pub(super) outages: Outages,
+    /// With UDP.
+    pub(super) datagrams: Option<DatagramResults>,
+}
+
+/// What UDP alone can do to messages.
+pub(super) struct DatagramResults {
+    pub(super) counts: Counts,
+    /// Where the lost ones were lost, if the far end counts.
+    pub(super) losses: Option<Losses>,
+    /// RFC 3550 §6.4.1.
+    pub(super) jitter_ms: f64,
 }
 
 impl Results {
@@ -36,6 +48,7 @@ impl Results {
             connects: Latencies::default(),
             handshakes: Latencies::default(),
             outages: Outages::new(),
+            datagrams: None,
         }
     }
 
@@ -46,7 +59,10 @@ impl Results {
 
     /// How many did not come.
     fn lost(&self) -> u64 {
-        self.sent - self.received()
+        match &self.datagrams {
+            Some(datagrams) => datagrams.counts.lost,
+            None => self.sent - self.received(),
+        }
     }
 
     /// Loss in per cent.
@@ -62,6 +78,7 @@ struct Report<'a> {
     mode: &'static str,
     host: &'a str,
     address: Option<String>,
+    transport: &'static str,
     tls: bool,
     facts: &'a Option<Facts>,
     size_bytes: usize,
@@ -77,6 +94,39 @@ struct Report<'a> {
     connect: Option<Summary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     handshake: Option<Summary>,
+    #[serde(flatten)]
+    datagrams: Option<DatagramReport>,
+}
+
+/// The keys that UDP adds.
+#[derive(Serialize)]
+struct DatagramReport {
+    late: u64,
+    damaged: u64,
+    duplicates: u64,
+    out_of_order: u64,
+    foreign: u64,
+    lost_there: Option<u64>,
+    lost_back: Option<u64>,
+    lost_unknown: Option<u64>,
+    jitter_rfc3550_ms: f64,
+}
+
+impl From<&DatagramResults> for DatagramReport {
+    fn from(results: &DatagramResults) -> Self {
+        let DatagramResults { counts, losses, jitter_ms } = results;
+        Self {
+            late: counts.late,
+            damaged: counts.damaged,
+            duplicates: counts.duplicates,
+            out_of_order: counts.out_of_order,
+            foreign: counts.foreign,
+            lost_there: losses.map(|losses| losses.there),
+            lost_back: losses.map(|losses| losses.back),
+            lost_unknown: losses.map(|losses| losses.unknown),
+            jitter_rfc3550_ms: *jitter_ms,
+        }
+    }
 }
 
 /// Prints the summary of a run that took `time` and ended at `now`.
@@ -98,6 +148,7 @@ pub(super) fn print(
         mode: "ping",
         host: &host,
         address: results.address.map(|address| address.to_string()),
+        transport: client.options.transport(),
         tls: client.options.tls.is_some(),
         facts: &results.facts,
         size_bytes: ping.size,
@@ -111,6 +162,7 @@ pub(super) fn print(
         round_trip: results.round_trips.summary(),
         connect: some(&results.connects),
         handshake: some(&results.handshakes),
+        datagrams: results.datagrams.as_ref().map(DatagramReport::from),
     })
 }
 
@@ -138,6 +190,11 @@ fn text(results: &Results, host: &str, time: Duration, now: Instant) -> String {
             if outages.is_out() { ", still out" } else { "" }
         ));
     }
+    let mut jitter_ms = jitter_ms;
+    if let Some(datagrams) = &results.datagrams {
+        lines.extend(datagram_lines(datagrams));
+        jitter_ms = datagrams.jitter_ms;
+    }
     if received > 0 {
         lines.push(format!(
             "round trip min/avg/max/p99 = {min_ms:.3}/{avg_ms:.3}/{max_ms:.3}/{p99_ms:.3} ms, \
@@ -145,6 +202,28 @@ fn text(results: &Results, host: &str, time: Duration, now: Instant) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What UDP did to messages, without what it did not.
+fn datagram_lines(results: &DatagramResults) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(Losses { there, back, unknown }) = results.losses {
+        let unknown =
+            if unknown > 0 { format!(", unknown where {unknown}") } else { String::new() };
+        lines.push(format!("lost on the way there {there}, on the way back {back}{unknown}"));
+    }
+    let Counts { late, damaged, duplicates, out_of_order, foreign, .. } = results.counts;
+    let kinds = [
+        (late, "late"),
+        (damaged, "damaged"),
+        (duplicates, "duplicates"),
+        (out_of_order, "out of order"),
+        (foreign, "no echoes of this run"),
+    ];
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(count, kind)| format!("{count} {kind}")).collect();
+    lines.extend((!kinds.is_empty()).then(|| kinds.join(", ")));
+    lines
 }
 
 /// A number of per cent without needless digits. Only nothing is 0, and only all is 100.

@@ -1,0 +1,184 @@
+//! The client over UDP: against servers that lose, double, reorder, delay and damage what they echo.
+
+mod util;
+
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::process::{Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use echo_alex::testing::probe::set_received;
+use rustix::process::Signal;
+use serde_json::Value;
+use util::client::{Client, end, port, run, stderr};
+
+/// A server that does this with each datagram, of which it gets the number, and the way back.
+fn server(serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8])) + Send + 'static) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = port(socket.local_addr().unwrap());
+    thread::spawn(move || serve_on(&socket, serve));
+    port
+}
+
+fn serve_on(socket: &UdpSocket, serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8]))) {
+    let mut buffer = vec![0; 65_536];
+    for number in 1.. {
+        let Ok((length, peer)) = socket.recv_from(&mut buffer) else { return };
+        serve(number, &mut buffer[..length].to_vec(), &|datagram| {
+            // A client that has ended has closed its port.
+            let _ = socket.send_to(datagram, peer);
+        });
+    }
+}
+
+/// Runs a ping with `--json`, whose probes follow each other closely.
+fn ping(arguments: &[&str], port: &str) -> Value {
+    let all = [&["ping", "--udp", "--json", "-q", "-i0.01"], arguments, &["127.0.0.1", port]];
+    let output = run(&all.concat(), b"");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn probes_of_any_length_come_back() {
+    let port = server(|_, datagram, send| send(datagram));
+    for size in ["40", "41", "1472", "9000", "65507"] {
+        let report = ping(&["-c3", "-s", size], &port);
+        assert_eq!((&report["received"], &report["damaged"]), (&3.into(), &0.into()), "{report}");
+    }
+    let output = run(&["ping", "--udp", "-c1", "-s1000", "127.0.0.1", &port], b"");
+    let text = text(&output);
+    assert!(text.starts_with("1000 bytes from 127.0.0.1: seq=1 time="), "{text}");
+    assert!(text.contains("1 sent, 1 received, 0% loss"), "{text}");
+}
+
+#[test]
+fn what_happens_to_probes_is_counted_and_has_a_line() {
+    let held = Mutex::new(Vec::new());
+    let port = server(move |number, datagram, send| match number {
+        2 => {}
+        3 => (0..3).for_each(|_| send(datagram)),
+        4 => *held.lock().unwrap() = datagram.clone(),
+        5 => {
+            send(datagram);
+            send(&held.lock().unwrap());
+        }
+        6 => {
+            datagram[50] ^= 0x20;
+            send(datagram);
+        }
+        7 => send(&datagram[..50]),
+        8 => send(&[datagram.as_slice(), b"more"].concat()),
+        9 => {
+            send(b"");
+            send(b"something else");
+            send(datagram);
+        }
+        _ => send(datagram),
+    });
+    let arguments = ["ping", "--udp", "-c9", "-i0.01", "--timeout=2", "127.0.0.1", &port];
+    let output = run(&arguments, b"");
+    let printed = text(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for line in [
+        "127.0.0.1: seq=2 lost: no echo within 2 s\n",
+        "64 bytes from 127.0.0.1: seq=3 duplicate\n64 bytes from 127.0.0.1: seq=3 duplicate\n",
+        " out of order\n",
+        "64 bytes from 127.0.0.1: seq=6 damaged\n",
+        "50 bytes from 127.0.0.1: seq=7 damaged\n",
+        "68 bytes from 127.0.0.1: seq=8 damaged\n",
+        "\n3 damaged, 2 duplicates, 1 out of order, 2 no echoes of this run\n",
+    ] {
+        assert!(printed.contains(line), "{line:?}: {printed}");
+    }
+}
+
+#[test]
+fn an_echo_after_the_timeout_is_late_and_not_lost() {
+    let first = Mutex::new(None);
+    let port = server(move |number, datagram, send| {
+        let mut first = first.lock().unwrap();
+        match &*first {
+            None if number == 1 => *first = Some((Instant::now(), datagram.clone())),
+            Some((came, held)) if came.elapsed() > Duration::from_millis(600) => {
+                send(held);
+                *first = None;
+            }
+            _ => {}
+        }
+        if number > 1 {
+            send(datagram);
+        }
+    });
+    let report = ping(&["-c100", "--timeout=0.5"], &port);
+    assert_eq!((&report["sent"], &report["late"]), (&100.into(), &1.into()), "{report}");
+    assert_eq!((&report["lost"], &report["received"]), (&0.into(), &99.into()), "{report}");
+    // It was missed all the same.
+    assert_eq!(report["outage_count"], 1, "{report}");
+}
+
+#[test]
+fn a_far_end_that_counts_tells_the_ways_apart() {
+    let received = AtomicU64::new(0);
+    let port = server(move |number, datagram, send| {
+        // Every tenth is lost on the way there, 5 and 6 on the way back.
+        if number % 10 != 0 {
+            assert!(set_received(datagram, received.fetch_add(1, Ordering::Relaxed) + 1));
+            if number != 5 && number != 6 {
+                send(datagram);
+            }
+        }
+    });
+    let report = ping(&["-c35", "--timeout=2"], &port);
+    for (key, count) in [("lost", 5), ("lost_there", 3), ("lost_back", 2), ("lost_unknown", 0)] {
+        assert_eq!(report[key], count, "{key}: {report}");
+    }
+}
+
+#[test]
+fn a_closed_port_is_said_in_words_and_costs_probes_and_no_more() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let number = port(closed.local_addr().unwrap());
+    drop(closed);
+    let output = run(&["ping", "--udp", "-c3", "-i0.01", "127.0.0.1", &number], b"");
+    let (code, said) = end(&output);
+    let words = format!("nothing listens on UDP port {number} of 127.0.0.1");
+    assert!(code == 1 && said.contains(&format!("no echo came: {words}\n")), "{said}");
+    let printed = text(&output);
+    assert!(printed.contains(&format!("127.0.0.1: seq=3 lost: {words}\n")), "{printed}");
+    assert!(printed.contains("3 sent, 0 received, 100% loss"), "{printed}");
+}
+
+#[test]
+fn a_server_that_is_started_again_ends_the_outage_and_ctrl_c_prints_the_summary() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    let number = port(address);
+    let mut ping = Client::start(&["ping", "--udp", "-i0.05", "127.0.0.1", &number], |command| {
+        command.stdout(Stdio::piped());
+    });
+    let mut stdout = BufReader::new(ping.child.stdout.take().unwrap());
+    let mut wait_for = |words: &str| {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended without {words:?}");
+        }
+    };
+    wait_for("seq=3 lost: nothing listens on UDP port");
+    let socket = UdpSocket::bind(address).unwrap();
+    thread::spawn(move || serve_on(&socket, |_, datagram, send| send(datagram)));
+    wait_for("back after ");
+    wait_for(" time=");
+    ping.signal(Signal::INT);
+    wait_for(" sent, ");
+    wait_for("round trip min/avg/max/p99 = ");
+    assert_eq!(ping.end(), 130);
+}
