@@ -55,7 +55,7 @@ fn chain(kind: &str, hook: &str, rule: &str) -> String {
 fn a_clear_network_shows_no_difference() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Faults { there: 5000, back: 5000, ..Faults::default() };
-    let Some(network) = Network::between_namespaces(folder.path(), faults) else { return };
+    let Some(network) = Network::between_namespaces(folder.path(), 1, faults) else { return };
     let _daemon = far_daemon(&network);
     let report = across(&network);
     // A busy machine may delay a message in one direction.
@@ -71,7 +71,7 @@ fn a_clear_network_shows_no_difference() {
 #[test]
 fn a_nat_is_found_by_the_port_and_by_the_address() {
     let folder = tempfile::tempdir().unwrap();
-    let network = Network::between_namespaces(folder.path(), Faults::default());
+    let network = Network::between_namespaces(folder.path(), 1, Faults::default());
     let Some(network) = network else { return };
     let _daemon = far_daemon(&network);
     let rule = "ip protocol tcp masquerade to :61000-61009";
@@ -100,7 +100,7 @@ fn an_mss_that_was_rewritten_is_found_in_each_direction() {
     for (hook, mss, what) in
         [("output", 1200, "MSS of the client"), ("input", 1300, "MSS of the server")]
     {
-        let network = Network::between_namespaces(folder.path(), Faults::default());
+        let network = Network::between_namespaces(folder.path(), 1, Faults::default());
         let Some(network) = network else { return };
         let _daemon = far_daemon(&network);
         let rule = format!("tcp flags & syn == syn tcp option maxseg size set {mss}");
@@ -120,7 +120,7 @@ fn a_delay_in_one_direction_is_found_in_that_direction() {
     let folder = tempfile::tempdir().unwrap();
     for (there, back) in [(60_000, 0), (0, 60_000)] {
         let faults = Faults { there, back, ..Faults::default() };
-        let Some(network) = Network::between_namespaces(folder.path(), faults) else { return };
+        let Some(network) = Network::between_namespaces(folder.path(), 1, faults) else { return };
         let _daemon = far_daemon(&network);
         let report = across(&network);
         let time = &report["time"];

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use echo_alex::testing::probe::set_received;
 use rustix::process::Signal;
 use serde_json::Value;
-use util::client::{Client, end, port, run, stderr};
+use util::client::{Client, client, end, port, run, stderr};
+use util::network::{FAR, Faults, Network};
+use util::{field, tool};
 
 /// A server that does this with each datagram, of which it gets the number, and the way back.
 fn server(serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8])) + Send + 'static) -> String {
@@ -32,6 +34,11 @@ fn serve_on(socket: &UdpSocket, serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8])
             let _ = socket.send_to(datagram, peer);
         });
     }
+}
+
+/// A port where nothing listens.
+fn closed_port() -> String {
+    port(UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
 
 /// Runs a ping with `--json`, whose probes follow each other closely.
@@ -143,9 +150,7 @@ fn a_far_end_that_counts_tells_the_ways_apart() {
 
 #[test]
 fn a_closed_port_is_said_in_words_and_costs_probes_and_no_more() {
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let number = port(closed.local_addr().unwrap());
-    drop(closed);
+    let number = closed_port();
     let output = run(&["ping", "--udp", "-c3", "-i0.01", "127.0.0.1", &number], b"");
     let (code, said) = end(&output);
     let words = format!("nothing listens on UDP port {number} of 127.0.0.1");
@@ -181,4 +186,59 @@ fn a_server_that_is_started_again_ends_the_outage_and_ctrl_c_prints_the_summary(
     wait_for(" sent, ");
     wait_for("round trip min/avg/max/p99 = ");
     assert_eq!(ping.end(), 130);
+}
+
+/// Sends every datagram back, as the services of inetd do.
+const NAIVE_ECHO: &str = "import socket, sys
+far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+far.bind((sys.argv[1], 7))
+print('ready', flush=True)
+while True: far.sendto(*far.recvfrom(65535))";
+
+#[test]
+fn a_bad_line_is_reported_as_what_it_did() {
+    for (way, seed) in [("there", 1), ("back", 2)] {
+        let faults = Faults {
+            there: 1000,
+            back: 1000,
+            extra: 20_000,
+            lose: 500,
+            double: 200,
+            reorder: 300,
+            corrupt: 100,
+            only: Some(way),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let Some(network) = Network::between_namespaces(folder.path(), seed, faults) else {
+            return;
+        };
+        if tool("python3").is_none() {
+            return;
+        }
+        let mut echo = network.far("python3");
+        let mut echo = echo.args(["-c", NAIVE_ECHO, FAR]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(echo.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        let mut ping = network.near(client().get_program());
+        ping.args(["ping", "--udp", "--json", "-q", "-c3000", "-i0.002", "-s200", "--timeout=2"]);
+        let output = ping.args([FAR, "7"]).output().unwrap();
+        echo.kill().unwrap();
+        echo.wait().unwrap();
+        let line = network.end();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let did = |what: &str| field(&line, &format!("udp_{way}_{what}")).parse::<u64>().unwrap();
+        for (reported, what) in [
+            ("lost", "lost"),
+            ("duplicates", "duplicated"),
+            ("out_of_order", "reordered"),
+            ("damaged", "corrupted"),
+        ] {
+            assert!(did(what) > 0, "{what}: {line}");
+            assert_eq!(report[reported], did(what), "{what}: {line}\n{report}");
+        }
+        let rest = 3000 - did("lost") - did("corrupted");
+        assert_eq!((&report["sent"], &report["received"]), (&3000.into(), &rest.into()));
+        assert_eq!((&report["late"], &report["foreign"]), (&0.into(), &0.into()), "{report}");
+    }
 }

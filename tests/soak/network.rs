@@ -43,6 +43,7 @@ pub fn corrupts(soak: &Soak) -> Result<Row, String> {
         lose: 50,
         double: 50,
         corrupt: 300,
+        ..Faults::default()
     };
     let (row, line) = under(soak, faults)?;
     assert!(count(&line, "corrupted") > 0, "{line}");

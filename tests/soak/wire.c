@@ -1,13 +1,18 @@
 /* A faulty network between two namespaces, in user space: the same on every kernel, with or without
  * netem, and the same faults for the same seed.
  *
- * Usage: wire SEED THERE_US BACK_US EXTRA_US REORDER LOSE DOUBLE CORRUPT
+ * Usage: wire SEED THERE_US BACK_US EXTRA_US REORDER LOSE DOUBLE CORRUPT there|back|both
  *
  * Makes the device "near" here and "far" in a new namespace (/proc/PID/ns/net), prints "ready", and
  * forwards IPv4 packets in both directions until its standard input ends; then it prints counts. A
- * packet takes THERE_US from near to far, and BACK_US from far to near. The last four arguments are
+ * packet takes THERE_US from near to far, and BACK_US from far to near. The next four arguments are
  * numbers of packets in 10,000: delayed by up to EXTRA_US more, dropped, sent twice, changed in one
- * bit. The checksums of TCP and IP always detect a change of one bit. */
+ * bit. The last one says on which way that happens. The checksums of TCP and IP always detect a change
+ * of one bit.
+ *
+ * A UDP datagram has one fault at most, so that its receiver can count them, and the counts of each way
+ * are printed too. A change is in its payload, and takes its checksum away (RFC 768), so that it reaches
+ * the receiver. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -16,6 +21,7 @@
 #include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_tun.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdint.h>
@@ -34,6 +40,7 @@ struct packet {
     uint64_t number;
     int to, corrupt;
     int length;
+    int udp; /* the length of the headers of a UDP datagram; 0 for other packets */
     unsigned char bytes[2048];
 };
 
@@ -42,7 +49,10 @@ static struct packet *heap[ROOM]; /* heap[..waiting] is ordered by due, the rest
 static int waiting;
 static int device[2];
 static uint64_t state, number, delivered[2];
-static struct { unsigned long long packets, lost, overflow, duplicated, corrupted, reordered; } count;
+static struct counts { unsigned long long packets, lost, overflow, duplicated, corrupted, reordered; } all, udp[2];
+
+/* Counts what happens to a packet: of all, and of the UDP datagrams on its way. */
+#define COUNT(packet, what) (all.what++, (packet)->udp ? udp[!(packet)->to].what++ : 0)
 
 static uint64_t dice(void) {
     state ^= state >> 12;
@@ -71,7 +81,7 @@ static void swap(int a, int b) {
 
 static void push(const struct packet *packet) {
     if (waiting == ROOM) {
-        count.overflow++;
+        COUNT(packet, overflow);
         return;
     }
     *heap[waiting] = *packet;
@@ -100,29 +110,47 @@ static int open_device(const char *name) {
     return fd;
 }
 
+/* The length of the headers of IPv4 and UDP, if the packet is a whole UDP datagram with a payload. */
+static int udp_headers(const struct packet *packet) {
+    const unsigned char *ip = packet->bytes + sizeof(struct tun_pi);
+    int length = packet->length - sizeof(struct tun_pi), header = (ip[0] & 15) * 4;
+    int is_fragment = ip[6] & 0x3f || ip[7];
+    return ip[9] == IPPROTO_UDP && !is_fragment && length > header + 8 ? header + 8 : 0;
+}
+
 static void deliver(struct packet *packet) {
-    /* After the header of tun(4). */
     if (packet->corrupt) {
-        uint64_t bit = dice() % (8 * (packet->length - sizeof(struct tun_pi)));
-        packet->bytes[sizeof(struct tun_pi) + bit / 8] ^= 1 << bit % 8;
+        /* After the header of tun(4). */
+        unsigned char *start = packet->bytes + sizeof(struct tun_pi) + packet->udp;
+        uint64_t bit = dice() % (8 * (packet->bytes + packet->length - start));
+        start[bit / 8] ^= 1 << bit % 8;
+        if (packet->udp) start[-1] = start[-2] = 0;
     }
     if (write(device[packet->to], packet->bytes, packet->length) < 0) {
         if (errno != EAGAIN && errno != ENOBUFS) err(1, "write");
-        count.overflow++;
+        COUNT(packet, overflow);
         return;
     }
-    count.corrupted += packet->corrupt;
+    if (packet->corrupt) COUNT(packet, corrupted);
     if (packet->number < delivered[packet->to])
-        count.reordered++;
+        COUNT(packet, reordered);
     else
         delivered[packet->to] = packet->number;
 }
 
+static void print(const char *way, const struct counts *counts) {
+    printf(" %spackets=%llu %slost=%llu %soverflow=%llu %sduplicated=%llu %sreordered=%llu %scorrupted=%llu", way,
+           counts->packets, way, counts->lost, way, counts->overflow, way, counts->duplicated, way, counts->reordered,
+           way, counts->corrupted);
+}
+
 int main(int argc, char **argv) {
-    if (argc != 9) errx(64, "usage: wire SEED THERE_US BACK_US EXTRA_US REORDER LOSE DOUBLE CORRUPT");
+    if (argc != 10)
+        errx(64, "usage: wire SEED THERE_US BACK_US EXTRA_US REORDER LOSE DOUBLE CORRUPT there|back|both");
     int v[9];
     for (int i = 2; i < 9; i++) v[i] = atoi(argv[i]);
     int delay[2] = {v[2], v[3]}, extra = v[4], reorder = v[5], lose = v[6], twice = v[7], corrupt = v[8];
+    int is_faulty[2] = {strcmp(argv[9], "back") != 0, strcmp(argv[9], "there") != 0};
     state = strtoull(argv[1], NULL, 10) * 2 + 1;
     for (int i = 0; i < ROOM; i++) heap[i] = &pool[i];
     device[0] = open_device("near");
@@ -144,26 +172,31 @@ int main(int argc, char **argv) {
             while ((packet.length = read(device[side], packet.bytes, sizeof packet.bytes)) > 0) {
                 struct tun_pi *header = (struct tun_pi *)packet.bytes;
                 if (ntohs(header->proto) != ETH_P_IP) continue;
-                count.packets++;
+                packet.udp = udp_headers(&packet);
+                COUNT(&packet, packets);
                 int copies = 1;
-                if (happens(lose)) {
-                    count.lost++;
+                if (is_faulty[side] && happens(lose)) {
+                    COUNT(&packet, lost);
                     copies = 0;
-                } else if (happens(twice)) {
-                    count.duplicated++;
+                } else if (is_faulty[side] && happens(twice)) {
+                    COUNT(&packet, duplicated);
                     copies = 2;
                 }
+                int may_fail = is_faulty[side] && !(packet.udp && copies == 2);
                 while (copies--) {
+                    int is_late = may_fail && happens(reorder);
                     packet.number = ++number;
-                    packet.due = now_us() + delay[side] + (happens(reorder) ? (int)(dice() % (extra + 1)) : 0);
-                    packet.corrupt = happens(corrupt);
+                    packet.due = now_us() + delay[side] + (is_late ? (int)(dice() % (extra + 1)) : 0);
+                    packet.corrupt = may_fail && !(packet.udp && is_late) && happens(corrupt);
                     push(&packet);
                 }
             }
         }
         while (waiting && heap[0]->due <= now_us()) deliver(pop());
     }
-    printf("packets=%llu lost=%llu overflow=%llu duplicated=%llu reordered=%llu corrupted=%llu\n",
-           count.packets, count.lost, count.overflow, count.duplicated, count.reordered, count.corrupted);
+    print("", &all);
+    print("udp_there_", &udp[0]);
+    print("udp_back_", &udp[1]);
+    putchar('\n');
     return 0;
 }

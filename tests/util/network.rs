@@ -25,6 +25,8 @@ pub struct Faults {
     pub lose: u32,
     pub double: u32,
     pub corrupt: u32,
+    /// On which way: "there" or "back"; otherwise on both.
+    pub only: Option<&'static str>,
 }
 
 /// A network. Its far end is in a namespace of its own, the near end in that of the test or in a new one.
@@ -50,10 +52,11 @@ impl Network {
         seed: u64,
         faults: Faults,
     ) -> Result<Self, String> {
-        let Faults { there, back, extra, reorder, lose, double, corrupt } = faults;
+        let Faults { there, back, extra, reorder, lose, double, corrupt, only } = faults;
         let mut wire = Namespace::enter(near.as_ref(), program)
             .arg(seed.to_string())
             .args([there, back, extra, reorder, lose, double, corrupt].map(|it| it.to_string()))
+            .arg(only.unwrap_or("both"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,7 +74,7 @@ impl Network {
     }
 
     /// A network between two new namespaces; `None`, with a word why, where that is not possible.
-    pub fn between_namespaces(folder: &Path, faults: Faults) -> Option<Self> {
+    pub fn between_namespaces(folder: &Path, seed: u64, faults: Faults) -> Option<Self> {
         if emulated() {
             eprintln!("skipped: namespaces are not emulated");
             return None;
@@ -80,7 +83,7 @@ impl Network {
             tool(name)?;
         }
         let program = Self::compile(folder)?;
-        let network = Self::lay(&program, Some(Namespace::new()?), 1, faults);
+        let network = Self::lay(&program, Some(Namespace::new()?), seed, faults);
         network.map_err(|why| eprintln!("skipped: {why}")).ok()
     }
 
@@ -118,7 +121,7 @@ impl Network {
         drop(self.wire.stdin.take());
         let line = self.line();
         assert!(wait(&mut self.wire).success());
-        format!(" {}", line.trim_end())
+        line.trim_end().to_owned()
     }
 }
 
