@@ -81,6 +81,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
         client.printer.note(client.dialler.resolution());
     }
     match client.options.mode.clone() {
+        Mode::Talk(talk) if client.options.udp => mode::talk::datagrams::run(client, &talk),
         Mode::Talk(talk) => {
             let connection = client.dial_and_introduce()?;
             mode::talk::run(client, connection, &talk)

@@ -2,7 +2,7 @@
 
 mod util;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::process::{Output, Stdio};
 use std::sync::Mutex;
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use echo_alex::testing::probe::set_received;
 use rustix::process::Signal;
 use serde_json::Value;
-use util::client::{Client, client, end, port, run, stderr};
+use util::client::{Client, client, end, port, run, start, stderr};
 use util::network::{FAR, Faults, Network};
-use util::{field, tool};
+use util::{field, noise, tool, wait};
 
 /// A server that does this with each datagram, of which it gets the number, and the way back.
 fn server(serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8])) + Send + 'static) -> String {
@@ -241,4 +241,61 @@ fn a_bad_line_is_reported_as_what_it_did() {
         assert_eq!((&report["sent"], &report["received"]), (&3000.into(), &rest.into()));
         assert_eq!((&report["late"], &report["foreign"]), (&0.into(), &0.into()), "{report}");
     }
+}
+
+#[test]
+fn each_line_is_a_datagram_and_its_answer_is_printed() {
+    let port = server(|_, datagram, send| {
+        let answer = format!("[{}]", String::from_utf8_lossy(datagram).trim_end());
+        send(answer.as_bytes());
+    });
+    let mut child = start(&["--udp", "127.0.0.1", &port]);
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for word in ["hello", "world"] {
+        writeln!(stdin, "{word}").unwrap();
+        let mut answer = [0; 7];
+        stdout.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, *format!("[{word}]").as_bytes());
+    }
+    drop(stdin);
+    assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn a_file_comes_back_unchanged() {
+    let port = server(|_, datagram, send| send(datagram));
+    let file = noise(3_000_000, 17);
+    let output = run(&["--udp", "--verify", "127.0.0.1", &port], &file);
+    let (code, said) = end(&output);
+    assert!(code == 0 && output.stdout == file, "{said}");
+    assert!(said.contains(" 3000000 bytes, came back as they were sent"), "{said}");
+}
+
+#[test]
+fn what_is_not_answered_or_answered_wrongly_is_an_error() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = port(socket.local_addr().unwrap());
+    let closed = closed_port();
+    let wrong = server(|_, _, send| send(b"wrong"));
+    let twice = server(|_, datagram, send| {
+        send(datagram);
+        send(datagram);
+    });
+    let unanswered = "of 1 datagrams, 0 were answered: sent 5 bytes, received 0";
+    for (server, arguments, code, words) in [
+        (&silent, &["--timeout=0.3"][..], 1, unanswered),
+        (&silent, &["--timeout=0.3", "--verify"], 1, unanswered),
+        (&closed, &["--timeout=600"], 2, "nothing listens on UDP port"),
+        (&wrong, &["--verify"], 1, "a datagram came that was not sent, or came twice"),
+    ] {
+        let output = run(&[&["--udp"], arguments, &["127.0.0.1", server]].concat(), b"hello");
+        let (is, said) = end(&output);
+        assert!(is == code && said.contains(words), "{is}: {said}");
+    }
+    // The input does not end, so the second answer comes.
+    let mut child = start(&["--udp", "--verify", "127.0.0.1", &twice]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"hello").unwrap();
+    assert_eq!(wait(&mut child).code(), Some(1));
+    drop(stdin);
 }

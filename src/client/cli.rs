@@ -256,11 +256,12 @@ impl TryFrom<CommandLine> for Options {
 fn check_udp(mode: &Mode, tls: bool) -> Result<(), Failure> {
     let size = match mode {
         _ if tls => return Err(usage("--tls needs TCP; leave out --udp")),
+        Mode::Talk(_) | Mode::Mtu => return Ok(()),
         Mode::Ping(ping) if ping.reconnect => {
             return Err(usage("--reconnect needs TCP: UDP has no connections"));
         }
         Mode::Ping(ping) => ping.size,
-        _ => return Err(usage("only ping speaks UDP")),
+        _ => return Err(usage("this command needs TCP; leave out --udp")),
     };
     if !(HEADER_LEN..=DATAGRAM_MAX).contains(&size) {
         return Err(usage(format_args!(

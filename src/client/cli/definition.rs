@@ -223,11 +223,17 @@ pub(super) struct CommonOptions {
     /// Print nothing but errors and results
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// Speak UDP, not TCP (ping)
+    /// Speak UDP, not TCP (talk and ping)
     ///
-    /// A datagram can be lost, duplicated, damaged or overtaken by a later one; each is counted. No
-    /// connection is made, so the name is looked up once, and HOST answers at the first address where it
-    /// does not say that nothing listens on the port.
+    /// For talk, each line that is typed, or each read of a file or a pipe, is a datagram. Each should be
+    /// answered within --timeout; the end of the input is the end when each is answered or overdue.
+    ///
+    /// ping sends a message at each interval, whatever has come back. Each message differs from all others,
+    /// so that lost, late, duplicated, reordered and damaged ones are told apart. A far end that counts them
+    /// says on which way they were lost.
+    ///
+    /// The name is looked up once. The next address of HOST is used if nothing listens at the one before,
+    /// as ICMP says.
     #[arg(long, global = true)]
     pub(super) udp: bool,
 }

@@ -173,12 +173,13 @@ fn numbers_beyond_a_limit_are_refused_with_the_limit() {
 fn udp_is_refused_where_it_makes_no_sense() {
     assert!(parse("ping --udp -s 40 alex").unwrap().udp);
     assert!(parse("--udp ping -s 65507 alex").unwrap().udp);
+    assert!(parse("--udp --verify alex").unwrap().udp);
     for (line, words) in [
         ("ping --udp --tls alex", "--tls needs TCP"),
         ("ping --udp --reconnect alex", "--reconnect needs TCP"),
         ("ping --udp -s 39 alex", "40 to 65507 bytes"),
         ("ping --udp -s 65508 alex", "40 to 65507 bytes"),
-        ("explain --udp alex", "speaks UDP"),
+        ("explain --udp alex", "this command needs TCP"),
     ] {
         let refused = parse(line).unwrap_err();
         assert!(refused.contains(words), "{line}: {refused}");

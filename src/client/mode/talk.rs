@@ -1,8 +1,9 @@
 //! `talk`: standard input to the server and its answer to standard output, both at the same time.
 
+mod console;
+pub mod datagrams;
+
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Read};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::client::cli::Talk;
@@ -10,11 +11,8 @@ use crate::client::connection::{Connection, End, Received};
 use crate::client::context::Client;
 use crate::client::error::{Awaited, Error};
 use crate::client::expect::Expected;
-use crate::client::visible::Visible;
-use crate::client::wait::Waiter;
-use crate::exit::Failure;
-use crate::os::units;
 use crate::wire::close::CloseReason;
+use console::{Console, Input};
 
 /// How much one read of standard input returns at most, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -31,11 +29,7 @@ const LAST_INPUT: Duration = Duration::from_millis(100);
 struct Conversation<'a> {
     client: &'a mut Client,
     connection: Connection,
-    input: Receiver<Input>,
-    /// Whether standard input is a terminal.
-    at_terminal: bool,
-    /// Makes control characters visible, if standard output is a terminal.
-    visible: Option<Visible>,
+    console: Console,
     expected: Option<Expected>,
     /// When bytes last moved. The timeout of an echo starts here.
     last_moved: Instant,
@@ -56,20 +50,11 @@ enum Step {
     Ended(End),
 }
 
-/// What a read of standard input returned.
-enum Input {
-    Bytes(Vec<u8>),
-    End,
-    Failed(io::Error),
-}
-
 /// Talks until the server ends its side, and fails if it ended too early.
 pub fn run(client: &mut Client, connection: Connection, talk: &Talk) -> Result<(), Error> {
     let start = Instant::now();
     let mut conversation = Conversation {
-        input: read_input(&client.waiter)?,
-        at_terminal: io::stdin().is_terminal(),
-        visible: (io::stdout().is_terminal() && !talk.raw).then(Visible::default),
+        console: Console::open(client, CHUNK, talk.raw)?,
         expected: talk.verify.then(Expected::default),
         client,
         connection,
@@ -80,9 +65,7 @@ pub fn run(client: &mut Client, connection: Connection, talk: &Talk) -> Result<(
         half_closed: false,
     };
     let end = conversation.run();
-    if let Some(visible) = &mut conversation.visible {
-        conversation.client.printer.print(visible.finish());
-    }
+    conversation.console.finish(conversation.client);
     if !conversation.input_ended {
         conversation.connection.goodbye(&mut conversation.client.buffers);
     }
@@ -152,11 +135,8 @@ impl Conversation<'_> {
         self.received += count as u64;
         self.last_moved = Instant::now();
         let checked = self.expected.as_mut().map_or(Ok(()), |sent| sent.received(&bytes));
-        let shown = self.visible.as_mut().map(|visible| visible.show(&bytes));
-        self.client.printer.print(shown.unwrap_or(bytes));
-        if self.is_verbose() {
-            self.client.printer.note(format_args!("received {count} bytes"));
-        }
+        self.console.print(self.client, bytes);
+        self.console.note(self.client, format_args!("received {count} bytes"));
         checked?;
         Ok(Step::Moved)
     }
@@ -165,7 +145,7 @@ impl Conversation<'_> {
     /// was any input.
     fn take_input(&mut self) -> Result<bool, Error> {
         let full = self.expected.as_ref().is_some_and(|sent| sent.missing() >= EXPECTED_MAX)
-            || self.is_verbose() && self.client.printer.is_full();
+            || self.console.is_verbose() && self.client.printer.is_full();
         if !self.connection.is_flushed() || full {
             return Ok(false);
         }
@@ -178,42 +158,29 @@ impl Conversation<'_> {
             }
             return Ok(false);
         }
-        match self.input.try_recv() {
-            Ok(Input::Bytes(bytes)) => {
+        match self.console.read()? {
+            Some(Input::Bytes(bytes)) => {
                 self.sent += bytes.len() as u64;
                 self.last_moved = Instant::now();
                 if let Some(expected) = &mut self.expected {
                     expected.sent(&bytes);
                 }
                 self.connection.send(&bytes, &mut self.client.buffers)?;
-                if self.is_verbose() {
-                    self.client.printer.note(format_args!("sent {} bytes", bytes.len()));
-                }
+                self.console.note(self.client, format_args!("sent {} bytes", bytes.len()));
                 Ok(true)
             }
-            Ok(Input::End) => {
+            Some(Input::End) => {
                 self.input_ended = true;
                 self.connection.finish(&mut self.client.buffers)?;
                 Ok(true)
             }
-            Ok(Input::Failed(error)) => Err(input_failed(&error)),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(false),
+            None => Ok(false),
         }
     }
 
-    /// Whether to print how many bytes move.
-    fn is_verbose(&self) -> bool {
-        self.at_terminal && !self.client.options.quiet
-    }
-
-    /// Prints how the conversation ended, and how many bytes moved.
     fn note_totals(&mut self, how: impl Display, start: Instant) {
-        if self.is_verbose() {
-            let (sent, received) = (units::bytes(self.sent), units::bytes(self.received));
-            let seconds = start.elapsed().as_secs_f64();
-            let line = format!("{how}: sent {sent}, received {received} in {seconds:.1} s");
-            self.client.printer.note(line);
-        }
+        let Self { client, console, sent, received, .. } = self;
+        console.note_totals(client, how, *sent, *received, start);
     }
 
     /// When the timeout of an echo ends, or `None` while no echo is due. Fails after that time.
@@ -265,7 +232,7 @@ impl Conversation<'_> {
             let text = "the server closed the connection without close_notify: its answer may be truncated";
             return Err(self.cut_short(text));
         }
-        if self.at_terminal {
+        if self.console.at_terminal {
             return Ok(());
         }
         if input_remains {
@@ -291,14 +258,11 @@ impl Conversation<'_> {
         }
         let until = Instant::now() + LAST_INPUT;
         while !self.input_ended {
-            match self.input.try_recv() {
-                Ok(Input::Bytes(_)) => return Ok(true),
-                Ok(Input::End) => self.input_ended = true,
-                Err(TryRecvError::Empty) if Instant::now() < until => {
-                    self.client.waiter.wait(Some(until))?;
-                }
-                Ok(Input::Failed(error)) => return Err(input_failed(&error)),
-                Err(_) => break,
+            match self.console.read()? {
+                Some(Input::Bytes(_)) => return Ok(true),
+                Some(Input::End) => self.input_ended = true,
+                None if Instant::now() < until => self.client.waiter.wait(Some(until))?,
+                None => break,
             }
         }
         Ok(false)
@@ -309,38 +273,4 @@ impl Conversation<'_> {
         let Self { sent, received, .. } = *self;
         Error::CutShort { how: how.to_string(), sent, received }
     }
-}
-
-fn input_failed(error: &io::Error) -> Error {
-    Failure::system("cannot read standard input", error).into()
-}
-
-/// Reads standard input in a thread, because a file cannot be polled, and a terminal that is made
-/// non-blocking becomes non-blocking for the shell too. At most two chunks wait.
-fn read_input(waiter: &Waiter) -> Result<Receiver<Input>, Failure> {
-    let (sender, receiver) = sync_channel(2);
-    waiter.spawn(move |wake| {
-        let mut stdin = io::stdin().lock();
-        loop {
-            let mut chunk = vec![0; CHUNK];
-            let input = match stdin.read(&mut chunk) {
-                Ok(0) => Input::End,
-                Ok(count) => {
-                    chunk.truncate(count);
-                    Input::Bytes(chunk)
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Input::Failed(error),
-            };
-            let last = !matches!(input, Input::Bytes(_));
-            if sender.send(input).is_err() {
-                return;
-            }
-            wake();
-            if last {
-                return;
-            }
-        }
-    })?;
-    Ok(receiver)
 }
