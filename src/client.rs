@@ -23,6 +23,8 @@ pub mod latency;
 pub mod progress;
 pub mod visible;
 pub mod drawing;
+pub mod page;
+pub mod plot;
 pub mod mode;
 
 use std::io::{self, IsTerminal};

@@ -7,7 +7,6 @@ mod html;
 mod load;
 pub mod loaded;
 mod pattern;
-mod plot;
 mod recorder;
 mod report;
 mod schedule;
@@ -19,6 +18,7 @@ use crate::client::cli::Bench;
 use crate::client::connection::Connection;
 use crate::client::context::Client;
 use crate::client::error::Error;
+use crate::client::page;
 use crate::client::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::os::descriptors::{self, Shortage};
@@ -34,7 +34,7 @@ use schedule::Schedule;
 /// written.
 pub fn prepare(bench: &Bench) -> Result<(), Failure> {
     if let Some(file) = &bench.report {
-        html::prepare(file)?;
+        page::prepare(file)?;
     }
     descriptors::raise_soft_limit(bench.connections).map_err(|shortage| match shortage {
         Shortage::Hard { needed, maximum } => Failure::new(

@@ -1,27 +1,14 @@
 //! The report as one HTML file: the figures, the conditions, and diagrams in SVG.
 
-use std::fs::{self, File};
 use std::path::Path;
 
+use super::recorder::Interval;
 use super::report::{Results, kind};
-use super::{plot, recorder};
 use crate::client::cli::Bench;
 use crate::client::context::Client;
-use crate::exit::{Exit, Failure};
-
-/// What stands before the figures.
-const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-    <meta name=\"viewport\" content=\"width=device-width\">\n<style>\n\
-    body { font: 15px/1.5 sans-serif; max-width: 820px; margin: 2em auto; padding: 0 1em }\n\
-    th { text-align: left; font-weight: normal; color: #555; padding-right: 2em }\n\
-    svg { max-width: 100%; height: auto }\n.invalid { color: #b00020; font-weight: bold }\n\
-    </style>\n";
-
-/// Fails now if the file cannot be written later.
-pub(super) fn prepare(file: &Path) -> Result<(), Failure> {
-    let opened = File::options().create(true).append(true).open(file);
-    opened.map(drop).map_err(|error| cannot_write(file, &error))
-}
+use crate::client::page::{self, escaped};
+use crate::client::plot::{self, Line};
+use crate::exit::Failure;
 
 /// Writes the report.
 pub(super) fn write(
@@ -30,40 +17,31 @@ pub(super) fn write(
     bench: &Bench,
     results: &Results,
 ) -> Result<(), Failure> {
-    let no_diagram = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Failure, format!("cannot draw a diagram: {error}"))
-    };
     let intervals = results.recorder.intervals.as_slice();
-    let latency = |figure: fn(&recorder::Interval) -> f64| plot::points(intervals, figure);
-    let histogram = plot::histogram(&results.recorder.latencies.bins(2_f64.sqrt()))
-        .map_err(|error| no_diagram(&error))?;
+    let line = |name, figure: fn(&Interval) -> f64| {
+        Line::new(name, intervals.iter().map(|interval| (interval.start_s, figure(interval))))
+    };
+    let histogram = plot::histogram(&results.recorder.latencies.bins(2_f64.sqrt()))?;
     let over_time = plot::lines(
+        "s",
         "ms",
         &[
-            ("p50", latency(|it| it.latency.p50_ms)),
-            ("p99", latency(|it| it.latency.p99_ms)),
-            ("max", latency(|it| it.latency.max_ms)),
+            line("p50", |it| it.latency.p50_ms),
+            line("p99", |it| it.latency.p99_ms),
+            line("max", |it| it.latency.max_ms),
         ],
-    )
-    .map_err(|error| no_diagram(&error))?;
-    let rate = plot::lines("messages a second", &[("", latency(|it| it.messages_per_s))])
-        .map_err(|error| no_diagram(&error))?;
-    let host = escaped(&client.options.host);
+    )?;
+    let rate = plot::lines("s", "messages a second", &[line("", |it| it.messages_per_s)])?;
     let doubt = results.doubt(bench).map_or(String::new(), |doubt| {
         format!("<p class=\"invalid\">This run is not valid: {}.</p>\n", escaped(&doubt))
     });
-    let text = format!(
-        "{HEAD}<title>{host}: latency and throughput</title>\n<h1>{host}</h1>\n{doubt}\
-         {}<h2>Latency</h2>\n{histogram}\n<h2>Latency over time</h2>\n{over_time}\n\
-         <h2>Throughput over time</h2>\n{rate}\n<h2>Settings and conditions</h2>\n{}</html>\n",
-        table(&figures(results)),
-        table(&settings(client, bench, results)),
+    let body = format!(
+        "{doubt}{}<h2>Latency</h2>\n{histogram}\n<h2>Latency over time</h2>\n{over_time}\n\
+         <h2>Throughput over time</h2>\n{rate}\n<h2>Settings and conditions</h2>\n{}",
+        page::table(&figures(results)),
+        page::table(&settings(client, bench, results)),
     );
-    fs::write(file, text).map_err(|error| cannot_write(file, &error))
-}
-
-fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::system(format_args!("cannot write {}", file.display()), error)
+    page::write(file, &client.options.host, "latency and throughput", &body)
 }
 
 #[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
@@ -110,36 +88,4 @@ fn settings(client: &Client, bench: &Bench, results: &Results) -> Vec<(&'static 
     }
     settings.extend(results.conditions.words());
     settings
-}
-
-fn table(rows: &[(&str, String)]) -> String {
-    let row = |(name, value): &(&str, String)| {
-        format!("<tr><th>{}<td>{}\n", escaped(name), escaped(value))
-    };
-    format!("<table>\n{}</table>\n", rows.iter().map(row).collect::<String>())
-}
-
-/// Text that means nothing to HTML.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            character => escaped.push(character),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escaped;
-
-    #[test]
-    fn a_name_is_text_and_no_html() {
-        assert_eq!(escaped("<b a=\"1\">&amp"), "&lt;b a=&quot;1&quot;&gt;&amp;amp");
-    }
 }
