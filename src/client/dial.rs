@@ -95,11 +95,6 @@ impl Dialler {
         Ok(())
     }
 
-    /// The addresses of the host, in the order to try them.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
     /// The host and its addresses, such as "localhost is 127.0.0.1".
     pub fn resolution(&self) -> String {
         let address = |address: &SocketAddr| match (address.ip(), address) {

@@ -17,8 +17,10 @@ use search::Fate;
 /// Searches, and prints what was found out. If it is interrupted, it prints what is known.
 pub fn run(client: &mut Client) -> Result<(), Error> {
     let host = client.dialler.host.clone();
-    let path = Path::open(&host, client.dialler.addresses(), &client.waiter)?;
-    let (address, headers, longest) = (path.address, path.headers(), path.longest());
+    let datagrams = client.dial_datagrams()?;
+    let address = datagrams.address;
+    let path = Path::new(&host, datagrams)?;
+    let (headers, longest) = (path.headers(), path.longest());
     let interface = Interface::towards(address);
     let most = interface.as_ref().map_or(longest, |it| it.mtu.min(longest));
     let mut prober = Prober::new(path, most, client.options.timeout);

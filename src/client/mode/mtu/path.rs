@@ -1,17 +1,13 @@
 //! A UDP socket whose datagrams are never fragmented, and what the kernel has heard of their path.
 
 use std::io;
-use std::net::SocketAddr;
 
-use mio::net::UdpSocket;
-use mio::{Interest, Token};
-use rustix::net::sockopt;
+use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 
+use crate::client::datagrams::Datagrams;
 use crate::client::error::Error;
-use crate::client::wait::Waiter;
-
-/// The token of the socket.
-const SOCKET: Token = Token(0);
+use crate::client::undelivered::Undelivered;
+use crate::exit::Failure;
 
 /// The headers of UDP, and of IP without options or extensions, in bytes.
 pub(super) const UDP: u32 = 8;
@@ -21,69 +17,49 @@ const IPV6: u32 = 40;
 /// What the length field of IPv4 can say, and that of IPv6, which is without its header.
 const LENGTH_MAX: u32 = 65_535;
 
-/// A connected socket.
-#[derive(Debug)]
+/// The path to a server.
 pub(super) struct Path {
-    socket: UdpSocket,
-    pub(super) address: SocketAddr,
+    host: String,
+    datagrams: Datagrams,
 }
 
 impl Path {
-    /// A socket to the first of `addresses` that has a route.
-    pub(super) fn open(
-        host: &str,
-        addresses: &[SocketAddr],
-        waiter: &Waiter,
-    ) -> Result<Self, Error> {
-        let mut attempts = Vec::new();
-        for address in addresses {
-            match Self::connect(*address, waiter) {
-                Ok(path) => return Ok(path),
-                Err(error) => attempts.push((*address, error)),
+    /// From now on, packets leave with the bit "don't fragment" (DF), whatever the kernel has heard of the
+    /// path; IPv6 has no other packets.
+    pub(super) fn new(host: &str, datagrams: Datagrams) -> Result<Self, Failure> {
+        let set = || -> io::Result<()> {
+            if datagrams.address.is_ipv4() {
+                sockopt::set_ip_mtu_discover(&datagrams, Ipv4PathMtuDiscovery::PROBE)?;
+            } else {
+                sockopt::set_ipv6_mtu_discover(&datagrams, Ipv6PathMtuDiscovery::PROBE)?;
             }
-        }
-        Err(Error::Unreachable { host: host.to_owned(), attempts })
+            Ok(())
+        };
+        set().map_err(|error| Failure::system("cannot forbid fragments", &error))?;
+        Ok(Self { host: host.to_owned(), datagrams })
     }
 
-    /// A socket to `address`. Packets leave with the bit "don't fragment" (DF), whatever the kernel has
-    /// heard of the path; IPv6 has no other packets.
-    fn connect(address: SocketAddr, waiter: &Waiter) -> io::Result<Self> {
-        use sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
-
-        let local = match address {
-            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-            SocketAddr::V6(_) => SocketAddr::from(([0; 8], 0)),
-        };
-        let mut socket = UdpSocket::bind(local)?;
-        match address {
-            SocketAddr::V4(_) => {
-                sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?;
-            }
-            SocketAddr::V6(_) => {
-                sockopt::set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE)?;
-            }
-        }
-        socket.connect(address)?;
-        waiter.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
-        Ok(Self { socket, address })
+    fn is_ipv4(&self) -> bool {
+        self.datagrams.address.is_ipv4()
     }
 
     /// What the headers of a datagram take, in bytes.
     pub(super) fn headers(&self) -> u32 {
-        UDP + if self.address.is_ipv4() { IPV4 } else { IPV6 }
+        UDP + if self.is_ipv4() { IPV4 } else { IPV6 }
     }
 
     /// The longest packet that IP knows, in bytes.
     pub(super) fn longest(&self) -> u32 {
-        if self.address.is_ipv4() { LENGTH_MAX } else { IPV6 + LENGTH_MAX }
+        if self.is_ipv4() { LENGTH_MAX } else { IPV6 + LENGTH_MAX }
     }
 
     /// The longest packet that can pass, as far as the kernel has heard: by ICMP (RFC 1191, RFC 8201), or
     /// else from its interface or its routes.
     pub(super) fn mtu(&self) -> Option<u32> {
-        let mtu = match self.address {
-            SocketAddr::V4(_) => sockopt::ip_mtu(&self.socket),
-            SocketAddr::V6(_) => sockopt::ipv6_mtu(&self.socket),
+        let mtu = if self.is_ipv4() {
+            sockopt::ip_mtu(&self.datagrams)
+        } else {
+            sockopt::ipv6_mtu(&self.datagrams)
         };
         mtu.ok()
     }
@@ -92,32 +68,26 @@ impl Path {
     pub(super) fn send(&self, datagram: &[u8]) -> Result<bool, Error> {
         // The first call may get what an ICMP message said about an earlier one.
         for _ in 0..2 {
-            match self.socket.send(datagram) {
-                Err(error) if is_too_long(&error) => {}
-                outcome => return outcome.map(|_| true).map_err(|error| self.failed(error)),
+            match self.datagrams.send(datagram) {
+                Err(Undelivered::TooLong) => {}
+                // Without room it is lost, as on the way.
+                outcome => return outcome.map(|_| true).map_err(|reason| self.failed(reason)),
             }
         }
         Ok(false)
     }
 
-    /// Receives a datagram, if there is one; its length.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
-        loop {
-            match self.socket.recv(buffer) {
-                // What an ICMP message said; `mtu` has it.
-                Err(error) if is_too_long(&error) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                outcome => return outcome.map(Some).map_err(|error| self.failed(error)),
-            }
+    /// Receives a datagram, if there is one.
+    pub(super) fn receive<'a>(&mut self, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Error> {
+        match self.datagrams.receive(buffer) {
+            // `mtu` has what the ICMP message said. The error is taken, and what follows is next.
+            Err(Undelivered::TooLong) => Ok(Some(&[])),
+            outcome => outcome.map_err(|reason| self.failed(reason)),
         }
     }
 
-    fn failed(&self, error: io::Error) -> Error {
-        let attempts = vec![(self.address, error)];
-        Error::Unreachable { host: self.address.ip().to_string(), attempts }
+    fn failed(&self, reason: Undelivered) -> Error {
+        let address = Some(self.datagrams.address);
+        Error::Undelivered { host: self.host.clone(), address, reason }
     }
-}
-
-fn is_too_long(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
 }

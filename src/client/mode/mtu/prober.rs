@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::loss::Loss;
 use super::path::Path;
 use super::search::{Fate, Search};
+use crate::client::datagrams::BUFFER_LEN;
 use crate::client::error::{Awaited, Error};
 use crate::client::wait::Waiter;
 use crate::wire::probe::{HEADER_LEN, Header, Verdict, verify};
@@ -49,7 +50,7 @@ impl Prober {
     /// Probes of up to `most` bytes, for a far end that answers within `timeout`.
     pub(super) fn new(path: Path, most: u32, timeout: Duration) -> Self {
         let least = path.headers() + u32::try_from(HEADER_LEN).unwrap_or_default();
-        let buffer = vec![0; path.longest() as usize];
+        let buffer = vec![0; BUFFER_LEN];
         Self {
             path,
             timeout,
@@ -174,8 +175,9 @@ impl Prober {
         is_enough: impl Fn(&Self) -> bool,
     ) -> Result<(), Error> {
         loop {
-            while let Some(length) = self.path.receive(&mut self.buffer)? {
-                self.received(length);
+            while let Some(datagram) = self.path.receive(&mut self.buffer)? {
+                let verdict = verify(datagram, self.token);
+                self.received(verdict);
             }
             if is_enough(self) || Instant::now() >= until {
                 return Ok(());
@@ -184,9 +186,9 @@ impl Prober {
         }
     }
 
-    /// Records a datagram of this length.
-    fn received(&mut self, length: usize) {
-        match verify(self.buffer.get(..length).unwrap_or_default(), self.token) {
+    /// Records what a datagram turned out to be.
+    fn received(&mut self, verdict: Verdict) {
+        match verdict {
             Verdict::Whole(header) => {
                 // Another one with this number is a duplicate.
                 let Some(length) = self.away.remove(&header.sequence) else { return };
