@@ -61,8 +61,10 @@ fn run() -> Result<Exit, Failure> {
 
 /// Does what `options` ask for.
 fn do_as_asked(options: Options) -> Result<Exit, Failure> {
-    if let Mode::Bench(bench) = &options.mode {
-        mode::bench::prepare(bench)?;
+    match &options.mode {
+        Mode::Bench(bench) => mode::bench::prepare(bench)?,
+        Mode::Compare(compare) => mode::compare::prepare(compare)?,
+        _ => {}
     }
     let mut client = Client::new(options)?;
     let outcome = work(&mut client);
@@ -108,6 +110,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
         }
         Mode::Both(both) => mode::both::run(client, &both),
         Mode::Mtu => mode::mtu::run(client),
+        Mode::Compare(compare) => mode::compare::run(client, &compare),
     }
 }
 

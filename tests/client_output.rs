@@ -48,6 +48,8 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     let report = report.to_str().unwrap();
     let reporter = util::report::lying(|_| {});
     let udp = util::udp::echo(Some);
+    let compare =
+        ["compare", "-c2", "-i0.01", "--insecure", "--udp-port", &udp, "--tls-port", &tls];
     let plain = ["127.0.0.1", &plain];
     let tls = ["--tls", "--insecure", "127.0.0.1", &tls];
     let cases = [
@@ -64,6 +66,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["idle", "--max=0.1"], &plain],
         &[&["both", "-c1", "--report-port", &reporter], &plain],
         &[&["mtu"], &["127.0.0.1", &udp]],
+        &[&compare[..], &plain],
         &[&["diff", report, report]],
     ];
     for command in client_command().get_subcommands() {

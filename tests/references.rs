@@ -843,12 +843,6 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     assert_eq!(keys_of(&idle_report), &idle | &words(["sessions"]));
     assert_eq!(&keys_of(&idle_report["sessions"][0]) | &words(["sessions"]), session);
 
-    let echo = util::udp::echo(Some);
-    let printed = util::client::run(&["mtu", "--json", "-q", "127.0.0.1", &echo], b"").stdout;
-    let mtu: serde_json::Value = serde_json::from_slice(&printed).unwrap();
-    let described_mtu = described("Mtu", &[]).0;
-    assert_eq!(keys_of(&mtu), described_mtu);
-
     let explain = [&tls[..], &["explain", "--format=json"]].concat();
     let port = daemon.address("tls").port().to_string();
     let printed = util::client::run(&[&explain[..], &["127.0.0.1", &port]].concat(), b"").stdout;
@@ -873,6 +867,33 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     for kind in ["full", "resumed"] {
         assert_eq!(keys_of(&handshakes[kind]), each, "{kind}");
         assert_eq!(keys_of(&handshakes[kind]["time"]), times, "{kind}");
+    }
+}
+
+#[test]
+fn the_keys_of_the_reports_about_datagrams_are_those_of_the_manual() {
+    let manual = manual("echo-alex-client.1");
+    let json = section(&manual, ".Sh JSON", ".Sh").join("\n");
+    let (_, times) = json.split_once("Latencies are objects with\n").unwrap();
+    let times = commands_of(&times.lines().collect::<Vec<_>>());
+    let daemon = util::plain_and_tls();
+    let echo = util::udp::echo(Some);
+    let printed = util::client::run(&["mtu", "--json", "-q", "127.0.0.1", &echo], b"").stdout;
+    let mtu: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+    assert_eq!(keys_of(&mtu), described("Mtu", &[]).0);
+
+    let [plain, tls] = ["plain", "tls"].map(|name| daemon.address(name).port().to_string());
+    let compare = ["compare", "--json", "-q", "-c2", "-i0.01", "--insecure", "--udp-port", &echo];
+    let printed = util::client::run(
+        &[&compare[..], &["--tls-port", &tls, "127.0.0.1", &plain]].concat(),
+        b"",
+    );
+    let compare: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let (whole, each) = described("Compare", &["and for each of"]);
+    assert_eq!(keys_of(&compare), &whole | &words(["transports"]));
+    for row in compare["transports"].as_array().unwrap() {
+        assert_eq!(&keys_of(row) | &words(["transports"]), each);
+        assert_eq!(keys_of(&row["delay"]), times);
     }
 }
 

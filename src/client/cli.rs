@@ -20,8 +20,8 @@ use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN};
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Both, Diff, Explain, Format, Handshakes, Idle, Ping, Talk};
-use values::DEPTH_MAX;
+pub use modes::{Bench, Both, Compare, Diff, Explain, Format, Handshakes, Idle, Ping, Talk};
+use values::{DEPTH_MAX, SIZE_MAX};
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -114,6 +114,8 @@ pub enum Mode {
     Both(Both),
     /// `mtu`.
     Mtu,
+    /// `compare`.
+    Compare(Compare),
 }
 
 /// The definition of the command line.
@@ -188,7 +190,7 @@ fn usage(message: impl fmt::Display) -> Failure {
 impl TryFrom<CommandLine> for Options {
     type Error = Failure;
 
-    fn try_from(line: CommandLine) -> Result<Self, Failure> {
+    fn try_from(mut line: CommandLine) -> Result<Self, Failure> {
         let command = match (line.command, line.server) {
             (None, Some(server)) => Command::Talk { talk: line.talk, server },
             (Some(command), None) if !line.talk.verify && !line.talk.raw => command,
@@ -226,6 +228,14 @@ impl TryFrom<CommandLine> for Options {
                 }
                 (Mode::Mtu, report.json, server)
             }
+            Command::Compare { compare, report, server } => {
+                if u64::from(compare.count).saturating_mul(compare.size as u64) > SIZE_MAX {
+                    return Err(usage(format_args!("-c times -s is at most {SIZE_MAX} bytes")));
+                }
+                // It verifies the server's certificate whether or not --tls is given.
+                (line.tls.tls, line.common.udp) = (true, false);
+                (Mode::Compare(compare), report.json, server)
+            }
             Command::Diff { .. } => return Err(usage("diff has no HOST")),
         };
         let Target { host, port } = server.host;
@@ -233,7 +243,8 @@ impl TryFrom<CommandLine> for Options {
             return Err(usage(format_args!("two ports: {first} and {second}")));
         }
         let tls = tls(line.tls, &host)?;
-        let default = if tls.is_some() { 5001 } else { 5000 };
+        let is_plain = tls.is_none() || matches!(mode, Mode::Compare(_));
+        let default = if is_plain { 5000 } else { 5001 };
         let CommonOptions { ipv4, ipv6, timeout, quiet, udp } = line.common;
         if udp {
             check_udp(&mode, tls.is_some())?;

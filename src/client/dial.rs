@@ -107,6 +107,18 @@ impl Dialler {
         format!("{} is {}", self.host, addresses.join(", "))
     }
 
+    /// The same server without TLS.
+    pub fn plain(&self) -> Self {
+        let Self { host, addresses, timeout, .. } = self;
+        let (host, addresses, timeout) = (host.clone(), addresses.clone(), *timeout);
+        Self { host, addresses, timeout, tls: None, tap: Tap::default() }
+    }
+
+    /// Uses only this address for new connections.
+    pub fn use_only(&mut self, address: SocketAddr) {
+        self.addresses = vec![address];
+    }
+
     /// Uses this port for new connections.
     pub fn set_port(&mut self, port: u16) {
         self.addresses.iter_mut().for_each(|address| address.set_port(port));

@@ -116,6 +116,15 @@ impl Jitter {
     }
 }
 
+/// A number of per cent without needless digits. Only nothing is 0, and only all is 100.
+pub fn percent(loss: f64) -> String {
+    if loss <= 0.0 || loss >= 100.0 {
+        return format!("{loss:.0}");
+    }
+    let text = format!("{:.3}", loss.clamp(0.001, 99.999));
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 impl fmt::Display for Latencies {
     /// A bar for each doubling of the latency.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +173,20 @@ mod tests {
         for (ms, estimate) in [(10, 0.0), (26, 1.0), (10, 1.9375), (10, 1.816_406_25)] {
             jitter.record(Duration::from_millis(ms));
             assert!((jitter.estimate_ms() - estimate).abs() < 1e-9, "{jitter:?}");
+        }
+    }
+    #[test]
+    fn one_lost_message_of_many_is_not_rounded_away() {
+        for (loss, text) in [
+            (0.0, "0"),
+            (100.0, "100"),
+            (50.0, "50"),
+            (100.0 / 3.0, "33.333"),
+            (0.1, "0.1"),
+            (1e-6, "0.001"),
+            (100.0 - 1e-6, "99.999"),
+        ] {
+            assert_eq!(percent(loss), text);
         }
     }
 }

@@ -9,3 +9,4 @@ pub mod diff;
 pub mod explain;
 pub mod both;
 pub mod mtu;
+pub mod compare;

@@ -55,6 +55,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "h
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "idle" -d 'Find out how long a silent session lives'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "both" -d 'Compare what both ends see of a connection'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "mtu" -d 'Find out how large a datagram can be on the way to a server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "compare" -d 'Measure UDP, TCP and TLS beside each other'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "diff" -d 'Show what changed between two measurements'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
@@ -258,6 +259,34 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s c -l count -d 'Send so many probes over each transport' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s i -l interval -d 'Time from one probe to the next over the same transport' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s s -d 'Length of a probe' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l udp-port -d 'Port of the UDP echo [default: PORT]' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls-port -d 'Port of the TLS echo' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l report -d 'Write the comparison with the curves of all transports to FILE, as HTML' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l udp -d 'Speak UDP, not TCP (talk and ping)'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l no-sni -d 'Send no name of the server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"

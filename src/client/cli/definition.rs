@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::modes::{Bench, Both, Diff, Explain, Handshakes, Idle, Ping, Talk};
+use super::modes::{Bench, Both, Compare, Diff, Explain, Handshakes, Idle, Ping, Talk};
 use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
 use crate::tls::choice::Version;
@@ -166,6 +166,26 @@ pub(super) enum Command {
     /// The exit code is 0 if the path says what arrives, and 1 if it does not: a black hole, or longer
     /// datagrams that come back changed.
     Mtu {
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Measure UDP, TCP and TLS beside each other
+    ///
+    /// Sends the same probes over UDP, TCP and TLS, one after the other at even intervals, in one run and on
+    /// one clock, and prints the transports side by side: loss, percentiles of the delay, jitter (RFC 3550),
+    /// and what a connection and a full TLS handshake cost (the median of 5). A probe counts from when it
+    /// was due, and is lost if its echo does not come within --timeout. What is lost on the way is lost over
+    /// UDP; over TCP and TLS it is sent again, and late.
+    ///
+    /// PORT is that of plain TCP. The server's certificate is verified as with --tls, with the same
+    /// options. A transport that cannot be reached is a row that says why; the others are measured.
+    ///
+    /// The exit code is 0 if an echo came over any transport, and 1 if one differed.
+    Compare {
+        #[command(flatten)]
+        compare: Compare,
         #[command(flatten)]
         report: ReportOptions,
         #[command(flatten)]

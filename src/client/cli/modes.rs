@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::values::{
-    CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, MESSAGES_MAX, RATE_MAX, SIZE_MAX, number, time,
+    CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, MESSAGES_MAX, PROBES_MAX, RATE_MAX, SIZE_MAX, number,
+    probe_size, time,
 };
 use crate::client::target;
 
@@ -228,6 +229,50 @@ pub struct Both {
         value_parser = target::port, value_hint = ValueHint::Other
     )]
     pub report_port: u16,
+}
+
+/// The options of `compare`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Compare {
+    /// Send so many probes over each transport
+    ///
+    /// At most 100000.
+    #[arg(
+        short, long, value_name = "N", default_value = "100",
+        value_parser = number::<u32>(PROBES_MAX), value_hint = ValueHint::Other
+    )]
+    pub count: u32,
+    /// Time from one probe to the next over the same transport
+    #[arg(
+        short, long, value_name = "TIME", default_value = "100ms",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub interval: Duration,
+    /// Length of a probe
+    ///
+    /// From 40 to 65507.
+    #[arg(
+        short, value_name = "BYTES", default_value = "64",
+        value_parser = probe_size, value_hint = ValueHint::Other
+    )]
+    pub size: usize,
+    /// Port of the UDP echo [default: PORT]
+    #[arg(
+        long, value_name = "PORT", value_parser = target::port, value_hint = ValueHint::Other
+    )]
+    pub udp_port: Option<u16>,
+    /// Port of the TLS echo
+    #[arg(
+        long, value_name = "PORT", default_value = "5001",
+        value_parser = target::port, value_hint = ValueHint::Other
+    )]
+    pub tls_port: u16,
+    /// Write the comparison with the curves of all transports to FILE, as HTML
+    ///
+    /// FILE is self-contained: it needs no network and no other file. An existing file is replaced.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
 }
 
 /// The options of `diff`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::os::units;
 use crate::tls::choice::{self, Version};
+use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN};
 
 // Upper bounds, so that no value overflows the clock or the memory of a small machine.
 
@@ -22,6 +23,9 @@ pub(super) const DEPTH_MAX: u64 = 4_000_000;
 
 /// Messages of `both`. The server reports the times of at most 256 reads.
 pub(super) const MESSAGES_MAX: u64 = 100;
+
+/// Probes of `compare` over each transport. Each takes 40 bytes of memory and what it carries.
+pub(super) const PROBES_MAX: u64 = 100_000;
 
 /// Messages a second.
 pub(super) const RATE_MAX: u64 = 10_000_000;
@@ -40,6 +44,7 @@ pub(super) fn number<T: TryFrom<u64>>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InvalidValue {
     Number { most: u64 },
+    ProbeSize,
     Time,
     Fingerprint,
     Version,
@@ -51,6 +56,9 @@ impl fmt::Display for InvalidValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number { most } => write!(f, "expected a whole number from 1 to {most}"),
+            Self::ProbeSize => {
+                write!(f, "expected a whole number from {HEADER_LEN} to {DATAGRAM_MAX}")
+            }
             Self::Time => write!(
                 f,
                 "expected a time above 0 and up to {} days: seconds, such as 10 or 0.2, or {}",
@@ -66,6 +74,12 @@ impl fmt::Display for InvalidValue {
 }
 
 impl Error for InvalidValue {}
+
+/// The length of a probe of UDP.
+pub(super) fn probe_size(text: &str) -> Result<usize, InvalidValue> {
+    let size = text.parse().ok();
+    size.filter(|size| (HEADER_LEN..=DATAGRAM_MAX).contains(size)).ok_or(InvalidValue::ProbeSize)
+}
 
 /// A duration as in the configuration file, or a number of seconds.
 pub(super) fn time(text: &str) -> Result<Duration, InvalidValue> {

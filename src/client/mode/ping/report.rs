@@ -9,7 +9,7 @@ use super::outages::{Outage, Outages, seconds};
 use crate::client::cli::Ping;
 use crate::client::context::Client;
 use crate::client::facts::Facts;
-use crate::client::latency::{Latencies, Summary};
+use crate::client::latency::{Latencies, Summary, percent};
 use crate::client::probes::{Counts, Losses};
 use crate::exit::Failure;
 
@@ -224,33 +224,4 @@ fn datagram_lines(results: &DatagramResults) -> Vec<String> {
     let kinds: Vec<String> = kinds.map(|(count, kind)| format!("{count} {kind}")).collect();
     lines.extend((!kinds.is_empty()).then(|| kinds.join(", ")));
     lines
-}
-
-/// A number of per cent without needless digits. Only nothing is 0, and only all is 100.
-fn percent(loss: f64) -> String {
-    if loss <= 0.0 || loss >= 100.0 {
-        return format!("{loss:.0}");
-    }
-    let text = format!("{:.3}", loss.clamp(0.001, 99.999));
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent;
-
-    #[test]
-    fn one_lost_message_of_many_is_not_rounded_away() {
-        for (loss, text) in [
-            (0.0, "0"),
-            (100.0, "100"),
-            (50.0, "50"),
-            (100.0 / 3.0, "33.333"),
-            (0.1, "0.1"),
-            (1e-6, "0.001"),
-            (100.0 - 1e-6, "99.999"),
-        ] {
-            assert_eq!(percent(loss), text);
-        }
-    }
 }
