@@ -11,14 +11,16 @@
 mod algorithms;
 mod check;
 mod file;
+mod limits;
 mod load;
 mod problem;
 mod settings;
+mod transport;
 mod value;
 
 pub use algorithms::{CipherSuite, KeyExchangeGroup};
 pub use load::DEFAULT_PATH;
 pub use settings::{
-    ClientCa, Config, Endpoint, Identity, JOURNAL_SOCKET, Limits, Listener, Log, LogTarget,
-    Service, Source, Timeouts, Tls,
+    ClientCa, Config, DatagramLimits, Endpoint, Identity, JOURNAL_SOCKET, Limits, Listener, Log,
+    LogTarget, Service, Source, Timeouts, Tls, Transport,
 };

@@ -7,6 +7,7 @@ pub mod listener;
 pub mod bind;
 pub mod accept;
 pub mod admission;
+pub mod udp;
 pub mod sessions;
 pub mod session;
 pub mod service;

@@ -12,9 +12,11 @@ use util::{Daemon, TLS, WEB, folder_with_certificates, tool};
 const RULES: &str = "packaging/prometheus/echo-alex.rules.yml";
 const DASHBOARD: &str = "packaging/grafana/echo-alex.json";
 
-/// The metrics of a daemon that has a plain, a TLS and a web listener.
+/// The metrics of a daemon that has a web, a UDP and a TLS listener.
 fn families() -> Vec<(String, String)> {
-    let config = format!("{WEB}{TLS}");
+    let udp = TLS.replace("\"tls\"", "\"udp\"");
+    let udp = udp.split("[listener.tls]").next().unwrap().to_owned() + "transport = \"udp\"\n";
+    let config = format!("{WEB}{udp}{TLS}");
     let daemon = Daemon::start_in(folder_with_certificates(), &config, |_| {});
     let mut stream = daemon.connect("web");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

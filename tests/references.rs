@@ -52,7 +52,8 @@ const TABLES: [Table; 4] = [
 ];
 
 /// The keys of `[limits]` that `[listener.limits]` must not have.
-const ONLY_IN_LIMITS: [&str; 2] = ["drain-delay", "drain-timeout"];
+const ONLY_IN_LIMITS: [&str; 4] =
+    ["drain-delay", "drain-timeout", "datagrams-per-second", "datagrams-per-second-per-address"];
 
 const LISTENER_LIMITS: &str = "[[listener]]\nname = \"a\"\nlisten = 5000\n[listener.limits]\n";
 
@@ -147,10 +148,11 @@ fn the_manual_has_exactly_the_keys_of_the_code() {
     }
     let top: Words = words(["log", "limits", "listener"]);
     assert_eq!(known_keys(""), top);
-    // "The keys of [limits], except drain-delay and drain-timeout".
+    // "The keys of [limits], except …".
     assert_eq!(known_keys(LISTENER_LIMITS), known_keys("[limits]\n"));
     for key in ONLY_IN_LIMITS {
-        let error = parse(&format!("{LISTENER_LIMITS}{key} = \"1s\"\n")).unwrap_err();
+        let value = if key.starts_with("drain") { "\"1s\"" } else { "1" };
+        let error = parse(&format!("{LISTENER_LIMITS}{key} = {value}\n")).unwrap_err();
         assert!(error.contains(&format!("{key} belongs to [limits]")), "{error}");
     }
 }

@@ -10,26 +10,16 @@ use toml::Spanned;
 
 use super::algorithms::KeyExchangeGroup;
 use super::file::{
-    ClientAuth, File, Level, LimitsTable, ListenerTable, LogTable, SpannedList, TargetName,
-    TlsTable,
+    ClientAuth, File, Level, ListenerTable, LogTable, SpannedList, TargetName, TlsTable,
 };
+use super::limits::{self, DEFAULT_LIMITS, DEFAULT_TIMEOUTS, datagrams, or};
 use super::problem::Problem;
 use super::settings::{
     ClientCa, Config, Identity, JOURNAL_SOCKET, Limits, Listener, Log, LogTarget, Service, Source,
-    Timeouts, Tls,
+    Timeouts, Tls, Transport,
 };
-use super::value::{Count, MinVersion, Network, Timeout};
-
-/// The limits on the daemon as a whole, where the file has none.
-const DEFAULT_LIMITS: Limits = Limits { sessions: Some(1024), sessions_per_address: Some(256) };
-
-/// The timeouts, where the file has none.
-const DEFAULT_TIMEOUTS: Timeouts = Timeouts {
-    handshake: Some(Duration::from_secs(10)),
-    idle: Some(Duration::from_secs(60 * 60)),
-    write: Some(Duration::from_secs(30)),
-    linger: Some(Duration::from_secs(2)),
-};
+use super::transport::transport;
+use super::value::{MinVersion, Network};
 
 /// The networks that see the metrics, where the file has none.
 const LOOPBACK_V4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
@@ -47,8 +37,9 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
         Source::File(path) => path.parent().unwrap_or(Path::new("")),
         Source::BuiltIn => Path::new(""),
     };
-    let limits = limits(&file.limits, &DEFAULT_LIMITS)?;
-    let timeouts = timeouts(&file.limits, &DEFAULT_TIMEOUTS)?;
+    let limits = limits::limits(&file.limits, &DEFAULT_LIMITS)?;
+    let datagrams = datagrams(&file.limits)?;
+    let timeouts = limits::timeouts(&file.limits, &DEFAULT_TIMEOUTS)?;
     let drain_delay = or(file.limits.drain_delay.as_ref(), None).unwrap_or_default();
     let drain_timeout = or(file.limits.drain_timeout.as_ref(), Some(DEFAULT_DRAIN_TIMEOUT));
     let mut listeners = Vec::new();
@@ -62,6 +53,7 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
         source: source.clone(),
         log: log(&file.log, folder),
         limits,
+        datagrams,
         drain_delay,
         drain_timeout,
         listeners,
@@ -85,55 +77,6 @@ fn log(table: &LogTable, folder: &Path) -> Log {
     Log { target, level }
 }
 
-/// The limits of `table`, or those of `default` for keys that it leaves out.
-fn limits(table: &LimitsTable, default: &Limits) -> Result<Limits, Problem> {
-    Ok(Limits {
-        sessions: at_least_one(table.max_sessions.as_ref())?.or(default.sessions),
-        sessions_per_address: at_least_one(table.max_sessions_per_address.as_ref())?
-            .or(default.sessions_per_address),
-    })
-}
-
-fn at_least_one(limit: Option<&Spanned<Count>>) -> Result<Option<usize>, Problem> {
-    match limit {
-        Some(limit) if limit.get_ref().0 == 0 => Err(Problem::new(
-            limit.span(),
-            "a limit of 0 would refuse every connection: remove the listener instead",
-        )),
-        limit => Ok(limit.map(|limit| limit.get_ref().0)),
-    }
-}
-
-/// The timeouts of `table`, or those of `default` for keys that it leaves out.
-fn timeouts(table: &LimitsTable, default: &Timeouts) -> Result<Timeouts, Problem> {
-    Ok(Timeouts {
-        handshake: never_off(table.handshake_timeout.as_ref(), default.handshake)?,
-        idle: or(table.idle_timeout.as_ref(), default.idle),
-        write: or(table.write_timeout.as_ref(), default.write),
-        linger: never_off(table.linger_timeout.as_ref(), default.linger)?,
-    })
-}
-
-/// A timeout, which may be off, or `default` where the key is left out.
-fn or(timeout: Option<&Spanned<Timeout>>, default: Option<Duration>) -> Option<Duration> {
-    timeout.map_or(default, |timeout| timeout.get_ref().0)
-}
-
-/// A timeout that must not be off: without it, a peer could keep a session open for ever
-/// without an echoed byte.
-fn never_off(
-    timeout: Option<&Spanned<Timeout>>,
-    default: Option<Duration>,
-) -> Result<Option<Duration>, Problem> {
-    match timeout {
-        Some(timeout) if timeout.get_ref().0.is_none() => Err(Problem::new(
-            timeout.span(),
-            "this timeout cannot be switched off: a peer could keep a session open for ever",
-        )),
-        timeout => Ok(or(timeout, default)),
-    }
-}
-
 /// The settings of one listener, which must agree with the daemon's `limits` and with the `others`,
 /// the listeners before it. It inherits the daemon's `timeouts`.
 fn listener(
@@ -145,12 +88,14 @@ fn listener(
 ) -> Result<Listener, Problem> {
     check_name(&table.name, others)?;
     check_addresses(&table, others)?;
-    check_limits(&table.limits, limits)?;
+    limits::check_limits(&table.limits, limits)?;
+    let transport = transport(&table)?;
     Ok(Listener {
-        limits: self::limits(&table.limits, &Limits::default())?,
-        timeouts: self::timeouts(&table.limits, timeouts)?,
+        limits: limits::limits(&table.limits, &Limits::default())?,
+        timeouts: limits::timeouts(&table.limits, timeouts)?,
         reuse_port: table.reuse_port.is_some_and(Spanned::into_inner),
-        allow: allow(table.allow, table.service)?,
+        transport,
+        allow: allow(table.allow, table.service, transport)?,
         origins: origins(table.origins, table.service)?,
         service: table.service,
         tls: table.tls.map(|table| tls(table, folder)).transpose()?,
@@ -159,15 +104,22 @@ fn listener(
     })
 }
 
-/// The networks of `allow`, which a web listener has; by default those of this machine itself.
-fn allow(networks: Option<Spanned<Vec<Network>>>, service: Service) -> Result<Vec<IpNet>, Problem> {
+/// The networks of `allow`, which a web listener and a UDP listener have.
+fn allow(
+    networks: Option<Spanned<Vec<Network>>>,
+    service: Service,
+    transport: Transport,
+) -> Result<Option<Vec<IpNet>>, Problem> {
     match networks {
-        Some(networks) if service != Service::Web => Err(Problem::new(
-            networks.span(),
-            "allow needs service = \"web\": nothing else asks it",
-        )),
-        Some(networks) => Ok(networks.into_inner().into_iter().map(|it| it.0).collect()),
-        None => Ok(vec![LOOPBACK_V4.into(), LOOPBACK_V6.into()]),
+        Some(networks) if service != Service::Web && transport != Transport::Udp => {
+            Err(Problem::new(
+                networks.span(),
+                "allow needs service = \"web\" or transport = \"udp\": nothing else asks it",
+            ))
+        }
+        Some(networks) => Ok(Some(networks.into_inner().into_iter().map(|it| it.0).collect())),
+        None if service == Service::Web => Ok(Some(vec![LOOPBACK_V4.into(), LOOPBACK_V6.into()])),
+        None => Ok(None),
     }
 }
 
@@ -214,8 +166,10 @@ fn check_addresses(table: &ListenerTable, others: &[Listener]) -> Result<(), Pro
     if endpoints.is_empty() {
         return Err(Problem::new(listen.span(), "the list of addresses is empty"));
     }
+    let transport = table.transport.as_ref().map_or(Transport::Tcp, |it| *it.get_ref());
     let mut taken: Vec<(SocketAddr, &str)> = others
         .iter()
+        .filter(|other| other.transport == transport)
         .flat_map(|other| other.endpoints.iter().map(|e| (e, other.name.as_str())))
         .flat_map(|(endpoint, name)| endpoint.addresses().into_iter().map(move |a| (a, name)))
         .collect();
@@ -251,27 +205,6 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
         && a.port() != 0
         && a.is_ipv4() == b.is_ipv4()
         && (a == b || a.ip().is_unspecified() || b.ip().is_unspecified())
-}
-
-/// Whether the limits of a listener agree with those of the daemon.
-fn check_limits(table: &LimitsTable, daemon: &Limits) -> Result<(), Problem> {
-    for (key, value) in
-        [("drain-delay", &table.drain_delay), ("drain-timeout", &table.drain_timeout)]
-    {
-        if let Some(value) = value {
-            return Err(Problem::new(
-                value.span(),
-                format!("{key} belongs to [limits]: the daemon stops as a whole"),
-            ));
-        }
-    }
-    match (&table.max_sessions, daemon.sessions) {
-        (Some(own), Some(most)) if own.get_ref().0 > most => Err(Problem::new(
-            own.span(),
-            format!("this limit can never be reached: max-sessions in [limits] is {most}"),
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn tls(table: Spanned<TlsTable>, folder: &Path) -> Result<Tls, Problem> {

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::algorithms::{CipherSuite, KeyExchangeGroup};
-use super::settings::Service;
+use super::settings::{Service, Transport};
 use super::value::{Count, Listen, MinVersion, Network, Timeout};
 
 /// The whole file.
@@ -52,7 +52,7 @@ pub(super) enum Level {
     Trace,
 }
 
-/// `[limits]`, and `[listener.limits]`, which has the same keys but for the last two.
+/// `[limits]`, and `[listener.limits]`, which has the same keys but for the last four.
 #[derive(Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -68,6 +68,8 @@ pub(super) struct LimitsTable {
     pub(super) linger_timeout: Option<Spanned<Timeout>>,
     pub(super) drain_delay: Option<Spanned<Timeout>>,
     pub(super) drain_timeout: Option<Spanned<Timeout>>,
+    pub(super) datagrams_per_second: Option<Spanned<Count>>,
+    pub(super) datagrams_per_second_per_address: Option<Spanned<Count>>,
 }
 
 /// One `[[listener]]`.
@@ -77,6 +79,7 @@ pub(super) struct ListenerTable {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Listen>,
     pub(super) reuse_port: Option<Spanned<bool>>,
+    pub(super) transport: Option<Spanned<Transport>>,
     #[serde(default)]
     pub(super) service: Service,
     pub(super) allow: Option<Spanned<Vec<Network>>>,

@@ -20,6 +20,8 @@ pub struct Config {
     pub log: Log,
     /// Limits on the daemon as a whole.
     pub limits: Limits,
+    /// Limits on the datagrams of all UDP listeners together.
+    pub datagrams: DatagramLimits,
     /// The time from SIGTERM until it stops to listen.
     pub drain_delay: Duration,
     /// The time from then to the end; `None` waits for the last session.
@@ -78,6 +80,15 @@ pub struct Limits {
     pub sessions_per_address: Option<usize>,
 }
 
+/// How many datagrams are answered in a second, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatagramLimits {
+    /// Of all sources.
+    pub per_second: usize,
+    /// From one IPv4 address or one IPv6 /64.
+    pub per_second_per_address: usize,
+}
+
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -87,10 +98,13 @@ pub struct Listener {
     pub endpoints: Vec<Endpoint>,
     /// Whether other processes may listen there too (`SO_REUSEPORT`).
     pub reuse_port: bool,
-    /// What its sessions do with plaintext.
+    /// What it listens for: connections or datagrams.
+    pub transport: Transport,
+    /// What its sessions do with plaintext, or it with datagrams.
     pub service: Service,
-    /// The networks that may see what a web listener does not show to everybody.
-    pub allow: Vec<IpNet>,
+    /// The networks that may see what a web listener does not show to everybody, or that a UDP listener
+    /// answers; `None` are those of this machine's interfaces.
+    pub allow: Option<Vec<IpNet>>,
     /// The origins whose pages may use the echo of a web listener, besides its own.
     pub origins: Vec<String>,
     /// TLS; `None` is plain TCP.
@@ -99,6 +113,17 @@ pub struct Listener {
     pub limits: Limits,
     /// The timeouts of its sessions.
     pub timeouts: Timeouts,
+}
+
+/// The protocol below a listener's service.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Connections, with or without TLS.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// What a listener does with plaintext.

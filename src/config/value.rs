@@ -170,7 +170,7 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// A whole number of sessions.
+/// A whole number, of sessions or datagrams.
 #[derive(Clone, Copy)]
 pub(super) struct Count(pub(super) usize);
 
@@ -182,7 +182,7 @@ impl<'de> Deserialize<'de> for Count {
             type Value = Count;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number of sessions")
+                f.write_str("a whole number")
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
@@ -192,7 +192,7 @@ impl<'de> Deserialize<'de> for Count {
             fn visit_i128<E: de::Error>(self, number: i128) -> Result<Count, E> {
                 usize::try_from(number)
                     .map(Count)
-                    .map_err(|_| E::custom(format_args!("{number} is not a number of sessions")))
+                    .map_err(|_| E::custom(format_args!("{number} is out of range")))
             }
         }
 

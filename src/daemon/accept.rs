@@ -16,7 +16,7 @@ use log::{debug, error, warn};
 use mio::Registry;
 use mio::net::TcpStream;
 
-use crate::daemon::bind::{BACKLOG, ListenSocket};
+use crate::daemon::bind::{BACKLOG, ListenSocket, Listening};
 use crate::daemon::listeners::Listeners;
 use crate::daemon::log_limit::LogLimiter;
 use crate::daemon::session::Session;
@@ -33,7 +33,7 @@ const THROTTLE_TIME: Duration = Duration::from_millis(100);
 /// Accepts connections, and makes sessions of those that the limits allow.
 #[derive(Debug)]
 pub struct Acceptor {
-    /// Sockets that may have connections waiting.
+    /// Sockets that may have more to take.
     deferred: Vec<usize>,
     throttle: Throttle,
 }
@@ -55,12 +55,14 @@ pub struct Intake<'a> {
 #[derive(Debug)]
 struct Throttle {
     until: Option<Moment>,
+    /// Sockets that may have connections waiting.
+    held: Vec<usize>,
     failures: LogLimiter,
 }
 
 impl Default for Acceptor {
     fn default() -> Self {
-        let throttle = Throttle { until: None, failures: LogLimiter::new(1) };
+        let throttle = Throttle { until: None, held: Vec::new(), failures: LogLimiter::new(1) };
         Self { deferred: Vec::new(), throttle }
     }
 }
@@ -84,12 +86,15 @@ impl Acceptor {
 
     fn accept_up_to(&mut self, most: usize, key: usize, intake: &mut Intake<'_>) {
         if self.throttle.until.is_some() {
-            return self.defer(key);
+            return self.throttle.hold(key);
         }
         for _ in 0..most {
-            let Some(socket) = intake.listeners.socket(key) else { return };
-            let listener = socket.listener;
-            match socket.socket.accept() {
+            let Some(ListenSocket { listener, socket, .. }) = intake.listeners.socket(key) else {
+                return;
+            };
+            let Listening::Connections(socket) = socket else { return };
+            let listener = *listener;
+            match socket.accept() {
                 Ok((stream, peer)) => intake.admit(stream, peer, listener),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return,
@@ -97,7 +102,7 @@ impl Acceptor {
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => {
                         self.throttle.start(&error, intake.now);
-                        break;
+                        return self.throttle.hold(key);
                     }
                 },
             }
@@ -105,8 +110,8 @@ impl Acceptor {
         self.defer(key);
     }
 
-    /// Accepts from this socket later: its event does not come again.
-    fn defer(&mut self, key: usize) {
+    /// Gives this socket another turn: its event does not come again.
+    pub fn defer(&mut self, key: usize) {
         if !self.deferred.contains(&key) {
             self.deferred.push(key);
         }
@@ -119,18 +124,19 @@ impl Acceptor {
 
     /// Whether a deferred socket can be tried at once.
     pub fn has_work(&self) -> bool {
-        !self.deferred.is_empty() && self.throttle.until.is_none()
+        !self.deferred.is_empty()
     }
 
     /// A session has ended: its descriptor is free for a connection that waits.
     pub fn release_throttle(&mut self) {
         self.throttle.until = None;
+        self.deferred.append(&mut self.throttle.held);
     }
 
     /// Ends the throttle if its time is over, and logs the sum of failures that is due.
     pub fn tick(&mut self, now: Moment) {
         if self.throttle.until.is_some_and(|until| now >= until) {
-            self.throttle.until = None;
+            self.release_throttle();
         }
         if let Some((count, time)) = self.throttle.failures.sum(now) {
             warn!("cannot accept connections: tried {count} times more in {} s", time.as_secs());
@@ -149,6 +155,12 @@ impl Throttle {
             warn!("cannot accept connections for now: {}; they wait", plain(error));
         }
         self.until = Some(now + THROTTLE_TIME);
+    }
+
+    fn hold(&mut self, key: usize) {
+        if !self.held.contains(&key) {
+            self.held.push(key);
+        }
     }
 }
 

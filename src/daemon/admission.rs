@@ -89,7 +89,7 @@ impl Admission {
 
 /// What counts as one address. A host has a whole IPv6 /64 (RFC 6177 §2) and can choose the rest of
 /// the address, so a /64 counts as one. An IPv4-mapped IPv6 address counts as the IPv4 address.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),

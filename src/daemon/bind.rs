@@ -15,13 +15,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::TcpListener;
+use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::config::{self, Endpoint};
+use crate::config::{self, Endpoint, Transport};
 use crate::daemon::systemd::HandedOver;
+use crate::daemon::udp::socket::{self, DatagramSocket};
 use crate::exit::Failure;
 
 /// How many connections may wait to be accepted. The kernel's own bound is `net.core.somaxconn`,
@@ -34,13 +37,15 @@ const PORT_TRIES: usize = 16;
 /// What the configuration says about the sockets of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketOptions {
+    /// Connections or datagrams.
+    pub transport: Transport,
     /// Other processes may listen on the same port (`SO_REUSEPORT`, socket(7)).
     pub reuse_port: bool,
 }
 
 impl From<&config::Listener> for SocketOptions {
     fn from(settings: &config::Listener) -> Self {
-        Self { reuse_port: settings.reuse_port }
+        Self { transport: settings.transport, reuse_port: settings.reuse_port }
     }
 }
 
@@ -48,12 +53,13 @@ impl From<&config::Listener> for SocketOptions {
 #[derive(Debug)]
 pub struct Bound {
     socket: Socket,
+    transport: Transport,
     /// Where it is bound.
     pub address: SocketAddr,
     origin: Origin,
 }
 
-/// A socket that connections are accepted from.
+/// A socket that connections are accepted from, or that receives datagrams.
 #[derive(Debug)]
 pub struct ListenSocket {
     /// Key of its listener.
@@ -61,8 +67,17 @@ pub struct ListenSocket {
     /// Where it is bound.
     pub address: SocketAddr,
     /// The socket, non-blocking.
-    pub socket: TcpListener,
+    pub socket: Listening,
     origin: Origin,
+}
+
+/// What a listener has for a transport.
+#[derive(Debug)]
+pub enum Listening {
+    /// For TCP.
+    Connections(TcpListener),
+    /// For UDP.
+    Datagrams(DatagramSocket),
 }
 
 /// Where a socket comes from. A reload recognizes it by this.
@@ -76,14 +91,15 @@ enum Origin {
 
 impl Bound {
     /// Takes over a socket from the service manager.
-    pub fn hand_over(HandedOver { socket, name }: HandedOver) -> Result<Self, Failure> {
-        let address = set_inherited_options(&SockRef::from(&socket))
+    pub fn hand_over(handed_over: HandedOver) -> Result<Self, Failure> {
+        let HandedOver { socket, name, transport } = handed_over;
+        let address = set_options(&socket, transport)
             .and_then(|()| socket.set_nonblocking(true))
-            .and_then(|()| socket.local_addr())
+            .and_then(|()| address_of(&socket))
             .map_err(|error| {
                 Failure::system(format_args!("socket {name:?} from the service manager"), &error)
             })?;
-        Ok(Self { socket: socket.into(), address, origin: Origin::HandedOver })
+        Ok(Self { socket, transport, address, origin: Origin::HandedOver })
     }
 
     /// Listens, and from here on shares its port as `options` say. The service manager does both for a
@@ -92,14 +108,49 @@ impl Bound {
         if self.origin == Origin::HandedOver {
             return Ok(());
         }
-        self.socket.listen(BACKLOG.into())?;
+        if self.transport == Transport::Tcp {
+            self.socket.listen(BACKLOG.into())?;
+        }
         self.socket.set_reuse_port(options.reuse_port)
     }
 
     /// Serves the listener with the key `listener`.
     pub fn serve(self, listener: usize) -> ListenSocket {
-        let Self { socket, address, origin } = self;
-        ListenSocket { listener, address, socket: TcpListener::from_std(socket.into()), origin }
+        let Self { socket, transport, address, origin } = self;
+        let socket = match transport {
+            Transport::Tcp => Listening::Connections(TcpListener::from_std(socket.into())),
+            Transport::Udp => Listening::Datagrams(DatagramSocket::new(socket, address)),
+        };
+        ListenSocket { listener, address, socket, origin }
+    }
+}
+
+impl Listening {
+    /// Its transport.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Connections(_) => Transport::Tcp,
+            Self::Datagrams(_) => Transport::Udp,
+        }
+    }
+
+    /// Lets `registry` report with this token what comes.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Self::Connections(listener) => registry.register(listener, token, Interest::READABLE),
+            Self::Datagrams(socket) => {
+                registry.register(socket.source(), token, Interest::READABLE)
+            }
+        }
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Connections(listener) => listener.as_fd(),
+            Self::Datagrams(socket) => socket.as_fd(),
+        }
     }
 }
 
@@ -110,11 +161,18 @@ impl ListenSocket {
         self.origin != Origin::HandedOver
     }
 
-    /// Whether it is what the listener called `name` would bind to `address`; `owner` is the name of
-    /// its own listener. A port that the system chose belongs to its listener as long as that asks for
+    /// Whether it is what the listener called `name` would bind to `address` for `transport`; `owner` is the
+    /// name of its own listener. A port that the system chose belongs to its listener as long as that asks for
     /// port 0, and to every listener that names it.
-    pub fn serves(&self, address: SocketAddr, name: &str, owner: &str) -> bool {
+    pub fn serves(
+        &self,
+        address: SocketAddr,
+        transport: Transport,
+        name: &str,
+        owner: &str,
+    ) -> bool {
         match self.origin {
+            _ if self.socket.transport() != transport => false,
             Origin::HandedOver => false,
             Origin::Configured(_) if address.port() != 0 => self.address == address,
             Origin::Configured(origin) => origin == address && owner == name,
@@ -137,8 +195,15 @@ impl ListenSocket {
 /// enough to set it on the first by then. Where that does not hold, the address is in use, and the
 /// reload fails and changes nothing.
 pub struct Outgoing<'a> {
-    /// Each with what its option was before.
-    sockets: Vec<(SockRef<'a>, SocketAddr, bool)>,
+    sockets: Vec<OutgoingSocket<'a>>,
+}
+
+struct OutgoingSocket<'a> {
+    socket: SockRef<'a>,
+    transport: Transport,
+    port: u16,
+    /// What its option was before.
+    shared: bool,
 }
 
 impl<'a> Outgoing<'a> {
@@ -147,23 +212,24 @@ impl<'a> Outgoing<'a> {
     pub fn new(sockets: impl IntoIterator<Item = &'a ListenSocket>) -> Self {
         let ours = sockets.into_iter().filter(|socket| socket.is_ours());
         let sockets = ours.map(|ListenSocket { socket, address, .. }| {
+            let transport = socket.transport();
             let socket = SockRef::from(socket);
             let shared = socket.reuse_port().unwrap_or(false);
             // Where this fails, the second socket cannot be bound, and that is reported.
             let _ = socket.set_reuse_port(true);
-            (socket, *address, shared)
+            OutgoingSocket { socket, transport, port: address.port(), shared }
         });
         Self { sockets: sockets.collect() }
     }
 
-    fn has_port(&self, port: u16) -> bool {
-        self.sockets.iter().any(|(_, address, _)| address.port() == port)
+    fn has_port(&self, port: u16, transport: Transport) -> bool {
+        self.sockets.iter().any(|it| it.port == port && it.transport == transport)
     }
 }
 
 impl Drop for Outgoing<'_> {
     fn drop(&mut self) {
-        for (socket, _, shared) in &self.sockets {
+        for OutgoingSocket { socket, shared, .. } in &self.sockets {
             let _ = socket.set_reuse_port(*shared);
         }
     }
@@ -187,10 +253,12 @@ pub fn bind_all(
             if let Some(first) = bound.first().filter(|_| address.port() == 0) {
                 address.set_port(first.address.port());
             }
-            let reuse_port = options.reuse_port || outgoing.has_port(address.port());
-            match bind(address, SocketOptions { reuse_port }) {
+            let transport = options.transport;
+            let reuse_port = options.reuse_port || outgoing.has_port(address.port(), transport);
+            match bind(address, SocketOptions { transport, reuse_port }) {
                 Ok((socket, address)) => {
-                    bound.push(Bound { socket, address, origin: Origin::Configured(*configured) });
+                    let origin = Origin::Configured(*configured);
+                    bound.push(Bound { socket, transport, address, origin });
                 }
                 Err(error) if is_absent(endpoint, address, &error) => {}
                 Err(error) => return Err((*configured, error)),
@@ -214,26 +282,42 @@ fn try_ports<T>(mut bind: impl FnMut() -> Result<T, Unbound>) -> Result<T, Unbou
 
 /// A non-blocking socket that is bound to `address` and does not listen yet, and its address.
 fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<(Socket, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let (kind, protocol) = match options.transport {
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own, and peers keep their IPv4 addresses in the log.
         socket.set_only_v6(true)?;
     }
-    // A restart must not wait for the TIME_WAIT of old connections.
-    socket.set_reuse_address(true)?;
+    if options.transport == Transport::Tcp {
+        // A restart must not wait for the TIME_WAIT of old connections. With UDP, another socket could then
+        // take the datagrams of this one.
+        socket.set_reuse_address(true)?;
+    }
     socket.set_reuse_port(options.reuse_port)?;
-    set_inherited_options(&SockRef::from(&socket))?;
+    set_options(&socket, options.transport)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = address_of(&socket)?;
     Ok((socket, address))
 }
 
-/// Sets what connections inherit from their listening socket: bytes are sent at once (tcp(7),
-/// `TCP_NODELAY`), and an urgent byte is one of the stream (RFC 6093 §6, `SO_OOBINLINE`).
-fn set_inherited_options(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_out_of_band_inline(true)
+/// Sets what the service manager does not. Connections inherit it from their listening socket: bytes are sent
+/// at once (tcp(7), `TCP_NODELAY`), and an urgent byte is one of the stream (RFC 6093 §6, `SO_OOBINLINE`).
+fn set_options(socket: &Socket, transport: Transport) -> io::Result<()> {
+    match transport {
+        Transport::Tcp => {
+            socket.set_tcp_nodelay(true)?;
+            socket.set_out_of_band_inline(true)
+        }
+        Transport::Udp => socket::prepare(socket),
+    }
+}
+
+fn address_of(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Whether `address` may be left out: a port alone means every address that the machine has, and a
@@ -248,11 +332,14 @@ fn is_absent(endpoint: Endpoint, address: SocketAddr, error: &io::Error) -> bool
 pub fn cannot_listen((address, error): &Unbound, options: SocketOptions) -> Failure {
     let failure = Failure::system(format_args!("cannot listen on {address}"), error);
     let port = address.port();
+    let table = if options.transport == Transport::Udp { "-lunp" } else { "-ltnp" };
     let cure = match error.kind() {
         io::ErrorKind::AddrInUse if options.reuse_port => format!(
-            "the other process needs reuse-port too, and the same user: see ss -ltnpe 'sport = :{port}'"
+            "the other process needs reuse-port too, and the same user: see ss {table}e 'sport = :{port}'"
         ),
-        io::ErrorKind::AddrInUse => format!("see which process has it: ss -ltnp 'sport = :{port}'"),
+        io::ErrorKind::AddrInUse => {
+            format!("see which process has it: ss {table} 'sport = :{port}'")
+        }
         io::ErrorKind::AddrNotAvailable => "not an address of this machine: see ip address".into(),
         io::ErrorKind::PermissionDenied => {
             "a port below 1024 needs the capability CAP_NET_BIND_SERVICE".into()

@@ -33,6 +33,7 @@ use crate::daemon::signals::Signals;
 use crate::daemon::stats::Reloads;
 use crate::daemon::survey::Survey;
 use crate::daemon::systemd::{Manager, handed_over_sockets};
+use crate::daemon::udp::{self, Responder};
 use crate::exit::Failure;
 use crate::os::clock::Moment;
 use crate::os::heap;
@@ -56,6 +57,8 @@ pub struct EventLoop {
     buffers: Buffers,
     listeners: Listeners,
     acceptor: Acceptor,
+    /// Answers datagrams, while a listener is for them.
+    responder: Option<Box<Responder>>,
     sessions: Sessions,
     drain_delay: Duration,
     drain_timeout: Option<Duration>,
@@ -120,6 +123,7 @@ impl EventLoop {
             buffers: Buffers::new(),
             listeners: Listeners::default(),
             acceptor: Acceptor::default(),
+            responder: None,
             sessions: Sessions::default(),
             drain_delay: Duration::ZERO,
             drain_timeout: None,
@@ -190,7 +194,7 @@ impl EventLoop {
             self.tick(now);
         }
         for key in deferred {
-            self.accept(key, now);
+            self.serve_socket(key, now);
         }
         if mem::take(&mut self.signalled) {
             self.handle_signals(now);
@@ -212,7 +216,7 @@ impl EventLoop {
                     sessions.advance(key, to_the_end, now, listeners, buffers);
                 }
                 SIGNALS => self.signalled = true,
-                Token(number) => self.accept(number - FIRST_SOCKET, now),
+                Token(number) => self.serve_socket(number - FIRST_SOCKET, now),
             }
         }
     }
@@ -227,10 +231,22 @@ impl EventLoop {
         self.sessions.resume_one(now, &self.listeners, &mut self.buffers);
     }
 
+    /// Gives a turn to a listening socket: accepts its connections, or answers its datagrams.
     #[cold]
-    fn accept(&mut self, key: usize, now: Moment) {
+    fn serve_socket(&mut self, key: usize, now: Moment) {
+        if self.answer(key, udp::TURN, now) {
+            return self.acceptor.defer(key);
+        }
         let (acceptor, mut intake) = self.intake(now);
         acceptor.accept(key, &mut intake);
+    }
+
+    /// Answers the datagrams of a UDP socket, up to this cost; true if there may be more.
+    fn answer(&mut self, key: usize, most: usize, now: Moment) -> bool {
+        let Self { responder, listeners, buffers, .. } = self;
+        responder
+            .as_mut()
+            .is_some_and(|responder| responder.turn(key, most, now, listeners, &mut buffers.echoed))
     }
 
     /// Does what is due at `now`.

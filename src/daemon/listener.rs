@@ -8,6 +8,7 @@ use crate::daemon::log_limit::LogLimiter;
 use crate::daemon::service::Service;
 use crate::daemon::service::web::{Context, Site};
 use crate::daemon::stats::Counters;
+use crate::daemon::udp::guard::Hosts;
 use crate::os::clock::Moment;
 use crate::tls::expiry::Expiry;
 use crate::tls::handshake::ServerConfig;
@@ -33,7 +34,7 @@ pub struct Listener {
     pub admission: Admission,
     /// What has happened on it.
     pub counters: Counters,
-    /// Refused connections, for the log.
+    /// Refused connections and datagrams, for the log.
     pub refusals: LogLimiter,
     /// Sessions that ended, for the log.
     pub endings: LogLimiter,
@@ -42,6 +43,9 @@ pub struct Listener {
     /// Keys of its sockets; none once it is no longer in the configuration.
     pub sockets: Vec<usize>,
     service: config::Service,
+    transport: config::Transport,
+    /// Whose datagrams it answers; `None` are the hosts in the networks of this machine's interfaces.
+    pub answered: Option<Hosts>,
     /// What its sessions share.
     context: Rc<Context>,
     tls: Option<ServerConfig>,
@@ -62,6 +66,8 @@ impl Listener {
             faults: LogLimiter::new(FAULTS_LOGGED),
             sockets: Vec::new(),
             service: settings.service,
+            transport: settings.transport,
+            answered: answered(settings),
             context: context(settings, site),
             tls,
         }
@@ -76,6 +82,7 @@ impl Listener {
             endpoints: _,
             reuse_port: _,
             tls: _,
+            transport,
             service,
             allow: _,
             origins: _,
@@ -85,6 +92,8 @@ impl Listener {
         self.timeouts = *timeouts;
         self.admission.set_limits(*limits);
         self.service = *service;
+        self.transport = *transport;
+        self.answered = answered(settings);
         self.context = context(settings, Rc::clone(&self.context.site));
         self.tls = tls;
     }
@@ -122,10 +131,29 @@ impl Listener {
         comes_first || self.endings.note(now)
     }
 
-    /// "tls" or "plain", for the log.
-    pub fn kind(&self) -> &'static str {
-        if self.tls.is_some() { "tls" } else { "plain" }
+    /// Whether it answers no datagram.
+    pub fn discards(&self) -> bool {
+        self.service == config::Service::Discard
     }
+
+    /// Whether it is for datagrams.
+    pub fn is_udp(&self) -> bool {
+        self.transport == config::Transport::Udp
+    }
+
+    /// "tls", "plain" or "udp", for the log.
+    pub fn kind(&self) -> &'static str {
+        match (self.transport, &self.tls) {
+            (config::Transport::Udp, _) => "udp",
+            (config::Transport::Tcp, Some(_)) => "tls",
+            (config::Transport::Tcp, None) => "plain",
+        }
+    }
+}
+
+/// Whose datagrams a listener with these settings answers.
+fn answered(settings: &config::Listener) -> Option<Hosts> {
+    settings.allow.as_ref().map(|networks| networks.iter().copied().collect())
 }
 
 /// What the sessions of a listener with these settings share.
@@ -134,7 +162,7 @@ fn context(settings: &config::Listener, site: Rc<Site>) -> Rc<Context> {
     Rc::new(Context {
         listener: name.clone(),
         site,
-        allow: allow.clone(),
+        allow: allow.clone().unwrap_or_default(),
         origins: origins.clone(),
     })
 }

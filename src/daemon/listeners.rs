@@ -9,15 +9,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use log::{info, warn};
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use slab::Slab;
 
-use crate::config::{self, Endpoint};
-use crate::daemon::bind::{self, Bound, ListenSocket, Outgoing, SocketOptions};
+use crate::config::{self, Endpoint, Transport};
+use crate::daemon::bind::{self, Bound, ListenSocket, Listening, Outgoing, SocketOptions};
 use crate::daemon::listener::Listener;
 use crate::daemon::service::web::Site;
 use crate::daemon::stats::Counters;
 use crate::daemon::systemd::HandedOver;
+use crate::daemon::udp::socket::DatagramSocket;
 use crate::exit::{Exit, Failure, plain};
 use crate::os::clock::Moment;
 use crate::tls::handshake::ServerConfig;
@@ -148,11 +149,10 @@ impl Listeners {
         let entry = self.sockets.vacant_entry();
         let mut socket = bound.serve(listener_key);
         let address = socket.address;
-        registry
-            .register(&mut socket.socket, Token(FIRST_SOCKET + entry.key()), Interest::READABLE)
-            .map_err(|error| {
-                Failure::new(Exit::Failure, format!("cannot watch {address}: {}", plain(&error)))
-            })?;
+        let token = Token(FIRST_SOCKET + entry.key());
+        socket.socket.register(registry, token).map_err(|error| {
+            Failure::new(Exit::Failure, format!("cannot watch {address}: {}", plain(&error)))
+        })?;
         info!(
             listener = listener.name, address:%, transport = listener.kind(),
             service = listener.service_name();
@@ -181,6 +181,19 @@ impl Listeners {
     /// The listening socket with this key, if it is open.
     pub fn socket(&self, key: usize) -> Option<&ListenSocket> {
         self.sockets.get(key)
+    }
+
+    /// The UDP socket with this key and its listener, if it is open.
+    pub fn datagrams(&mut self, key: usize) -> Option<(&DatagramSocket, &mut Listener)> {
+        let ListenSocket { listener, socket, .. } = self.sockets.get(key)?;
+        let Listening::Datagrams(socket) = socket else { return None };
+        Some((socket, self.all.get_mut(*listener)?))
+    }
+
+    /// The ports on which datagrams are answered.
+    pub fn datagram_ports(&self) -> impl Iterator<Item = u16> {
+        let is_udp = |it: &&ListenSocket| it.socket.transport() == Transport::Udp;
+        self.sockets.iter().map(|(_, socket)| socket).filter(is_udp).map(|it| it.address.port())
     }
 
     /// The keys of all listening sockets.
@@ -271,7 +284,9 @@ impl Plan {
             for endpoint in &plan.settings.endpoints {
                 let mut missing = Vec::new();
                 for address in endpoint.addresses() {
-                    let serves = |it: &AtWork<'_>| it.socket.serves(address, name, it.owner);
+                    let transport = plan.settings.transport;
+                    let serves =
+                        |it: &AtWork<'_>| it.socket.serves(address, transport, name, it.owner);
                     match at_work.iter().position(serves) {
                         Some(place) => plan.kept.push(at_work.remove(place).key),
                         None => missing.push(address),
@@ -286,13 +301,19 @@ impl Plan {
     /// Takes the sockets that were handed over for this listener: by its name, or because they are
     /// bound to a port that it listens on (one socket unit gives one name to all of its sockets).
     fn take_handed_over(&mut self, handed_over: &mut Vec<HandedOver>) -> Result<(), Failure> {
-        let addresses = self.settings.endpoints.iter().flat_map(|endpoint| endpoint.addresses());
+        let config::Listener { name, endpoints, transport, .. } = &self.settings;
+        let addresses = endpoints.iter().flat_map(|endpoint| endpoint.addresses());
         let ports: Vec<u16> = addresses.map(|address| address.port()).collect();
-        let is_ours = |it: &mut HandedOver| {
-            it.name == self.settings.name
-                || it.socket.local_addr().is_ok_and(|address| ports.contains(&address.port()))
+        let has_port = |it: &HandedOver| {
+            let address = it.socket.local_addr().ok().and_then(|address| address.as_socket());
+            address.is_some_and(|address| ports.contains(&address.port()))
         };
+        let is_ours =
+            |it: &mut HandedOver| it.name == *name || it.transport == *transport && has_port(it);
         for socket in handed_over.extract_if(.., is_ours) {
+            if socket.transport != *transport {
+                return Err(wrong_kind(*transport).of_listener(name));
+            }
             self.bound.push(Bound::hand_over(socket)?);
         }
         Ok(())
@@ -322,6 +343,15 @@ impl Plan {
         let options = SocketOptions::from(&self.settings);
         bind::cannot_listen(unbound, options).of_listener(&self.settings.name)
     }
+}
+
+/// Why a socket with the name of a listener cannot be taken over.
+fn wrong_kind(transport: Transport) -> Failure {
+    let (is, key) = match transport {
+        Transport::Tcp => ("for datagrams, and the listener is for TCP", "ListenStream="),
+        Transport::Udp => ("a stream socket, and the listener is for UDP", "ListenDatagram="),
+    };
+    Failure::config(format!("the socket that the service manager handed over is {is}: use {key}"))
 }
 
 #[cfg(test)]

@@ -174,6 +174,27 @@ const FAMILIES: &[Family] = &[
         }),
     ),
     counter(
+        "echo_alex_received_datagrams",
+        "Datagrams received over UDP.",
+        Of::All(|text, name, listener| {
+            if listener.is_udp {
+                let count = listener.counters.datagrams.received;
+                text.total(name, &[("listener", &listener.name)], count);
+            }
+        }),
+    ),
+    counter(
+        "echo_alex_refused_datagrams",
+        "Datagrams without an answer, by cause.",
+        Of::All(|text, name, listener| {
+            for (cause, count) in listener.counters.datagrams.refused() {
+                if listener.is_udp {
+                    text.total(name, &[("listener", &listener.name), ("reason", cause)], count);
+                }
+            }
+        }),
+    ),
+    counter(
         "echo_alex_received_bytes",
         "Bytes received from peers, without those of TLS.",
         Of::All(|text, name, listener| {

@@ -8,6 +8,7 @@ use crate::daemon::admission::Refusal;
 use crate::daemon::handshakes::Handshakes;
 use crate::daemon::histogram::{Histogram, SESSION_BOUNDS};
 use crate::daemon::service::Volume;
+use crate::daemon::udp::refusal::Datagrams;
 use crate::os::units::bytes;
 use crate::tls::expiry::Expiry;
 use crate::wire::close::CloseReason;
@@ -23,7 +24,9 @@ pub struct Counters {
     /// Connections that were closed at once, by the limit that they exceeded, in the order of
     /// [`Refusal::ALL`].
     refused: [u64; Refusal::ALL.len()],
-    /// Plaintext of the sessions that have ended.
+    /// Datagrams of a UDP listener.
+    pub datagrams: Datagrams,
+    /// Plaintext of the sessions that have ended, and of datagrams.
     pub volume: Volume,
     /// How long the sessions lasted that have ended.
     pub durations: Histogram,
@@ -36,6 +39,7 @@ impl Default for Counters {
         Self {
             accepted: 0,
             refused: Default::default(),
+            datagrams: Datagrams::default(),
             volume: Volume::default(),
             durations: Histogram::new(SESSION_BOUNDS),
             ended: [0; CloseReason::NAMES.len()],
@@ -70,12 +74,19 @@ impl Counters {
         }
     }
 
+    /// Connections and datagrams that were refused.
+    pub fn all_refused(&self) -> u64 {
+        self.refused().chain(self.datagrams.refused()).map(|(_, count)| count).sum()
+    }
+
     /// For the log, with a key for each reason that sessions have ended for.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let Self { accepted, refused, volume, ended, .. } = self;
-        let first = [("accepted", *accepted), ("refused", refused.iter().sum())];
+        let Self { accepted, datagrams, volume, ended, .. } = self;
+        let first = [("accepted", *accepted), ("refused", self.all_refused())];
+        let datagrams = Some(datagrams.received).filter(|count| *count > 0);
+        let datagrams = datagrams.map(|count| ("datagrams", count));
         let ended = CloseReason::NAMES.iter().copied().zip(*ended).filter(|(_, count)| *count > 0);
-        first.into_iter().chain(volume.pairs()).chain(ended)
+        first.into_iter().chain(datagrams).chain(volume.pairs()).chain(ended)
     }
 
     /// Adds what another has counted, for the log: not the durations.
@@ -84,6 +95,7 @@ impl Counters {
         for (count, more) in self.refused.iter_mut().zip(&other.refused) {
             *count += more;
         }
+        self.datagrams.add(&other.datagrams);
         self.volume += other.volume;
         for (count, more) in self.ended.iter_mut().zip(&other.ended) {
             *count += more;
@@ -151,6 +163,8 @@ pub struct Reloads {
 pub struct ListenerSnapshot {
     /// Its name.
     pub name: String,
+    /// Whether it is for datagrams, or was.
+    pub is_udp: bool,
     /// The sessions that it has.
     pub sessions: usize,
     /// What has happened on it.
@@ -212,6 +226,7 @@ impl ListenerSnapshot {
     pub fn of_nothing(number: usize) -> Self {
         Self {
             name: number.to_string(),
+            is_udp: number == 0,
             sessions: 0,
             counters: Counters::default(),
             certificates: Vec::new(),

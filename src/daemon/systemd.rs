@@ -9,7 +9,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -19,7 +18,9 @@ use listenfd::ListenFd;
 use log::warn;
 use rustix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
+use socket2::Socket;
 
+use crate::config::Transport;
 use crate::daemon::stats::Totals;
 use crate::exit::plain;
 use crate::os::clock::Moment;
@@ -171,7 +172,9 @@ pub struct HandedOver {
     /// `FileDescriptorName=` of the socket unit; by default the unit's name.
     pub name: String,
     /// The socket.
-    pub socket: TcpListener,
+    pub socket: Socket,
+    /// `Tcp` if it listens for connections, `Udp` if it receives datagrams.
+    pub transport: Transport,
 }
 
 /// The sockets that were handed over with this process. Only the first call finds any.
@@ -182,8 +185,16 @@ pub fn handed_over_sockets() -> Vec<HandedOver> {
     let mut sockets = Vec::new();
     for index in 0..descriptors.len() {
         let name = names.next().unwrap_or_default().to_owned();
-        match descriptors.take_tcp_listener(index) {
-            Ok(Some(socket)) => sockets.push(HandedOver { name, socket }),
+        // A socket that is of another kind stays where it is.
+        let datagrams = descriptors.take_udp_socket(index).ok().flatten().map(Socket::from);
+        let (socket, transport) = if datagrams.is_some() {
+            (Ok(datagrams), Transport::Udp)
+        } else {
+            let socket = descriptors.take_tcp_listener(index);
+            (socket.map(|it| it.map(Socket::from)), Transport::Tcp)
+        };
+        match socket {
+            Ok(Some(socket)) => sockets.push(HandedOver { name, socket, transport }),
             Ok(None) => {}
             Err(error) => warn!("socket {name:?} from the service manager: {error}"),
         }

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 
 use super::*;
 
-const ALONE: SocketOptions = SocketOptions { reuse_port: false };
-const SHARED: SocketOptions = SocketOptions { reuse_port: true };
+const ALONE: SocketOptions = SocketOptions { transport: Transport::Tcp, reuse_port: false };
+const SHARED: SocketOptions = SocketOptions { transport: Transport::Tcp, reuse_port: true };
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -33,12 +33,13 @@ fn handed_over(options: SocketOptions) -> ListenSocket {
     socket.bind(&address("127.0.0.1:0").into()).unwrap();
     socket.listen(1).unwrap();
     let bound =
-        Bound::hand_over(HandedOver { name: "alex".into(), socket: socket.into() }).unwrap();
+        Bound::hand_over(HandedOver { name: "alex".into(), socket, transport: Transport::Tcp })
+            .unwrap();
     bound.listen(ALONE).unwrap();
     bound.serve(1)
 }
 
-fn is_shared(socket: &TcpListener) -> bool {
+fn is_shared(socket: &Listening) -> bool {
     SockRef::from(socket).reuse_port().unwrap()
 }
 
@@ -57,7 +58,10 @@ fn a_port_is_shared_where_the_configuration_says_so() {
 fn a_socket_that_listens_takes_connections_and_passes_on_what_an_echo_needs() {
     let socket = listening(ALONE);
     assert_eq!(socket.listener, 1);
-    assert_eq!(socket.address, socket.socket.local_addr().unwrap());
+    assert_eq!(
+        socket.address,
+        SockRef::from(&socket.socket).local_addr().unwrap().as_socket().unwrap()
+    );
     let _peer = TcpStream::connect(socket.address).unwrap();
     let options = SockRef::from(&socket.socket);
     assert!(options.tcp_nodelay().unwrap() && options.out_of_band_inline().unwrap());
@@ -141,7 +145,9 @@ fn sockets_that_go_share_their_port_until_their_successors_listen() {
     assert_eq!((at, error.kind()), (old.address, ErrorKind::AddrInUse));
 
     let outgoing = Outgoing::new([&old]);
-    assert!(outgoing.has_port(port) && !outgoing.has_port(port ^ 1));
+    assert!(
+        outgoing.has_port(port, Transport::Tcp) && !outgoing.has_port(port ^ 1, Transport::Tcp)
+    );
     let new = bind(&outgoing).unwrap().remove(0);
     assert!(is_shared(&old.socket) && new.socket.reuse_port().unwrap());
     new.listen(ALONE).unwrap();
@@ -162,7 +168,7 @@ fn a_port_is_shared_if_the_options_say_so() {
 #[test]
 fn a_socket_serves_its_address_and_the_port_that_was_chosen_for_its_listener() {
     let socket = listening(ALONE);
-    let serves = |at: SocketAddr, name: &str| socket.serves(at, name, "alex");
+    let serves = |at: SocketAddr, name: &str| socket.serves(at, Transport::Tcp, name, "alex");
     assert!(serves(address("127.0.0.1:0"), "alex"));
     assert!(!serves(address("127.0.0.1:0"), "another"));
     assert!(!serves(address("127.0.0.2:0"), "alex"));
@@ -178,9 +184,9 @@ fn a_socket_that_was_handed_over_stays_as_the_service_manager_made_it() {
         assert!(SockRef::from(&socket.socket).tcp_nodelay().unwrap());
         assert!(!socket.is_ours());
         assert!(!socket.cannot_follow(ALONE) && !socket.cannot_follow(SHARED));
-        assert!(!socket.serves(socket.address, "alex", "alex"));
+        assert!(!socket.serves(socket.address, Transport::Tcp, "alex", "alex"));
         // Nothing is bound beside it.
-        assert!(!Outgoing::new([&socket]).has_port(socket.address.port()));
+        assert!(!Outgoing::new([&socket]).has_port(socket.address.port(), Transport::Tcp));
     }
 }
 

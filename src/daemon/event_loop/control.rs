@@ -3,11 +3,12 @@
 use log::{Level, error, info, warn};
 
 use super::{EventLoop, Phase};
-use crate::config::{self, Config, Service};
+use crate::config::{self, Config, DatagramLimits, Service};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::logger;
 use crate::daemon::signals::Command;
 use crate::daemon::systemd::HandedOver;
+use crate::daemon::udp::{self, Responder};
 use crate::exit::Failure;
 use crate::os::clock::Moment;
 use crate::os::descriptors;
@@ -100,7 +101,7 @@ impl EventLoop {
         now: Moment,
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
-        let Config { log, limits, drain_delay, drain_timeout, listeners, .. } = config;
+        let Config { log, limits, datagrams, drain_delay, drain_timeout, listeners, .. } = config;
         let asks = |it: &config::Listener| matches!(it.service, Service::Report | Service::Web);
         let asks_kernel = listeners.iter().any(asks);
         let plans = self.listeners.plan(listeners, handed_over)?;
@@ -123,6 +124,7 @@ impl EventLoop {
         for key in retired {
             self.listeners.forget_if_retired(key);
         }
+        self.follow_datagrams(datagrams, now);
         self.sessions.rearm(&self.listeners);
         let sockets = self.sessions.len() + self.listeners.sockets();
         self.descriptors =
@@ -130,7 +132,20 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Has a responder while there is a UDP listener.
+    fn follow_datagrams(&mut self, limits: DatagramLimits, now: Moment) {
+        let Self { responder, listeners, .. } = self;
+        if listeners.datagram_ports().next().is_none() {
+            *responder = None;
+        } else if let Some(responder) = responder {
+            responder.follow(limits, listeners, now);
+        } else {
+            *responder = Some(Box::new(Responder::new(limits, listeners, now)));
+        }
+    }
+
     fn stop_listening(&mut self, key: usize, now: Moment) {
+        self.answer(key, udp::LAST_TURN, now);
         let (acceptor, mut intake) = self.intake(now);
         acceptor.accept_backlog(key, &mut intake);
         self.listeners.close(key);

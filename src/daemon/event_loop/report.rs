@@ -66,12 +66,14 @@ impl EventLoop {
     pub(super) fn census(&self, now: Moment) -> Census {
         let listeners = self.listeners.iter().map(|(_, listener)| ListenerSnapshot {
             name: listener.name.clone(),
+            is_udp: listener.is_udp(),
             sessions: listener.admission.sessions(),
             counters: listener.counters.clone(),
             certificates: listener.expiries().to_vec(),
         });
         let past = self.listeners.past().iter().map(|(name, counters)| ListenerSnapshot {
             name: name.clone(),
+            is_udp: counters.datagrams.received > 0,
             sessions: 0,
             counters: counters.clone(),
             certificates: Vec::new(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::EventLoop;
 use crate::daemon::service::Volume;
 use crate::daemon::service::web::events::{ListenerOverview, Overview};
-use crate::daemon::stats::{Counters, ListenerSnapshot, Snapshot};
+use crate::daemon::stats::{ListenerSnapshot, Snapshot};
 use crate::daemon::survey::Survey;
 use crate::os::clock::Moment;
 
@@ -68,8 +68,6 @@ impl EventLoop {
     }
 
     fn overview(&self, snapshot: &Snapshot) -> Overview {
-        let refused =
-            |counters: &Counters| -> u64 { counters.refused().map(|(_, count)| count).sum() };
         let overview = |ListenerSnapshot { name, sessions, counters, .. }: &ListenerSnapshot| {
             let Volume { received, sent, .. } = counters.volume;
             let listener = self.listeners.iter().find(|(_, listener)| listener.name == *name);
@@ -78,7 +76,7 @@ impl EventLoop {
                 service: listener.map_or("", |(_, listener)| listener.service_name()),
                 sessions: *sessions,
                 accepted: counters.accepted,
-                refused: refused(counters),
+                refused: counters.all_refused(),
                 received,
                 sent,
             }
@@ -89,7 +87,7 @@ impl EventLoop {
             uptime: snapshot.uptime.as_secs(),
             sessions: snapshot.totals.sessions,
             tls: snapshot.totals.tls,
-            refused: all.map(|listener| refused(&listener.counters)).sum(),
+            refused: all.map(|listener| listener.counters.all_refused()).sum(),
             listeners: snapshot.listeners.iter().map(overview).collect(),
         }
     }

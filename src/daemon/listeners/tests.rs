@@ -20,7 +20,8 @@ fn anywhere() -> config::Listener {
 
 /// A socket as the service manager hands it over, called `name`.
 fn handed_over(name: &str) -> HandedOver {
-    HandedOver { name: name.into(), socket: TcpListener::bind("127.0.0.1:0").unwrap() }
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap().into();
+    HandedOver { name: name.into(), socket, transport: Transport::Tcp }
 }
 
 /// What is planned for `configured`, followed; gives the keys of the sockets that no listener has.
@@ -56,7 +57,7 @@ fn a_reload_keeps_the_sockets_that_are_wanted_and_names_the_others() {
 #[test]
 fn a_socket_is_handed_over_to_the_listener_with_its_name_or_its_port() {
     let by_port = handed_over("another");
-    let port = by_port.socket.local_addr().unwrap().port();
+    let port = by_port.socket.local_addr().unwrap().as_socket().unwrap().port();
     let all = vec![handed_over("alex"), by_port, handed_over("stranger")];
     let mut listeners = Listeners::default();
     let by_port = settings(&format!("listen = \"127.0.0.1:{port}\""));

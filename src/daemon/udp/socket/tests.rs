@@ -1,0 +1,106 @@
+//! Sockets on loopback.
+
+use std::net::UdpSocket as StdSocket;
+
+use socket2::{SockRef, Type};
+
+use super::*;
+
+/// A socket of ours that is bound to this address, and where it is.
+fn bound(address: &str) -> (DatagramSocket, SocketAddr) {
+    let address: SocketAddr = address.parse().unwrap();
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
+    prepare(&socket).unwrap();
+    socket.bind(&address.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (DatagramSocket::new(socket, address), address)
+}
+
+/// Sends `bytes` from a new socket to `to`, and gives that socket.
+fn sent(bytes: &[u8], to: SocketAddr) -> StdSocket {
+    let any = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+    let socket = StdSocket::bind(any).unwrap();
+    socket.send_to(bytes, to).unwrap();
+    socket
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    for (own, asked) in [
+        ("0.0.0.0:0", "127.0.0.5"),
+        ("0.0.0.0:0", "127.0.0.1"),
+        ("127.0.0.7:0", "127.0.0.7"),
+        ("[::]:0", "::1"),
+        ("[::1]:0", "::1"),
+    ] {
+        if own.starts_with('[') && StdSocket::bind("[::1]:0").is_err() {
+            continue; // A machine without IPv6.
+        }
+        let (socket, address) = bound(own);
+        let asked = SocketAddr::new(asked.parse().unwrap(), address.port());
+        let peer = sent(b"hello", asked);
+        let (mut buffer, mut messages) = ([0; 100], Messages::default());
+        let arrival = socket.receive(&mut buffer, &mut messages).unwrap();
+        assert_eq!((arrival.length, arrival.is_cut), (5, false));
+        assert_eq!(arrival.peer.port(), peer.local_addr().unwrap().port());
+        socket.send(&buffer[..5], arrival.own.unwrap(), arrival.peer, &mut messages).unwrap();
+        let mut back = [0; 100];
+        assert_eq!(peer.recv_from(&mut back).unwrap(), (5, asked));
+        assert_eq!(&back[..5], b"hello");
+    }
+}
+
+#[test]
+fn a_socket_for_both_families_answers_ipv4_too() {
+    let Ok(socket) = Socket::new(Domain::IPV6, Type::DGRAM, None) else { return };
+    socket.set_only_v6(false).unwrap();
+    prepare(&socket).unwrap();
+    let any: SocketAddr = "[::]:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let socket = DatagramSocket::new(socket, address);
+    let asked = SocketAddr::from(([127, 0, 0, 5], address.port()));
+    let peer = sent(b"hello", asked);
+    let (mut buffer, mut messages) = ([0; 100], Messages::default());
+    let arrival = socket.receive(&mut buffer, &mut messages).unwrap();
+    socket.send(&buffer[..5], arrival.own.unwrap(), arrival.peer, &mut messages).unwrap();
+    assert_eq!(peer.recv_from(&mut [0; 100]).unwrap(), (5, asked));
+}
+
+#[test]
+fn a_datagram_that_is_longer_than_the_buffer_is_cut() {
+    let (socket, address) = bound("127.0.0.1:0");
+    let mut messages = Messages::default();
+    for (length, is_cut) in [(0, false), (9, false), (10, false), (11, true), (65_507, true)] {
+        let _peer = sent(&vec![1; length], address);
+        let arrival = socket.receive(&mut [0; 10], &mut messages).unwrap();
+        assert_eq!((arrival.length, arrival.is_cut), (length.min(10), is_cut));
+    }
+}
+
+#[test]
+fn a_datagram_for_a_group_has_no_answer() {
+    let (socket, address) = bound("0.0.0.0:0");
+    let group = Ipv4Addr::new(239, 255, 0, 1);
+    if SockRef::from(&socket).join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).is_err() {
+        return; // No multicast on loopback.
+    }
+    let sender = StdSocket::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    sender.send_to(b"all of you", (group, address.port())).unwrap();
+    let mut messages = Messages::default();
+    assert_eq!(socket.receive(&mut [0; 100], &mut messages).unwrap().own, None);
+}
+
+#[test]
+fn an_address_of_an_earlier_datagram_is_not_used_again() {
+    let (socket, address) = bound("0.0.0.0:0");
+    let mut messages = Messages::default();
+    let asked = SocketAddr::from(([127, 0, 0, 1], address.port()));
+    let _one = sent(b"one", asked);
+    let arrival = socket.receive(&mut [0; 100], &mut messages).unwrap();
+    assert_eq!(arrival.own, Some(Own::V4(Ipv4Addr::LOCALHOST)));
+    setsockopt(&socket, sockopt::Ipv4PacketInfo, &false).unwrap();
+    let _another = sent(b"another", asked);
+    assert_eq!(socket.receive(&mut [0; 100], &mut messages).unwrap().own, None);
+}

@@ -1,0 +1,120 @@
+//! A table of fixed size, and the hashes that choose a place in it.
+#![allow(clippy::cast_possible_truncation)] // Parts of numbers are meant.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// How many entries share a set.
+const WAYS: usize = 4;
+
+/// Entries in sets. A hash chooses the set; a new entry takes the place of one that is needed least.
+#[derive(Debug)]
+pub struct Table<T> {
+    sets: Box<[[T; WAYS]]>,
+}
+
+impl<T: Copy + Default> Table<T> {
+    /// A table of 2^`bits` sets of four.
+    pub fn new(bits: u32) -> Self {
+        Self { sets: vec![[T::default(); WAYS]; 1 << bits].into() }
+    }
+
+    /// The entry that `is_it`, or otherwise a default one in the place of that whose `need` is least.
+    pub fn entry(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(&T) -> bool,
+        need: impl Fn(&T) -> u64,
+    ) -> &mut T {
+        // The length is a power of two.
+        let place = hash as usize & (self.sets.len() - 1);
+        let set = &mut self.sets[place];
+        if let Some(way) = set.iter().position(is_it) {
+            return &mut set[way];
+        }
+        let mut chosen = 0;
+        for way in 1..WAYS {
+            if need(&set[way]) < need(&set[chosen]) {
+                chosen = way;
+            }
+        }
+        set[chosen] = T::default();
+        &mut set[chosen]
+    }
+}
+
+/// Hashes with a secret of this process, so that no peer can choose what shares a set.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed(u64, u64);
+
+impl Seed {
+    /// A new secret.
+    pub fn random() -> Self {
+        let random = RandomState::new();
+        Self(random.hash_one(0), random.hash_one(1))
+    }
+
+    /// The hash of a number.
+    pub fn hash(self, number: u64) -> u64 {
+        mix(number ^ self.0, self.1)
+    }
+
+    /// The hash of `bytes`, which goes on from `hash`.
+    pub fn hash_bytes(self, mut hash: u64, bytes: &[u8]) -> u64 {
+        hash ^= bytes.len() as u64;
+        let Some(last) = bytes.last_chunk() else {
+            let mut only = [0; 16];
+            only[..bytes.len()].copy_from_slice(bytes);
+            return self.hash_word(hash, &only);
+        };
+        // The last word may overlap the one before.
+        for word in bytes[..bytes.len() - 1].as_chunks().0 {
+            hash = self.hash_word(hash, word);
+        }
+        self.hash_word(hash, last)
+    }
+
+    fn hash_word(self, hash: u64, word: &[u8; 16]) -> u64 {
+        let word = u128::from_le_bytes(*word);
+        mix(word as u64 ^ hash, (word >> 64) as u64 ^ self.0)
+    }
+}
+
+/// The product of both, folded to its two halves.
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_forgets_what_is_needed_least() {
+        let mut table = Table::<(u64, u64)>::new(0);
+        for (key, need) in [(1, 10), (2, 30), (3, 20), (4, 40)] {
+            *table.entry(0, |it| it.0 == key, |it| it.1) = (key, need);
+        }
+        assert_eq!(*table.entry(0, |it| it.0 == 3, |it| it.1), (3, 20));
+        assert_eq!(*table.entry(0, |it| it.0 == 5, |it| it.1), (0, 0));
+        let mut all = table.sets[0];
+        all.sort_unstable();
+        assert_eq!(all, [(0, 0), (2, 30), (3, 20), (4, 40)]);
+    }
+
+    #[test]
+    fn each_byte_and_the_length_change_a_hash() {
+        let seed = Seed::random();
+        let bytes: Vec<u8> = (0..40).collect();
+        let hash = seed.hash_bytes(1, &bytes);
+        assert_eq!(hash, seed.hash_bytes(1, &bytes));
+        assert_ne!(hash, seed.hash_bytes(2, &bytes));
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1;
+            assert_ne!(hash, seed.hash_bytes(1, &changed), "{place}");
+            assert_ne!(hash, seed.hash_bytes(1, &bytes[..place]), "{place}");
+        }
+        assert_ne!(seed.hash_bytes(1, &[0; 3]), seed.hash_bytes(1, &[0; 4]));
+    }
+}
