@@ -2,9 +2,9 @@
 
 mod util;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -13,51 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use util::client::{Client, client, end, port, run, stderr};
 use util::network::{FAR, Faults, Network};
-use util::{Daemon, PATIENCE, ReservedPort, plain_and_tls, tool, udp};
-
-/// An echo of UDP in a few lines, which prints its port, and a line when a datagram has come.
-const ECHO: &str = "
-import socket, sys
-far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-far.bind((sys.argv[1], int(sys.argv[2])))
-print(far.getsockname()[1], flush=True)
-has_come = False
-while True:
-    datagram, peer = far.recvfrom(65536)
-    far.sendto(datagram, peer)
-    if not has_come:
-        has_come = True
-        print('probe', flush=True)
-";
-
-/// It ends with the test.
-struct Echo {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Echo {
-    /// Starts it at this address.
-    fn start(mut python: Command, address: &str, port: &str) -> Self {
-        let command = python.args(["-c", ECHO, address, port]).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use util::udp::{self, Echo};
+use util::{Daemon, PATIENCE, ReservedPort, field, plain_and_tls, tool};
 
 /// Compares with the daemon, and with a UDP echo at this port.
 fn compared(daemon: &Daemon, udp: &str, options: &[&str]) -> Output {
@@ -100,6 +57,13 @@ fn each_transport_has_its_row_and_all_their_handshakes() {
     assert!(figure(&tls, "/connect/p50_ms") > 0.0 && figure(&tls, "/handshake/p50_ms") > 0.0);
     assert_eq!(tls["facts"]["resumed"], false, "each is a whole handshake");
     assert_eq!((&udp["duplicates"], &tcp["duplicates"]), (&0.into(), &Value::Null));
+    // TLS 1.2 gives its ticket with the handshake.
+    let old = compared(&daemon, &udp::echo(Some), &["-c1", "--json", "--tls-version", "1.2"]);
+    let (_, _, tls) = report(&old);
+    assert_eq!(
+        (&tls["facts"]["version"], &tls["facts"]["resumed"]),
+        (&"1.2".into(), &false.into())
+    );
 }
 
 #[test]
@@ -156,16 +120,17 @@ fn loss_is_loss_over_udp_and_delay_over_tcp_and_tls() {
     );
     let home = tempfile::tempdir().unwrap();
     let _daemon = Daemon::start_through(home, &config, &network.script_for_far());
-    let mut echo = Echo::start(network.far("python3"), FAR, "5000");
-    assert_eq!(echo.line(), "5000");
+    let echo = Echo::start(network.far("python3"), FAR, 5000);
     let mut command = network.near(client().get_program());
     let options = ["compare", "--json", "-q", "--insecure", "-c150", "-i0.02", FAR];
     let output = command.args(options).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let (udp, tcp, tls) = report(&output);
-    // Of ten packets in each direction, one is lost.
-    let loss = figure(&udp, "/loss_percent");
-    assert!((5.0..40.0).contains(&loss), "{udp:#}");
+    drop(echo);
+    let line = network.end();
+    let did = |what: &str| field(&line, what).parse::<u64>().unwrap();
+    assert!(did("udp_there_lost") > 0 && did("udp_back_lost") > 0, "{line}");
+    assert_eq!(udp["lost"], did("udp_there_lost") + did("udp_back_lost"), "{line}\n{udp:#}");
     assert!(figure(&udp, "/delay/p50_ms") >= 4.0, "{udp:#}");
     for row in [&tcp, &tls] {
         assert_eq!((&row["sent"], &row["lost"]), (&150.into(), &0.into()), "{row:#}");
@@ -183,15 +148,15 @@ fn a_far_end_that_stops_for_a_while_shows_in_each_transport() {
         return;
     }
     let daemon = plain_and_tls();
-    let mut echo = Echo::start(Command::new("python3"), "127.0.0.1", "0");
-    let udp = echo.line();
+    let mut echo = Echo::start(Command::new("python3"), "127.0.0.1", 0);
+    let udp = echo.port.clone();
     let (tcp, tls) = (port(daemon.address("plain")), port(daemon.address("tls")));
     let ports = ["--udp-port", &udp, "--tls-port", &tls, "127.0.0.1", &tcp];
     let options = ["compare", "--json", "-q", "--insecure", "-c100", "-i0.03"];
     let mut command = client();
     let client = command.args(options).args(ports).stdout(Stdio::piped()).spawn().unwrap();
-    assert_eq!(echo.line(), "probe");
-    let far = [daemon.pid(), echo.child.id()].map(|pid| Pid::from_raw(pid.cast_signed()).unwrap());
+    echo.wait_for_datagram();
+    let far = [daemon.pid(), echo.process()].map(|pid| Pid::from_raw(pid.cast_signed()).unwrap());
     for (signal, time) in [(Signal::STOP, GAP), (Signal::CONT, Duration::ZERO)] {
         for process in far {
             kill_process(process, signal).unwrap();

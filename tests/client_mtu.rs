@@ -4,42 +4,21 @@ mod util;
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
-use std::process::{Child, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use util::client::{Client, client, end, port, run, stderr};
 use util::router::{FAR, NEAR, Router};
 use util::tool;
-use util::udp::echo;
-
-/// An echo of UDP in a few lines, without any check.
-const ECHO: &str = "
-import socket
-far = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-far.bind(('::', 5000))
-while True:
-    datagram, peer = far.recvfrom(65536)
-    far.sendto(datagram, peer)
-";
-
-/// It ends with the test.
-struct Echo(Child);
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use util::udp::{Echo, echo};
 
 /// A router, with an echo on its far host.
 fn router(mtu: &str) -> Option<(Router, Echo)> {
     tool("python3")?;
     let router = Router::new(mtu)?;
-    let echo = router.far("python3").args(["-c", ECHO]).stdin(Stdio::null()).spawn().unwrap();
-    router.wait_for_port();
-    Some((router, Echo(echo)))
+    let echo = Echo::start(router.far("python3"), "::", 5000);
+    Some((router, echo))
 }
 
 /// What the near host finds out, and the exit code.

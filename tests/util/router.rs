@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
+use super::emulated;
 use super::network::Namespace;
 use super::programs::{outcome, tool};
-use super::{emulated, wait_until};
 
 /// The addresses of the far host, which are for documentation (RFC 5737, RFC 3849).
 pub const FAR: [&str; 2] = ["192.0.2.6", "2001:db8:2::2"];
@@ -102,15 +102,6 @@ impl Router {
             eprintln!("skipped: nft: {}", String::from_utf8_lossy(&done.stderr));
         }
         done.status.success()
-    }
-
-    /// Waits until UDP port 5000 of the far host is bound.
-    pub fn wait_for_port(&self) {
-        wait_until("the far host listens", || {
-            let mut command = self.far("sh");
-            command.args(["-c", "grep -q :1388 /proc/net/udp6 /proc/net/udp"]);
-            command.status().unwrap().success()
-        });
     }
 }
 
