@@ -250,6 +250,15 @@ mod tests {
     }
 
     #[test]
+    fn a_report_alone_wants_the_client_hello() {
+        for service in [config::Service::Discard, config::Service::Web, config::Service::Report] {
+            let made = Service::new(service, &Rc::default(), Moment::now());
+            let Service::Other(other) = made else { panic!("{service:?}") };
+            assert_eq!(other.wants_hello(), service == config::Service::Report);
+        }
+    }
+
+    #[test]
     fn volumes_add_up() {
         let of = |times: u64| Volume {
             received: 3 * times,

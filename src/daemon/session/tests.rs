@@ -92,6 +92,10 @@ impl Wire for FakeWire {
         self.0.borrow_mut().ended = true;
         Ok(())
     }
+
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        Some(TcpInfo { rtt_us: 1234, ..TcpInfo::default() })
+    }
 }
 
 /// A plain session, its kernel, a clock, and the loop's buffers.
@@ -549,11 +553,12 @@ fn close_notify_ends_a_session_without_a_fin() {
 #[test]
 fn a_handshake_has_an_outcome_and_a_duration_once_it_is_over() {
     let mut scene = Scene::tls();
-    assert_eq!(scene.session.handshake(), None);
+    assert_eq!((scene.session.handshake(), scene.session.agreed()), (None, None));
     scene.now += Duration::from_secs(3);
     scene.shake_hands();
     let (agreed, duration) = scene.session.handshake().unwrap();
     assert_eq!((agreed.version, duration), ("1.3", Duration::from_secs(3)));
+    assert_eq!(scene.session.agreed(), Some(agreed));
 }
 
 #[test]

@@ -154,6 +154,21 @@ fn a_web_session_that_was_asked_for_probes_alone_is_a_probe_once_it_has_ended_us
     assert!(scene.session.is_closed() && !scene.session.is_probe());
 }
 
+#[test]
+fn a_session_watches_from_its_request_for_events_to_its_end() {
+    let context = Rc::<Context>::default();
+    let web = Service::new(config::Service::Web, &context, Moment::now());
+    let mut scene = Scene::new(Transport::Plain, web);
+    scene.send(REQUEST);
+    scene.turns();
+    assert!(!scene.session.is_watching() && !Scene::plain().session.is_watching());
+    scene.send(b"GET /events HTTP/1.1\r\nHost: 192.0.2.9\r\n\r\n");
+    scene.turns();
+    assert!(scene.session.is_watching());
+    scene.session.end(CloseReason::Stopping, scene.now, &mut scene.buffers);
+    assert!(!scene.session.is_watching());
+}
+
 /// A session that has become a WebSocket.
 fn websocket() -> Scene {
     let mut scene = Scene::new(Transport::Plain, service(config::Service::Web));
@@ -217,7 +232,8 @@ fn a_report_is_what_a_peer_gets_that_ends_its_side_and_says_what_came_until_then
     );
     assert_eq!(report["chunks"][1], serde_json::json!({"seconds": 2.0, "bytes": 10}));
     assert_eq!(report["peer"]["address"], "192.0.2.1");
-    assert_eq!(report["tcp"], serde_json::Value::Null, "there is no kernel that knows of it");
+    assert_eq!(report["tcp"]["rtt_us"], 1234);
+    assert_eq!(scene.session.tcp_info().map(|info| info.rtt_us), Some(1234));
 }
 
 #[test]
