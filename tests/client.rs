@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
 
 use rustix::process::{Pid, Signal};
 use util::client::{Client, client, end, full_pipe, port, run, server, start, stderr, tls_server};
@@ -419,6 +420,21 @@ fn an_interrupted_ping_prints_its_summary() {
     stdout.read_to_string(&mut text).unwrap();
     assert!(text.contains("1 sent, 1 received, 0% loss"), "{text}");
     assert_eq!(util::wait(&mut child).code(), Some(130));
+}
+
+#[test]
+fn ctrl_c_ends_a_client_that_waits_for_the_fin() {
+    let (sender, ended) = channel();
+    let server = server(move |mut stream| {
+        util::read_to_end(&mut stream);
+        sender.send(stream).unwrap();
+    });
+    let mut child = start(&["--timeout=600", "127.0.0.1", &server]);
+    drop(child.stdin.take());
+    let stream = ended.recv_timeout(PATIENCE).expect("the client does not end its side");
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(util::wait(&mut child).code(), Some(130));
+    drop(stream);
 }
 
 #[test]

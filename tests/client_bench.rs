@@ -54,13 +54,13 @@ fn an_open_loop_shows_a_stall_of_the_server_that_a_closed_loop_hides() {
     let open = beside_a_stall(&["--rate=1000"]);
     // A quarter of the messages were due in the second without answers, evenly.
     let (p99, messages) = (ms(&open, "p99_ms"), open["messages"].as_u64().unwrap());
-    assert!((900.0..1500.0).contains(&p99), "{open}");
-    assert!(ms(&open, "p50_ms") < 300.0, "{open}");
+    assert!(p99 > 900.0, "{open}");
+    assert!(ms(&open, "p50_ms") < p99 / 2.0, "{open}");
     assert_eq!(messages + open["not_sent"].as_u64().unwrap(), 4000, "{open}");
     let closed = beside_a_stall(&["--depth=1"]);
     // One message waited for the second.
     assert!(ms(&closed, "max_ms") > 900.0, "{closed}");
-    assert!(ms(&closed, "p99_ms") < 100.0, "{closed}");
+    assert!(ms(&closed, "p99_ms") < p99 / 2.0, "{closed}");
 }
 
 #[test]
