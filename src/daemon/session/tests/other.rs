@@ -193,6 +193,15 @@ fn a_websocket_is_told_that_the_daemon_goes_away() {
 }
 
 #[test]
+fn a_websocket_whose_peer_has_ended_is_told_nothing() {
+    let mut scene = websocket();
+    scene.kernel(|kernel| kernel.fin = true);
+    scene.turns();
+    assert_eq!(scene.session.reason(), Some(&CloseReason::PeerDone));
+    assert_eq!(scene.outgoing(), b"");
+}
+
+#[test]
 fn another_service_reads_and_writes_no_more_than_the_echo_does() {
     let mut scene = Scene::new(Transport::Plain, service(config::Service::Discard));
     scene.send(b"x");
