@@ -14,7 +14,7 @@ use serde_json::Value;
 use util::client::{Client, client, end, port, run, stderr};
 use util::network::{FAR, Faults, Network};
 use util::udp::{self, Echo};
-use util::{Daemon, PATIENCE, ReservedPort, field, plain_and_tls, tool};
+use util::{Daemon, PATIENCE, PLAIN, ReservedPort, TLS, field, plain_and_tls, tool};
 
 /// Compares with the daemon, and with a UDP echo at this port.
 fn compared(daemon: &Daemon, udp: &str, options: &[&str]) -> Output {
@@ -40,8 +40,11 @@ fn figure(row: &Value, pointer: &str) -> f64 {
 
 #[test]
 fn each_transport_has_its_row_and_all_their_handshakes() {
-    let daemon = plain_and_tls();
-    let output = compared(&daemon, &udp::echo(Some), &["-c20", "--json"]);
+    let listener = "[[listener]]\nname = \"udp\"\nlisten = \"127.0.0.1:0\"\ntransport = \"udp\"\n";
+    let config = format!("{PLAIN}{TLS}{listener}");
+    let daemon = Daemon::start_in(util::folder_with_certificates(), &config, |_| {});
+    let port = port(daemon.address("udp"));
+    let output = compared(&daemon, &port, &["-c20", "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let (udp, tcp, tls) = report(&output);
     for row in [&udp, &tcp, &tls] {
@@ -58,7 +61,7 @@ fn each_transport_has_its_row_and_all_their_handshakes() {
     assert_eq!(tls["facts"]["resumed"], false, "each is a whole handshake");
     assert_eq!((&udp["duplicates"], &tcp["duplicates"]), (&0.into(), &Value::Null));
     // TLS 1.2 gives its ticket with the handshake.
-    let old = compared(&daemon, &udp::echo(Some), &["-c1", "--json", "--tls-version", "1.2"]);
+    let old = compared(&daemon, &port, &["-c1", "--json", "--tls-version", "1.2"]);
     let (_, _, tls) = report(&old);
     assert_eq!(
         (&tls["facts"]["version"], &tls["facts"]["resumed"]),

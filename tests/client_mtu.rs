@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use util::client::{Client, client, end, port, run, stderr};
 use util::router::{FAR, NEAR, Router};
-use util::tool;
 use util::udp::{Echo, echo};
+use util::{Daemon, tool};
 
 /// A router, with an echo on its far host.
 fn router(mtu: &str) -> Option<(Router, Echo)> {
@@ -50,6 +50,19 @@ fn what_a_router_says_is_what_arrives() {
             (Some("n0"), &1500.into())
         );
         assert_eq!(report["explanation"], "the path says 1400, and 1400 arrives");
+    }
+}
+
+#[test]
+fn the_daemon_is_the_echo_that_it_needs() {
+    let Some(router) = Router::new("1400") else { return };
+    let config = "[[listener]]\nname = \"udp\"\nlisten = 5000\ntransport = \"udp\"\n\
+                  allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let _daemon = Daemon::start_through(folder, config, &router.script_for_far());
+    for address in FAR {
+        let (report, code) = found(&router, address);
+        assert_eq!((code, &report["packet_bytes"]), (0, &1400.into()), "{report:#}");
     }
 }
 

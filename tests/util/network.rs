@@ -180,6 +180,11 @@ impl Namespace {
         self.holder.id()
     }
 
+    /// A script that executes `"$@"` in this namespace.
+    pub fn script(&self) -> String {
+        format!("exec {} \"$@\"", nsenter(self.holder.id(), self.has_user).join(" "))
+    }
+
     /// A command in this namespace.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         Self::enter(Some(self), program.as_ref())

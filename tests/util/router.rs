@@ -74,6 +74,11 @@ impl Router {
         self.far.command(program)
     }
 
+    /// A script that executes `"$@"` on the far host.
+    pub fn script_for_far(&self) -> String {
+        self.far.script()
+    }
+
     /// Gives the near host a route to `address` with this MTU.
     pub fn limit_there(&self, address: &str, mtu: &str) {
         let gateway = if address.contains(':') { "2001:db8:1::1" } else { "192.0.2.2" };
