@@ -13,6 +13,7 @@ pub mod connect;
 pub mod connection;
 pub mod datagrams;
 pub mod probes;
+pub mod datagram_report;
 pub mod facts;
 pub mod dial;
 pub mod context;
@@ -91,6 +92,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
             mode::talk::run(client, connection, &talk)
         }
         Mode::Ping(ping) => mode::ping::run(client, &ping),
+        Mode::Bench(bench) if client.options.udp => mode::bench::run_datagrams(client, &bench),
         Mode::Bench(bench) => {
             let connection = client.dial_and_introduce()?;
             if bench.loaded_latency {

@@ -2,11 +2,11 @@
 
 mod util;
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::process::{Output, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,26 +15,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use util::client::{Client, client, end, port, run, start, stderr};
 use util::network::{FAR, Faults, Network};
+use util::udp::{serve, server};
 use util::{field, noise, tool, wait};
-
-/// A server that does this with each datagram, of which it gets the number, and the way back.
-fn server(serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8])) + Send + 'static) -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = port(socket.local_addr().unwrap());
-    thread::spawn(move || serve_on(&socket, serve));
-    port
-}
-
-fn serve_on(socket: &UdpSocket, serve: impl Fn(u64, &mut Vec<u8>, &dyn Fn(&[u8]))) {
-    let mut buffer = vec![0; 65_536];
-    for number in 1.. {
-        let Ok((length, peer)) = socket.recv_from(&mut buffer) else { return };
-        serve(number, &mut buffer[..length].to_vec(), &|datagram| {
-            // A client that has ended has closed its port.
-            let _ = socket.send_to(datagram, peer);
-        });
-    }
-}
 
 /// A port where nothing listens.
 fn closed_port() -> String {
@@ -67,14 +49,14 @@ fn probes_of_any_length_come_back() {
 
 #[test]
 fn what_happens_to_probes_is_counted_and_has_a_line() {
-    let held = Mutex::new(Vec::new());
+    let mut held = Vec::new();
     let port = server(move |number, datagram, send| match number {
         2 => {}
         3 => (0..3).for_each(|_| send(datagram)),
-        4 => *held.lock().unwrap() = datagram.clone(),
+        4 => held.clone_from(datagram),
         5 => {
             send(datagram);
-            send(&held.lock().unwrap());
+            send(&held);
         }
         6 => {
             datagram[50] ^= 0x20;
@@ -93,6 +75,7 @@ fn what_happens_to_probes_is_counted_and_has_a_line() {
     let output = run(&arguments, b"");
     let printed = text(&output);
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!printed.contains("back after "), "{printed}");
     for line in [
         "127.0.0.1: seq=2 lost: no echo within 2 s\n",
         "64 bytes from 127.0.0.1: seq=3 duplicate\n64 bytes from 127.0.0.1: seq=3 duplicate\n",
@@ -108,14 +91,13 @@ fn what_happens_to_probes_is_counted_and_has_a_line() {
 
 #[test]
 fn an_echo_after_the_timeout_is_late_and_not_lost() {
-    let first = Mutex::new(None);
+    let mut first: Option<(Instant, Vec<u8>)> = None;
     let port = server(move |number, datagram, send| {
-        let mut first = first.lock().unwrap();
-        match &*first {
-            None if number == 1 => *first = Some((Instant::now(), datagram.clone())),
+        match &first {
+            None if number == 1 => first = Some((Instant::now(), datagram.clone())),
             Some((came, held)) if came.elapsed() > Duration::from_millis(600) => {
                 send(held);
-                *first = None;
+                first = None;
             }
             _ => {}
         }
@@ -132,11 +114,12 @@ fn an_echo_after_the_timeout_is_late_and_not_lost() {
 
 #[test]
 fn a_far_end_that_counts_tells_the_ways_apart() {
-    let received = AtomicU64::new(0);
+    let mut received = 0;
     let port = server(move |number, datagram, send| {
         // Every tenth is lost on the way there, 5 and 6 on the way back.
         if number % 10 != 0 {
-            assert!(set_received(datagram, received.fetch_add(1, Ordering::Relaxed) + 1));
+            received += 1;
+            assert!(set_received(datagram, received));
             if number != 5 && number != 6 {
                 send(datagram);
             }
@@ -177,9 +160,10 @@ fn a_server_that_is_started_again_ends_the_outage_and_ctrl_c_prints_the_summary(
             assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended without {words:?}");
         }
     };
-    wait_for("seq=3 lost: nothing listens on UDP port");
+    // An outage of a second has a line.
+    wait_for("seq=25 lost: nothing listens on UDP port");
     let socket = UdpSocket::bind(address).unwrap();
-    thread::spawn(move || serve_on(&socket, |_, datagram, send| send(datagram)));
+    thread::spawn(move || serve(&socket, |_, datagram, send| send(datagram)));
     wait_for("back after ");
     wait_for(" time=");
     ping.signal(Signal::INT);
@@ -298,4 +282,71 @@ fn what_is_not_answered_or_answered_wrongly_is_an_error() {
     stdin.write_all(b"hello").unwrap();
     assert_eq!(wait(&mut child).code(), Some(1));
     drop(stdin);
+}
+
+/// Runs a bench with `--json`: its last object.
+fn bench(arguments: &[&str], port: &str) -> Value {
+    let all = [&["bench", "--udp", "--json", "-q"], arguments, &["127.0.0.1", port]];
+    let output = run(&all.concat(), b"");
+    let printed = text(&output);
+    let last = printed.lines().last().unwrap_or_else(|| panic!("{output:?}"));
+    serde_json::from_str(last).unwrap()
+}
+
+#[test]
+fn a_bench_counts_what_is_lost_and_goes_on() {
+    // Every tenth is lost, every eleventh comes twice.
+    let lose = |number: u64, datagram: &mut Vec<u8>, send: &dyn Fn(&[u8])| {
+        let copies = match number {
+            _ if number.is_multiple_of(10) => 0,
+            _ if number.is_multiple_of(11) => 2,
+            _ => 1,
+        };
+        (0..copies).for_each(|_| send(datagram));
+    };
+    for pace in [&["--rate=500", "--duration=1"][..], &["--depth=40", "--duration=1"]] {
+        let report = bench(&[pace, &["--size=200", "--timeout=0.5"]].concat(), &server(lose));
+        let count = |key: &str| report[key].as_u64().unwrap();
+        let sent = count("sent");
+        assert!(sent > 100 && report["transport"] == "udp", "{report}");
+        assert_eq!(count("lost"), sent / 10, "{report}");
+        assert_eq!(count("messages") + count("lost") + count("late"), sent, "{report}");
+        assert_eq!(count("duplicates"), sent / 11 - sent / 110, "{report}");
+        assert_eq!(count("bytes_each_way"), 200 * count("messages"), "{report}");
+    }
+}
+
+#[test]
+fn the_sessions_of_a_bench_have_sockets_and_runs_of_their_own() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let number = port(socket.local_addr().unwrap());
+    let (sender, count) = channel();
+    thread::spawn(move || {
+        let (mut buffer, mut peers) = ([0; 64], HashSet::new());
+        while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            if peers.insert((peer, buffer[8..16].to_vec())) {
+                sender.send(peers.len()).unwrap();
+            }
+            let _ = socket.send_to(&buffer[..length], peer);
+        }
+    });
+    let report = bench(&["--connections=20", "--depth=2", "--duration=0.5"], &number);
+    assert_eq!((count.try_iter().last(), &report["lost"]), (Some(20), &0.into()), "{report}");
+}
+
+#[test]
+fn a_bench_of_a_server_that_is_not_there_fails_in_words() {
+    for (arguments, server, code, words) in [
+        (&["--duration=600"][..], closed_port(), 2, "nothing listens on UDP port"),
+        (
+            &["--duration=0.1", "--timeout=0.1"],
+            server(|_, _, _| {}),
+            1,
+            "no echo came: no echo within",
+        ),
+    ] {
+        let all = [&["bench", "--udp", "-q"], arguments, &["127.0.0.1", &server]].concat();
+        let (is, said) = end(&run(&all, b""));
+        assert!(is == code && said.contains(words), "{is}: {said}");
+    }
 }

@@ -814,15 +814,22 @@ fn the_keys_of_the_clients_json_are_those_of_the_manual() {
     let reconnected = report(&[&tls[..], &["--ping", "-c1", "--reconnect"]].concat(), "tls");
     assert_eq!(&keys_of(&reconnected) - &ping, with_reconnect);
     assert_eq!(keys_of(&reconnected["handshake"]), times);
-    let datagrams =
-        util::client::run(&["ping", "--udp", "--json", "-qc1", "127.0.0.1:1"], b"").stdout;
-    let datagrams: serde_json::Value = serde_json::from_slice(&datagrams).unwrap();
-    let (_, of_datagrams) = described("Datagrams", &["also has"]);
-    assert_eq!(keys_of(&datagrams), &ping | &of_datagrams);
+    let datagrams = util::client::run(&["ping", "--udp", "--json", "-qc1", "127.0.0.1:1"], b"");
+    let datagrams: serde_json::Value = serde_json::from_slice(&datagrams.stdout).unwrap();
+    let (of_ping, of_bench) = described("Datagrams", &["A bench also has"]);
+    assert_eq!(keys_of(&datagrams), &ping | &of_ping);
 
     let (bench, _) = described("Bench", &[]);
     let measured = report(&["--bench", "--duration=0.1", "--rate=100"], "plain");
     assert_eq!(keys_of(&measured), bench);
+    let port = util::udp::echo(Some);
+    let datagrams = ["bench", "--udp", "--json", "-q", "--duration=0.1", "127.0.0.1", &port];
+    let printed = util::client::run(&datagrams, b"").stdout;
+    let report_of_udp =
+        printed.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap();
+    let (of_both, _) = described("Datagrams", &["A ping also has"]);
+    let of_udp = &of_both | &of_bench;
+    assert_eq!(keys_of(&serde_json::from_slice(report_of_udp).unwrap()), &bench | &of_udp);
     assert_eq!(keys_of(&measured["latency"]), times);
     assert_eq!(keys_of(&measured["late"]), times);
     let (loaded, each) = described("Loaded", &["and for each of", "as above; and for each of"]);

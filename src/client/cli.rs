@@ -272,6 +272,10 @@ fn check_udp(mode: &Mode, tls: bool) -> Result<(), Failure> {
             return Err(usage("--reconnect needs TCP: UDP has no connections"));
         }
         Mode::Ping(ping) => ping.size,
+        Mode::Bench(bench) if bench.loaded_latency => {
+            return Err(usage("--loaded-latency needs TCP; leave out --udp"));
+        }
+        Mode::Bench(bench) => bench.size,
         _ => return Err(usage("this command needs TCP; leave out --udp")),
     };
     if !(HEADER_LEN..=DATAGRAM_MAX).contains(&size) {

@@ -116,6 +116,12 @@ impl Jitter {
     }
 }
 
+/// So many of `all` messages in per cent; 0 if there are none.
+#[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
+pub fn percent_of(count: u64, all: u64) -> f64 {
+    100.0 * count as f64 / all.max(1) as f64
+}
+
 /// A number of per cent without needless digits. Only nothing is 0, and only all is 100.
 pub fn percent(loss: f64) -> String {
     if loss <= 0.0 || loss >= 100.0 {

@@ -33,6 +33,8 @@ pub struct Probes {
     highest: u64,
     far_end: FarEnd,
     counts: Counts,
+    /// How many wait for their echoes.
+    in_flight: usize,
 }
 
 /// What happened to the probes of a run.
@@ -125,6 +127,7 @@ impl Probes {
             highest: 0,
             far_end: FarEnd::default(),
             counts: Counts::default(),
+            in_flight: 0,
         }
     }
 
@@ -133,6 +136,7 @@ impl Probes {
         let probe = Probe { due: self.nanos(due), state: State::Waiting, received: 0 };
         self.last.push_back(probe);
         self.counts.sent += 1;
+        self.in_flight += 1;
         self.write(self.counts.sent, &probe, size, datagram);
         self.counts.sent
     }
@@ -160,23 +164,35 @@ impl Probes {
         numbers.filter(|(_, probe)| probe.state == State::Waiting).map(|(number, _)| number)
     }
 
+    /// How many probes wait for their echoes.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// A probe was not delivered, for this reason.
     pub fn fail(&mut self, sequence: u64, reason: Undelivered) {
-        if let Some(probe) = self.get_mut(sequence)
-            && probe.state == State::Waiting
-        {
-            probe.state = State::Lost(Some(reason));
-            self.counts.lost += 1;
+        if self.get(sequence).is_some_and(|probe| probe.state == State::Waiting) {
+            self.set(sequence, State::Lost(Some(reason)));
         }
     }
 
     /// No probe that still waits will be waited for.
     pub fn give_up(&mut self) {
-        for probe in &mut self.last {
-            if probe.state == State::Waiting {
-                probe.state = State::Lost(None);
-                self.counts.lost += 1;
-            }
+        for sequence in self.waiting().collect::<Vec<u64>>() {
+            self.set(sequence, State::Lost(None));
+        }
+    }
+
+    /// Changes the state of a probe, and what follows from it.
+    fn set(&mut self, sequence: u64, state: State) {
+        let Some(probe) = self.get_mut(sequence) else { return };
+        let before = std::mem::replace(&mut probe.state, state);
+        let is_lost = |state| u64::from(matches!(state, State::Lost(_)));
+        self.in_flight -= usize::from(before == State::Waiting);
+        self.counts.lost = self.counts.lost + is_lost(state) - is_lost(before);
+        if state == State::Late {
+            self.counts.late += 1;
+            self.highest = self.highest.max(sequence);
         }
     }
 
@@ -198,18 +214,17 @@ impl Probes {
     fn whole(&mut self, header: Header, now: u64) -> Option<Arrival> {
         let Header { sequence, received, .. } = header;
         let limit = nanos(self.timeout);
-        let probe = self.get_mut(sequence)?;
-        let nanos = now.saturating_sub(probe.due);
+        let Probe { due, state: before, .. } = *self.get(sequence)?;
+        let nanos = now.saturating_sub(due);
         let time = Duration::from_nanos(nanos);
-        let before = probe.state;
         let arrival = match before {
             State::Waiting if nanos <= limit => {
-                probe.state = State::Came(now);
+                self.set(sequence, State::Came(now));
                 self.counts.received += 1;
-                Arrival::Echo { sequence, time, is_in_order: self.is_in_order(sequence) }
+                Arrival::Echo { sequence, time, is_in_order: self.comes_in_order(sequence) }
             }
             State::Waiting | State::Lost(_) => {
-                self.late(sequence);
+                self.set(sequence, State::Late);
                 Arrival::Late { sequence, time }
             }
             State::Came(_) | State::Late => {
@@ -234,30 +249,20 @@ impl Probes {
         let by_time = by_time.ok().map(|place| self.first + place as u64);
         let sequence = by_time.or_else(|| self.get(header.sequence).map(|_| header.sequence));
         let Some(sequence) = sequence else { return Arrival::Damaged(None) };
-        match self.get_mut(sequence).map(|probe| (probe.state, probe)) {
-            Some((State::Waiting, probe)) => {
-                probe.state = State::Came(now);
-                self.is_in_order(sequence);
+        match self.get(sequence).map(|probe| probe.state) {
+            Some(State::Waiting) => {
+                self.set(sequence, State::Came(now));
+                self.comes_in_order(sequence);
             }
-            Some((State::Lost(_), _)) => self.late(sequence),
-            Some(_) => self.counts.duplicates += 1,
+            Some(State::Lost(_)) => self.set(sequence, State::Late),
+            Some(State::Came(_) | State::Late) => self.counts.duplicates += 1,
             None => {}
         }
         Arrival::Damaged(Some(sequence))
     }
 
-    /// An echo came that is not waited for any more.
-    fn late(&mut self, sequence: u64) {
-        let Some(probe) = self.get_mut(sequence) else { return };
-        let was_lost = matches!(probe.state, State::Lost(_));
-        probe.state = State::Late;
-        self.counts.lost -= u64::from(was_lost);
-        self.counts.late += 1;
-        self.highest = self.highest.max(sequence);
-    }
-
-    /// Whether no later probe has come before this one.
-    fn is_in_order(&mut self, sequence: u64) -> bool {
+    /// Takes note that a probe came in time. Returns whether no later one had come before it.
+    fn comes_in_order(&mut self, sequence: u64) -> bool {
         let is_in_order = sequence > self.highest;
         self.highest = self.highest.max(sequence);
         self.counts.out_of_order += u64::from(!is_in_order);
@@ -273,23 +278,17 @@ impl Probes {
     /// What became of the next probe, in the order of their numbers; `None` while that is open at `now`.
     pub fn next_fate(&mut self, now: Instant) -> Option<Fate> {
         let (sequence, limit, now) = (self.told + 1, nanos(self.timeout), self.nanos(now));
-        let begin = self.begin;
-        let moment = |nanos| begin + Duration::from_nanos(nanos);
-        let probe = self.get_mut(sequence)?;
-        let is_overdue = now > probe.due.saturating_add(limit);
-        let state = probe.state;
-        let outcome = match state {
-            State::Waiting if !is_overdue => return None,
-            State::Waiting => {
-                probe.state = State::Lost(None);
-                Outcome::Lost(None)
-            }
-            State::Came(at) => Outcome::Came(moment(at)),
-            State::Lost(reason) => Outcome::Lost(reason),
-            State::Late => Outcome::Lost(None),
+        let Probe { due, state, .. } = *self.get(sequence)?;
+        let moment = |nanos| self.begin + Duration::from_nanos(nanos);
+        let (due, outcome) = match state {
+            State::Waiting if now <= due.saturating_add(limit) => return None,
+            State::Waiting | State::Late => (moment(due), Outcome::Lost(None)),
+            State::Came(at) => (moment(due), Outcome::Came(moment(at))),
+            State::Lost(reason) => (moment(due), Outcome::Lost(reason)),
         };
-        let due = moment(probe.due);
-        self.counts.lost += u64::from(state == State::Waiting);
+        if state == State::Waiting {
+            self.set(sequence, State::Lost(None));
+        }
         self.told += 1;
         while self.last.len() > REMEMBERED && self.first <= self.told {
             self.last.pop_front();

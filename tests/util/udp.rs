@@ -1,4 +1,4 @@
-//! Echoes of datagrams: one in the test, which can be as bad as a network, and one that is a process.
+//! Servers of datagrams: one in the test, which can be as bad as a network, and one that is a process.
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
@@ -7,17 +7,31 @@ use std::thread;
 
 /// An echo that sends back what `answer` makes of each datagram; its port.
 pub fn echo(mut answer: impl FnMut(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) -> String {
+    server(move |_, datagram, send| {
+        if let Some(datagram) = answer(std::mem::take(datagram)) {
+            send(&datagram);
+        }
+    })
+}
+
+/// A server that does this with each datagram, of which it gets the number, and the way back; its port.
+pub fn server(act: impl FnMut(u64, &mut Vec<u8>, &dyn Fn(&[u8])) + Send + 'static) -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = super::client::port(socket.local_addr().unwrap());
-    thread::spawn(move || {
-        let mut buffer = vec![0; 65_536];
-        while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
-            if let Some(datagram) = answer(buffer[..length].to_vec()) {
-                let _ = socket.send_to(&datagram, peer);
-            }
-        }
-    });
+    thread::spawn(move || serve(&socket, act));
     port
+}
+
+/// Does this with each datagram that comes to `socket`.
+pub fn serve(socket: &UdpSocket, mut act: impl FnMut(u64, &mut Vec<u8>, &dyn Fn(&[u8]))) {
+    let mut buffer = vec![0; 65_536];
+    for number in 1.. {
+        let Ok((length, peer)) = socket.recv_from(&mut buffer) else { return };
+        act(number, &mut buffer[..length].to_vec(), &|datagram| {
+            // A client that has ended has closed its port.
+            let _ = socket.send_to(datagram, peer);
+        });
+    }
 }
 
 /// An echo of datagrams without any check. It prints its port, and a line when a datagram has come.

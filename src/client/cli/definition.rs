@@ -243,14 +243,15 @@ pub(super) struct CommonOptions {
     /// Print nothing but errors and results
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// Speak UDP, not TCP (talk and ping)
+    /// Speak UDP, not TCP (talk, ping and bench)
     ///
     /// For talk, each line that is typed, or each read of a file or a pipe, is a datagram. Each should be
     /// answered within --timeout; the end of the input is the end when each is answered or overdue.
     ///
     /// ping sends a message at each interval, whatever has come back. Each message differs from all others,
     /// so that lost, late, duplicated, reordered and damaged ones are told apart. A far end that counts them
-    /// says on which way they were lost.
+    /// says on which way they were lost. bench does the same; a closed loop (without --rate) takes a message
+    /// as lost after --timeout, and sends none in its place before.
     ///
     /// The name is looked up once. The next address of HOST is used if nothing listens at the one before,
     /// as ICMP says.

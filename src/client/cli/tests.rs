@@ -179,6 +179,8 @@ fn udp_is_refused_where_it_makes_no_sense() {
         ("ping --udp --reconnect alex", "--reconnect needs TCP"),
         ("ping --udp -s 39 alex", "40 to 65507 bytes"),
         ("ping --udp -s 65508 alex", "40 to 65507 bytes"),
+        ("bench --udp --size 39 alex", "40 to 65507 bytes"),
+        ("bench --udp --loaded-latency alex", "--loaded-latency needs TCP"),
         ("explain --udp alex", "this command needs TCP"),
     ] {
         let refused = parse(line).unwrap_err();

@@ -2,7 +2,9 @@
 //! compared.
 
 mod conditions;
+mod datagrams;
 mod drive;
+mod flow;
 mod html;
 mod load;
 pub mod loaded;
@@ -12,18 +14,24 @@ mod report;
 mod schedule;
 mod stream;
 
+use std::net::SocketAddr;
 use std::time::Instant;
+
+use mio::Token;
 
 use crate::client::cli::Bench;
 use crate::client::connection::Connection;
 use crate::client::context::Client;
-use crate::client::error::Error;
+use crate::client::datagram_report::DatagramResults;
+use crate::client::error::{Awaited, Error};
 use crate::client::page;
 use crate::client::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::os::descriptors::{self, Shortage};
 use conditions::{Conditions, processor_time};
+use datagrams::DatagramLoad;
 use drive::Drive;
+use flow::Flow;
 use load::Load;
 use pattern::Pattern;
 use recorder::Recorder;
@@ -51,49 +59,73 @@ pub fn prepare(bench: &Bench) -> Result<(), Failure> {
     })
 }
 
-/// Measures for the time that was asked for. `first` is the first of the connections.
+/// Measures over TCP or TLS. `first` is the first of the connections.
 pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<(), Error> {
     client.waiter.be_precise()?;
-    let conditions = Conditions::find(client, &mut first)?;
-    let pattern = Pattern::new();
+    let conditions = Conditions::find(client, Some(&mut first))?;
     let address = first.address;
     let mut loads = vec![Load::new(first, 0, bench.size, client)?];
     for number in 1..bench.connections {
         let connection = client.dial()?;
         loads.push(Load::new(connection, number, bench.size, client)?);
     }
+    measure(client, bench, address, conditions, &mut loads)
+}
+
+/// Measures over UDP.
+pub fn run_datagrams(client: &mut Client, bench: &Bench) -> Result<(), Error> {
+    client.waiter.be_precise()?;
+    let conditions = Conditions::find(client, None)?;
+    let timeout = client.options.timeout;
+    let first = client.dial_datagrams()?;
+    let address = first.address;
+    let mut loads = vec![DatagramLoad::new(first, bench.size, timeout)];
+    for number in 1..bench.connections {
+        let datagrams = client.dialler.dial_datagrams(Token(number), &client.waiter)?;
+        loads.push(DatagramLoad::new(datagrams, bench.size, timeout));
+    }
+    measure(client, bench, address, conditions, &mut loads)
+}
+
+/// Measures for the time that was asked for, and reports.
+fn measure<F: Flow>(
+    client: &mut Client,
+    bench: &Bench,
+    address: SocketAddr,
+    conditions: Conditions,
+    flows: &mut [F],
+) -> Result<(), Error> {
+    let pattern = Pattern::new();
     let mut recorder = Recorder::new(client.options.json);
     let (start, processor) = (Instant::now(), processor_time());
     let mut progress = Progress::new(client, bench.duration, start + bench.duration, "messages");
     let mut schedule = bench.rate.map(|rate| Schedule::new(start, rate, bench.duration));
-    let mut drive = Drive {
-        client: &mut *client,
-        pattern: &pattern,
-        loads: &mut loads,
-        recorder: &mut recorder,
-        progress: &mut progress,
-    };
-    let outcome = match &mut schedule {
+    let mut drive = Drive::new(client, &pattern, flows, &mut recorder, &mut progress);
+    let mut outcome = match &mut schedule {
         Some(schedule) => drive.open(schedule),
         None => drive.closed(bench.depth),
     };
     progress.clear(&mut client.printer);
     let was_ended = outcome.as_ref().is_err_and(Error::is_requested);
-    let is_overdue = schedule.is_some() && matches!(outcome, Err(Error::TimedOut { .. }));
+    let may_lose = F::LOOK.is_some();
+    let is_overdue =
+        (schedule.is_some() || may_lose) && matches!(outcome, Err(Error::TimedOut { .. }));
     if outcome.is_err() && !was_ended && !is_overdue {
         return outcome;
     }
     let (end, processor) = (Instant::now(), processor_time().saturating_sub(processor));
     // A message without an echo has waited at least until now.
-    let overdue: Vec<Instant> = loads.iter().flat_map(Load::starts).collect();
+    let overdue: Vec<Instant> = flows.iter().flat_map(F::overdue).collect();
     if is_overdue {
         for start in &overdue {
             recorder.record(end.saturating_duration_since(*start));
         }
     }
     recorder.finish(end, client)?;
-    for load in &mut loads {
-        load.connection.goodbye(&mut client.buffers);
+    let datagrams = flows.iter_mut().filter_map(|flow| flow.end(client));
+    let datagrams = datagrams.reduce(DatagramResults::plus);
+    if is_overdue && may_lose {
+        outcome = Ok(());
     }
     let results = Results {
         address,
@@ -102,6 +134,7 @@ pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<
         client_load: processor.as_secs_f64() / (end - start).as_secs_f64(),
         not_sent: schedule.filter(|_| !was_ended).map_or(0, |schedule| schedule.rest()),
         not_returned: if is_overdue { overdue.len() as u64 } else { 0 },
+        datagrams,
         recorder,
     };
     report::print(client, bench, &results)?;
@@ -109,6 +142,10 @@ pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<
         html::write(file, client, bench, &results)?;
     }
     outcome?;
+    if results.recorder.latencies.count() == 0 && may_lose {
+        let timeout = client.options.timeout;
+        return Err(Error::NoEcho(Error::TimedOut { what: Awaited::Echo, timeout }.to_string()));
+    }
     match results.doubt(bench) {
         Some(doubt) => Err(Error::InvalidRun(doubt)),
         None => Ok(()),

@@ -13,8 +13,9 @@ use crate::os::{files, output};
 const FILE_MAX: u64 = 256 << 20;
 
 /// What must be equal: the settings and the conditions of a run.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 12] = [
     "mode",
+    "transport",
     "tls",
     "connections",
     "size_bytes",

@@ -31,16 +31,19 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Those of this machine and of a connection.
-    pub(super) fn find(client: &mut Client, connection: &mut Connection) -> Result<Self, Error> {
+    /// Those of this machine, and of a connection if there is one.
+    pub(super) fn find(
+        client: &mut Client,
+        connection: Option<&mut Connection>,
+    ) -> Result<Self, Error> {
         let system = uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-        let agreed = connection.agreed();
+        let agreed = connection.as_ref().and_then(|connection| connection.agreed());
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             kernel: format!("{} {}", text(system.sysname()), text(system.release())),
             machine: text(system.machine()),
-            congestion_control: connection.congestion_control(),
+            congestion_control: connection.and_then(Connection::congestion_control),
             tls_version: agreed.map(|agreed| agreed.version),
             cipher_suite: agreed.map(|agreed| agreed.cipher_suite),
             timer_error_ms: timer_error(client)?.as_secs_f64() * 1e3,

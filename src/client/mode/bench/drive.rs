@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 
-use super::load::Load;
+use super::flow::Flow;
 use super::pattern::Pattern;
 use super::recorder::Recorder;
 use super::schedule::Schedule;
@@ -23,19 +23,32 @@ const IN_FLIGHT_MAX: u64 = 4_000_000;
 const LAST_CALL: Duration = Duration::from_millis(10);
 
 /// The state of a measurement.
-pub(super) struct Drive<'a> {
-    pub(super) client: &'a mut Client,
-    pub(super) pattern: &'a Pattern,
-    pub(super) loads: &'a mut [Load],
-    pub(super) recorder: &'a mut Recorder,
-    pub(super) progress: &'a mut Progress,
+pub(super) struct Drive<'a, F> {
+    client: &'a mut Client,
+    pattern: &'a Pattern,
+    flows: &'a mut [F],
+    recorder: &'a mut Recorder,
+    progress: &'a mut Progress,
+    /// When to look for lost messages next, if any can be lost.
+    look: Option<Instant>,
 }
 
-impl Drive<'_> {
+impl<'a, F: Flow> Drive<'a, F> {
+    pub(super) fn new(
+        client: &'a mut Client,
+        pattern: &'a Pattern,
+        flows: &'a mut [F],
+        recorder: &'a mut Recorder,
+        progress: &'a mut Progress,
+    ) -> Self {
+        let look = F::LOOK.map(|interval| Instant::now() + interval);
+        Self { client, pattern, flows, recorder, progress, look }
+    }
+
     /// Keeps `depth` messages in flight in each session until the end, and then waits for the last ones.
     pub(super) fn closed(&mut self, depth: usize) -> Result<(), Error> {
         // The sessions that can send more without waiting for an event.
-        let mut ready: Vec<usize> = (0..self.loads.len()).collect();
+        let mut ready: Vec<usize> = (0..self.flows.len()).collect();
         loop {
             let now = self.tick()?;
             let is_sending = now < self.progress.end;
@@ -48,7 +61,7 @@ impl Drive<'_> {
                 return Ok(());
             }
             self.wait(now, if ready.is_empty() { None } else { Some(now) })?;
-            ready.extend(self.client.waiter.events().map(|Token(number)| number));
+            self.find_ready(&mut ready);
         }
     }
 
@@ -68,7 +81,7 @@ impl Drive<'_> {
             }
             let next = if is_over { None } else { schedule.due() };
             self.wait(now, if ready.is_empty() { next } else { Some(now) })?;
-            ready.extend(self.client.waiter.events().map(|Token(number)| number));
+            self.find_ready(&mut ready);
         }
     }
 
@@ -84,30 +97,30 @@ impl Drive<'_> {
             if due > now {
                 break;
             }
-            let sessions = self.loads.len() as u64;
+            let sessions = self.flows.len() as u64;
             let number = usize::try_from(schedule.next % sessions).unwrap_or(0);
-            let load = &mut self.loads[number];
-            load.begin(due);
-            load.send(self.pattern, &mut self.client.buffers)
-                .map_err(|error| error.in_session(number))?;
+            let flow = &mut self.flows[number];
+            flow.begin(due);
+            flow.send(self.pattern, self.client).map_err(|error| error.in_session(number))?;
             self.recorder.late.record(due.elapsed());
             schedule.next += 1;
         }
         Ok(false)
     }
 
-    /// Reads what has arrived in a session, fills it to this depth, and sends. Returns whether it can send
+    /// Reads what has arrived in a session, fills it to this depth, and sends. Returns whether it can do
     /// more.
     fn turn(&mut self, number: usize, depth: Option<usize>) -> Result<bool, Error> {
-        let Self { client, pattern, loads, recorder, .. } = self;
-        let load = &mut loads[number];
+        let Self { client, pattern, flows, recorder, .. } = self;
+        let flow = &mut flows[number];
         // Before sending: what has arrived already is not an echo of what is sent now.
-        let received = load.receive(pattern, recorder, &mut client.buffers);
-        received.map_err(|error| error.in_session(number))?;
-        while depth.is_some_and(|depth| load.in_flight() < depth) {
-            load.begin(Instant::now());
+        let can_receive = flow.receive(pattern, recorder, client);
+        let can_receive = can_receive.map_err(|error| error.in_session(number))?;
+        while depth.is_some_and(|depth| flow.in_flight() < depth) {
+            flow.begin(Instant::now());
         }
-        load.send(pattern, &mut client.buffers).map_err(|error| error.in_session(number))
+        let can_send = flow.send(pattern, client).map_err(|error| error.in_session(number))?;
+        Ok(can_receive || can_send)
     }
 
     /// The time now, after what is to be done once a second.
@@ -125,11 +138,23 @@ impl Drive<'_> {
         if now >= deadline {
             return Err(Error::TimedOut { what: Awaited::Echo, timeout });
         }
-        let until = until.unwrap_or(deadline).min(deadline).min(self.recorder.next());
+        let until = until.into_iter().chain(self.look).min().unwrap_or(deadline);
+        let until = until.min(deadline).min(self.recorder.next());
         self.client.waiter.wait(Some(self.progress.limit(until, now)))
     }
 
+    /// Adds the sessions that have events. From time to time, those are all: what is lost causes no event.
+    fn find_ready(&mut self, ready: &mut Vec<usize>) {
+        let now = Instant::now();
+        if self.look.is_some_and(|look| now >= look) {
+            self.look = F::LOOK.map(|interval| now + interval);
+            *ready = (0..self.flows.len()).collect();
+        } else {
+            ready.extend(self.client.waiter.events().map(|Token(number)| number));
+        }
+    }
+
     fn in_flight(&self) -> u64 {
-        self.loads.iter().map(|load| load.in_flight() as u64).sum()
+        self.flows.iter().map(|flow| flow.in_flight() as u64).sum()
     }
 }

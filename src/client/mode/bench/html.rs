@@ -63,6 +63,11 @@ fn figures(results: &Results) -> Vec<(&'static str, String)> {
             figures.push((name, format!("{count} messages")));
         }
     }
+    if let Some(datagrams) = &results.datagrams {
+        figures.push(("lost", datagrams.loss()));
+        figures.extend(datagrams.ways().map(|ways| ("where", ways)));
+        figures.extend(datagrams.faults().map(|faults| ("also", faults)));
+    }
     figures
 }
 
@@ -74,7 +79,7 @@ fn settings(client: &Client, bench: &Bench, results: &Results) -> Vec<(&'static 
     let late = results.recorder.late.summary();
     let mut settings = vec![
         ("address", results.address.to_string()),
-        ("transport", kind(client.options.tls.is_some()).to_owned()),
+        ("transport", kind(&client.options).to_owned()),
         ("sessions", bench.connections.to_string()),
         ("message", format!("{} bytes", bench.size)),
         ("pace", pace),

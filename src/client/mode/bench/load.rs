@@ -1,14 +1,16 @@
 //! One session under load: sends messages, and compares what comes back.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Token;
 
+use super::flow::Flow;
 use super::pattern::Pattern;
 use super::recorder::Recorder;
 use crate::client::connection::{Connection, Received};
 use crate::client::context::Client;
+use crate::client::datagram_report::DatagramResults;
 use crate::client::error::Error;
 use crate::exit::Failure;
 use crate::wire::buffers::{Buffers, READ_SIZE};
@@ -45,22 +47,6 @@ impl Load {
         let phase = number.wrapping_mul(7919) % READ_SIZE;
         let (size, starts) = (size as u64, VecDeque::new());
         Ok(Self { connection, size, phase, sent: 0, received: 0, begun: 0, starts })
-    }
-
-    /// Starts a message, which was due at `start`. It is sent later.
-    pub(super) fn begin(&mut self, start: Instant) {
-        self.starts.push_back(start);
-        self.begun += self.size;
-    }
-
-    /// How many messages are in flight.
-    pub(super) fn in_flight(&self) -> usize {
-        self.starts.len()
-    }
-
-    /// When the messages in flight were started.
-    pub(super) fn starts(&self) -> impl Iterator<Item = Instant> {
-        self.starts.iter().copied()
     }
 
     /// Sends up to [`TURN`] of what was started. Returns whether it can send more.
@@ -104,5 +90,41 @@ impl Load {
                 }
             }
         }
+    }
+}
+
+impl Flow for Load {
+    const LOOK: Option<Duration> = None;
+
+    fn begin(&mut self, start: Instant) {
+        self.starts.push_back(start);
+        self.begun += self.size;
+    }
+
+    fn in_flight(&self) -> usize {
+        self.starts.len()
+    }
+
+    fn overdue(&self) -> Vec<Instant> {
+        self.starts.iter().copied().collect()
+    }
+
+    fn send(&mut self, pattern: &Pattern, client: &mut Client) -> Result<bool, Error> {
+        Load::send(self, pattern, &mut client.buffers)
+    }
+
+    fn receive(
+        &mut self,
+        pattern: &Pattern,
+        recorder: &mut Recorder,
+        client: &mut Client,
+    ) -> Result<bool, Error> {
+        Load::receive(self, pattern, recorder, &mut client.buffers)?;
+        Ok(false)
+    }
+
+    fn end(&mut self, client: &mut Client) -> Option<DatagramResults> {
+        self.connection.goodbye(&mut client.buffers);
+        None
     }
 }

@@ -7,6 +7,7 @@ use mio::Token;
 use serde::Serialize;
 
 use super::conditions::{Conditions, processor_time};
+use super::flow::Flow;
 use super::load::Load;
 use super::pattern::Pattern;
 use super::recorder::Recorder;
@@ -68,7 +69,7 @@ struct Background {
 /// Measures each part. `first` is the session of the messages.
 pub fn run(client: &mut Client, mut first: Connection, bench: &Bench) -> Result<(), Error> {
     client.waiter.be_precise()?;
-    let conditions = Conditions::find(client, &mut first)?;
+    let conditions = Conditions::find(client, Some(&mut first))?;
     let address = first.address;
     let mut probe = Load::new(first, 0, bench.size, client)?;
     let backgrounds = backgrounds(bench, client.options.port);
@@ -238,7 +239,7 @@ fn print(client: &mut Client, report: &Report) -> Result<(), Failure> {
             "{} ({}), {}: latency of {} messages of {} bytes a second, beside {} streams",
             report.host,
             report.address,
-            kind(report.tls),
+            kind(&client.options),
             report.rate_per_s,
             report.size_bytes,
             report.connections

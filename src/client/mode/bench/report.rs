@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::conditions::Conditions;
 use super::recorder::Recorder;
-use crate::client::cli::Bench;
+use crate::client::cli::{Bench, Options};
 use crate::client::context::Client;
+use crate::client::datagram_report::{DatagramReport, DatagramResults};
 use crate::client::latency::Summary;
 use crate::exit::Failure;
 use crate::os::units;
@@ -27,6 +28,8 @@ pub(super) struct Results {
     pub(super) not_sent: u64,
     /// Messages whose echo did not come in time.
     pub(super) not_returned: u64,
+    /// With UDP.
+    pub(super) datagrams: Option<DatagramResults>,
     pub(super) recorder: Recorder,
 }
 
@@ -36,6 +39,7 @@ struct Report<'a> {
     mode: &'static str,
     host: &'a str,
     address: String,
+    transport: &'static str,
     tls: bool,
     connections: usize,
     size_bytes: usize,
@@ -54,6 +58,25 @@ struct Report<'a> {
     #[serde(flatten)]
     conditions: &'a Conditions,
     client_load: f64,
+    #[serde(flatten)]
+    datagrams: Option<Losses>,
+}
+
+/// The keys that UDP adds.
+#[derive(Serialize)]
+struct Losses {
+    sent: u64,
+    lost: u64,
+    loss_percent: f64,
+    #[serde(flatten)]
+    report: DatagramReport,
+}
+
+impl From<&DatagramResults> for Losses {
+    fn from(results: &DatagramResults) -> Self {
+        let (sent, lost) = (results.counts.sent, results.counts.lost);
+        Self { sent, lost, loss_percent: results.loss_percent(), report: results.report() }
+    }
 }
 
 impl Results {
@@ -79,9 +102,13 @@ pub(super) fn client_was_bottleneck(late: &Summary, latency: &Summary) -> Option
     })
 }
 
-/// "TLS" or "plain".
-pub(super) fn kind(tls: bool) -> &'static str {
-    if tls { "TLS" } else { "plain" }
+/// "UDP", "TLS" or "plain".
+pub(super) fn kind(options: &Options) -> &'static str {
+    match options.tls {
+        _ if options.udp => "UDP",
+        Some(_) => "TLS",
+        None => "plain",
+    }
 }
 
 /// Prints the report.
@@ -98,6 +125,7 @@ pub(super) fn print(client: &mut Client, bench: &Bench, results: &Results) -> Re
             mode: "bench",
             host: &host,
             address: results.address.to_string(),
+            transport: client.options.transport(),
             tls,
             connections: bench.connections,
             size_bytes: bench.size,
@@ -115,9 +143,10 @@ pub(super) fn print(client: &mut Client, bench: &Bench, results: &Results) -> Re
             valid: results.doubt(bench).is_none(),
             conditions: &results.conditions,
             client_load: results.client_load,
+            datagrams: results.datagrams.as_ref().map(Losses::from),
         });
     }
-    let kind = kind(tls);
+    let kind = kind(&client.options);
     let pace = match bench.rate {
         Some(rate) => format!("{rate} messages a second"),
         None => format!("depth {}", bench.depth),
@@ -137,12 +166,22 @@ pub(super) fn print(client: &mut Client, bench: &Bench, results: &Results) -> Re
         latency.p999_ms,
         latency.max_ms,
     );
+    if let Some(datagrams) = &results.datagrams {
+        text += &datagram_lines(datagrams);
+    }
     if bench.rate.is_some() {
         text += &open_loop(results, late.summary());
     }
     text += &latencies.to_string();
     client.print(text.trim_end());
     Ok(())
+}
+
+/// The lines about UDP.
+fn datagram_lines(results: &DatagramResults) -> String {
+    let details = results.ways().into_iter().chain(results.faults());
+    let details: Vec<String> = details.map(|line| format!("          {line}\n")).collect();
+    format!("lost      {}\n", results.loss()) + &details.concat()
 }
 
 /// The lines about an open loop.

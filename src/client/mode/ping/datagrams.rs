@@ -3,12 +3,11 @@
 use std::time::Instant;
 
 use super::log::{Log, milliseconds, print_echo};
-use super::report::DatagramResults;
 use crate::client::cli::Ping;
 use crate::client::context::Client;
+use crate::client::datagram_report::DatagramResults;
 use crate::client::datagrams::{BUFFER_LEN, Datagrams};
 use crate::client::error::{Awaited, Error};
-use crate::client::latency::Jitter;
 use crate::client::probes::{Arrival, Outcome, Probes};
 use crate::client::undelivered::Undelivered;
 
@@ -22,7 +21,6 @@ pub(super) fn ping(client: &mut Client, ping: &Ping, log: &mut Log) -> Result<()
         ping,
         datagrams: None,
         probes: Probes::new(client.options.timeout),
-        jitter: Jitter::default(),
         datagram: Vec::new(),
         buffer: vec![0; BUFFER_LEN],
         log,
@@ -38,7 +36,6 @@ struct Pings<'a> {
     /// `None` until there is a route.
     datagrams: Option<Datagrams>,
     probes: Probes,
-    jitter: Jitter,
     /// The last probe that was sent.
     datagram: Vec<u8>,
     /// For what is received.
@@ -152,7 +149,7 @@ impl Pings<'_> {
         let (sequence, details) = match arrival {
             Arrival::Echo { sequence, time, is_in_order } => {
                 self.log.results.round_trips.record(time);
-                self.jitter.record(time);
+                self.log.results.jitter.record(time);
                 let order = if is_in_order { "" } else { " out of order" };
                 self.log.ring(client);
                 (sequence, format!("time={}{order}", milliseconds(time)))
@@ -196,10 +193,6 @@ impl Pings<'_> {
                 self.log.is_back(client, moment);
             }
         }
-        self.log.results.datagrams = Some(DatagramResults {
-            counts: self.probes.counts(),
-            losses: self.probes.losses(),
-            jitter_ms: self.jitter.estimate_ms(),
-        });
+        self.log.results.datagrams = Some(DatagramResults::new(&self.probes));
     }
 }

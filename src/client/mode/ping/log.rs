@@ -6,6 +6,9 @@ use super::report::Results;
 use crate::client::context::Client;
 use crate::client::error::Error;
 
+/// The shortest outage over UDP that has a line of its own. A network may lose a datagram now and then.
+const OUTAGE_MIN: Duration = Duration::from_secs(1);
+
 /// What is recorded and printed as messages come back or are lost.
 pub(super) struct Log {
     /// Whether to ring the bell at each echo.
@@ -27,7 +30,8 @@ impl Log {
 
     /// An echo came at `now`, and ends an outage if there is one.
     pub(super) fn is_back(&mut self, client: &mut Client, now: Instant) {
-        if let Some(line) = self.results.outages.end(now)
+        let shortest = if client.options.udp { OUTAGE_MIN } else { Duration::ZERO };
+        if let Some(line) = self.results.outages.end(now, shortest)
             && !client.options.json
         {
             client.print(&line);

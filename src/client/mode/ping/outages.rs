@@ -69,8 +69,9 @@ impl Outages {
         }
     }
 
-    /// Ends the current outage, if there is one, and describes it: an echo came at `now`.
-    pub(super) fn end(&mut self, now: Instant) -> Option<String> {
+    /// Ends the current outage, if there is one, and describes it, unless it was shorter than `shortest`: an
+    /// echo came at `now`.
+    pub(super) fn end(&mut self, now: Instant, shortest: Duration) -> Option<String> {
         let current = self.current.take()?;
         let duration = now - current.start;
         self.total += duration;
@@ -83,7 +84,7 @@ impl Outages {
         if self.ended.len() < KEPT {
             self.ended.push(current.describe(self.begin, duration, true));
         }
-        Some(line)
+        (duration >= shortest).then_some(line)
     }
 
     /// The length of all outages at `now`.
@@ -135,17 +136,22 @@ mod tests {
         let mut outages = Outages::new();
         let start = outages.begin;
         let at = |tenths: u32| start + tenths * Duration::from_millis(100);
-        assert_eq!(outages.end(at(0)), None);
+        assert_eq!(outages.end(at(0), Duration::ZERO), None);
         for (tenths, reason) in [(10, "reset"), (20, "refused"), (30, "refused")] {
             outages.lost(at(tenths), reason.into(), "why".into());
         }
-        assert_eq!(outages.end(at(134)).unwrap(), "back after 12.4 s, 3 lost; was: reset, refused");
-        assert_eq!(outages.end(at(140)), None);
+        assert_eq!(
+            outages.end(at(134), Duration::ZERO).unwrap(),
+            "back after 12.4 s, 3 lost; was: reset, refused"
+        );
+        assert_eq!(outages.end(at(140), Duration::ZERO), None);
         outages.lost(at(150), "refused".into(), "why".into());
         assert_eq!((outages.count, outages.lost, outages.is_out()), (2, 4, true));
         assert_eq!(outages.total(at(160)), Duration::from_millis(13_400));
         let list = outages.list(at(160));
         assert_eq!((list.len(), list[0].ended, list[1].ended), (2, true, false));
+        assert_eq!(outages.end(at(160), Duration::from_millis(1001)), None);
+        assert_eq!((outages.is_out(), outages.list(at(160)).len()), (false, 2));
     }
 
     #[test]
@@ -156,7 +162,7 @@ mod tests {
             for reason in 0..10 {
                 outages.lost(now, format!("{reason}"), String::new());
             }
-            assert!(outages.end(now).is_some(), "{number}");
+            assert!(outages.end(now, Duration::ZERO).is_some(), "{number}");
         }
         assert_eq!((outages.count, outages.list(now).len()), (KEPT as u64 + 10, KEPT));
         assert_eq!(outages.list(now)[0].reasons.len(), REASONS);

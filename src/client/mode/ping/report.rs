@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::outages::{Outage, Outages, seconds};
 use crate::client::cli::Ping;
 use crate::client::context::Client;
+use crate::client::datagram_report::{DatagramReport, DatagramResults};
 use crate::client::facts::Facts;
-use crate::client::latency::{Latencies, Summary, percent};
-use crate::client::probes::{Counts, Losses};
+use crate::client::latency::{Jitter, Latencies, Summary, percent, percent_of};
 use crate::exit::Failure;
 
 /// The results so far.
@@ -27,15 +27,7 @@ pub(super) struct Results {
     pub(super) outages: Outages,
     /// With UDP.
     pub(super) datagrams: Option<DatagramResults>,
-}
-
-/// What UDP alone can do to messages.
-pub(super) struct DatagramResults {
-    pub(super) counts: Counts,
-    /// Where the lost ones were lost, if the far end counts.
-    pub(super) losses: Option<Losses>,
-    /// RFC 3550 §6.4.1.
-    pub(super) jitter_ms: f64,
+    pub(super) jitter: Jitter,
 }
 
 impl Results {
@@ -49,6 +41,7 @@ impl Results {
             handshakes: Latencies::default(),
             outages: Outages::new(),
             datagrams: None,
+            jitter: Jitter::default(),
         }
     }
 
@@ -66,9 +59,8 @@ impl Results {
     }
 
     /// Loss in per cent.
-    #[allow(clippy::cast_precision_loss)] // Counts are below 2^53.
     fn loss(&self) -> f64 {
-        100.0 * self.lost() as f64 / self.sent.max(1) as f64
+        percent_of(self.lost(), self.sent)
     }
 }
 
@@ -95,38 +87,15 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     handshake: Option<Summary>,
     #[serde(flatten)]
-    datagrams: Option<DatagramReport>,
+    datagrams: Option<Datagrams>,
 }
 
 /// The keys that UDP adds.
 #[derive(Serialize)]
-struct DatagramReport {
-    late: u64,
-    damaged: u64,
-    duplicates: u64,
-    out_of_order: u64,
-    foreign: u64,
-    lost_there: Option<u64>,
-    lost_back: Option<u64>,
-    lost_unknown: Option<u64>,
+struct Datagrams {
+    #[serde(flatten)]
+    report: DatagramReport,
     jitter_rfc3550_ms: f64,
-}
-
-impl From<&DatagramResults> for DatagramReport {
-    fn from(results: &DatagramResults) -> Self {
-        let DatagramResults { counts, losses, jitter_ms } = results;
-        Self {
-            late: counts.late,
-            damaged: counts.damaged,
-            duplicates: counts.duplicates,
-            out_of_order: counts.out_of_order,
-            foreign: counts.foreign,
-            lost_there: losses.map(|losses| losses.there),
-            lost_back: losses.map(|losses| losses.back),
-            lost_unknown: losses.map(|losses| losses.unknown),
-            jitter_rfc3550_ms: *jitter_ms,
-        }
-    }
 }
 
 /// Prints the summary of a run that took `time` and ended at `now`.
@@ -162,7 +131,10 @@ pub(super) fn print(
         round_trip: results.round_trips.summary(),
         connect: some(&results.connects),
         handshake: some(&results.handshakes),
-        datagrams: results.datagrams.as_ref().map(DatagramReport::from),
+        datagrams: results.datagrams.map(|datagrams| Datagrams {
+            report: datagrams.report(),
+            jitter_rfc3550_ms: results.jitter.estimate_ms(),
+        }),
     })
 }
 
@@ -192,8 +164,8 @@ fn text(results: &Results, host: &str, time: Duration, now: Instant) -> String {
     }
     let mut jitter_ms = jitter_ms;
     if let Some(datagrams) = &results.datagrams {
-        lines.extend(datagram_lines(datagrams));
-        jitter_ms = datagrams.jitter_ms;
+        lines.extend(datagrams.ways().into_iter().chain(datagrams.faults()));
+        jitter_ms = results.jitter.estimate_ms();
     }
     if received > 0 {
         lines.push(format!(
@@ -202,26 +174,4 @@ fn text(results: &Results, host: &str, time: Duration, now: Instant) -> String {
         ));
     }
     lines.join("\n")
-}
-
-/// What UDP did to messages, without what it did not.
-fn datagram_lines(results: &DatagramResults) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(Losses { there, back, unknown }) = results.losses {
-        let unknown =
-            if unknown > 0 { format!(", unknown where {unknown}") } else { String::new() };
-        lines.push(format!("lost on the way there {there}, on the way back {back}{unknown}"));
-    }
-    let Counts { late, damaged, duplicates, out_of_order, foreign, .. } = results.counts;
-    let kinds = [
-        (late, "late"),
-        (damaged, "damaged"),
-        (duplicates, "duplicates"),
-        (out_of_order, "out of order"),
-        (foreign, "no echoes of this run"),
-    ];
-    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
-    let kinds: Vec<String> = kinds.map(|(count, kind)| format!("{count} {kind}")).collect();
-    lines.extend((!kinds.is_empty()).then(|| kinds.join(", ")));
-    lines
 }
