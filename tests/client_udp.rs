@@ -83,7 +83,7 @@ fn what_happens_to_probes_is_counted_and_has_a_line() {
         "64 bytes from 127.0.0.1: seq=6 damaged\n",
         "50 bytes from 127.0.0.1: seq=7 damaged\n",
         "68 bytes from 127.0.0.1: seq=8 damaged\n",
-        "\n3 damaged, 2 duplicates, 1 out of order, 2 no echoes of this run\n",
+        "\n3 damaged, 2 duplicates, 1 out of order, 2 not of this run\n",
     ] {
         assert!(printed.contains(line), "{line:?}: {printed}");
     }

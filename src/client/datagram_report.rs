@@ -94,9 +94,9 @@ impl DatagramResults {
         let kinds = [
             (late, "late"),
             (damaged, "damaged"),
-            (duplicates, "duplicates"),
+            (duplicates, if duplicates == 1 { "duplicate" } else { "duplicates" }),
             (out_of_order, "out of order"),
-            (foreign, "no echoes of this run"),
+            (foreign, "not of this run"),
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(count, kind)| format!("{count} {kind}")).collect();
