@@ -246,8 +246,11 @@ fn each_line_is_a_datagram_and_its_answer_is_printed() {
 }
 
 #[test]
-fn a_file_comes_back_unchanged() {
-    let port = server(|_, datagram, send| send(datagram));
+fn a_file_comes_back_unchanged_from_a_slow_server() {
+    let port = server(|_, datagram, send| {
+        thread::sleep(Duration::from_millis(3));
+        send(datagram);
+    });
     let file = noise(3_000_000, 17);
     let output = run(&["--udp", "--verify", "127.0.0.1", &port], &file);
     let (code, said) = end(&output);

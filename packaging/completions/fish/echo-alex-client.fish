@@ -280,7 +280,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compar
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s 4 -d 'Use only IPv4'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s 6 -d 'Use only IPv6'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s q -l quiet -d 'Print nothing but errors and results'
-complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l udp -d 'Speak UDP, not TCP (talk and ping)'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l udp -d 'Speak UDP, not TCP (talk, ping and bench)'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls -d 'Speak TLS, and verify the server\'s certificate'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l show-certificate -d 'Print the server\'s certificates'
