@@ -2,6 +2,7 @@
 //! they can be held to bounds.
 
 mod bounds;
+mod datagrams;
 mod emulated;
 mod load;
 mod traced;
@@ -48,6 +49,8 @@ pub(crate) fn run(options: Options, programs: &Programs, root: &Path) -> Result<
             if !kind.tls {
                 let counts = traced::web_counts(Subject { kind, programs, identity: &identity })?;
                 judge.judge("echo-alex web", "web", &counts);
+                let counts = datagrams::counts(Subject { kind, programs, identity: &identity })?;
+                judge.judge("echo-alex udp", "udp", &counts);
             }
         } else {
             show(&title, &counts);

@@ -70,16 +70,15 @@ fn instructions_of_metrics(subject: Subject, sessions: usize) -> Result<(f64, us
 fn system_calls(subject: Subject) -> Result<Counts> {
     const ROUNDS: usize = 200;
 
-    let short = calls_of_a_run(subject, WARM_UP)?;
-    let long = calls_of_a_run(subject, WARM_UP + ROUNDS)?;
-    let a_message = |names: &[&str]| {
-        let count = |calls: &BTreeMap<String, u64>| -> u64 {
-            let wanted =
-                calls.iter().filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()));
-            wanted.map(|(_, calls)| calls).sum()
-        };
-        (count(&long) as f64 - count(&short) as f64) / (ROUNDS * SESSIONS) as f64
+    let calls_of_a_run = |rounds| {
+        calls_of_a_run(subject, |_, dialler| {
+            exchange(&mut dialler.sessions(SESSIONS)?, rounds, SIZE)
+        })
     };
+    let short = calls_of_a_run(WARM_UP)?;
+    let long = calls_of_a_run(WARM_UP + ROUNDS)?;
+    let a_message =
+        |names: &[&str]| (calls(&long, names) - calls(&short, names)) / (ROUNDS * SESSIONS) as f64;
     Ok(vec![
         ("system-calls-a-message", a_message(&[])),
         ("receives-a-message", a_message(&["read", "readv", "recvfrom", "recvmsg"])),
@@ -87,15 +86,23 @@ fn system_calls(subject: Subject) -> Result<Counts> {
     ])
 }
 
-/// How often a server made each system call, from its start to its end.
-fn calls_of_a_run(subject: Subject, rounds: usize) -> Result<BTreeMap<String, u64>> {
+/// How many system calls with these names, or with any, were made.
+pub(super) fn calls(all: &BTreeMap<String, u64>, names: &[&str]) -> f64 {
+    let wanted = all.iter().filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()));
+    wanted.map(|(_, calls)| *calls).sum::<u64>() as f64
+}
+
+/// How often a server made each system call, from its start over `work` to its end.
+pub(super) fn calls_of_a_run(
+    subject: Subject,
+    work: impl FnOnce(&Server, &Dialler) -> Result<()>,
+) -> Result<BTreeMap<String, u64>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("calls");
     // -D makes the tracer a grandchild: the server is our child, and receives our SIGTERM.
     let tracer = words(&["strace", "-D", "-f", "-c", "-o", &path.to_string_lossy()]);
     let (mut server, dialler) = subject.start(&tracer, Handshake::Full)?;
-    let mut sessions = dialler.sessions(SESSIONS)?;
-    exchange(&mut sessions, rounds, SIZE)?;
+    work(&server, &dialler)?;
     server.stop();
     // The tracer writes its table after the server's end.
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -150,13 +157,16 @@ fn handshake_instructions(subject: Subject, handshake: Handshake) -> Result<f64>
 }
 
 /// What callgrind writes about a server.
-struct Cost {
+pub(super) struct Cost {
     /// Removed with this value.
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
-fn under_callgrind(subject: Subject, handshake: Handshake) -> Result<(Server, Dialler, Cost)> {
+pub(super) fn under_callgrind(
+    subject: Subject,
+    handshake: Handshake,
+) -> Result<(Server, Dialler, Cost)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("cost");
     let output = format!("--callgrind-out-file={}", path.display());
@@ -167,7 +177,7 @@ fn under_callgrind(subject: Subject, handshake: Handshake) -> Result<(Server, Di
 
 impl Cost {
     /// The instructions that the server executes for `work`, the first of its kind.
-    fn of(&self, server: &Server, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    pub(super) fn of(&self, server: &Server, work: impl FnOnce() -> Result<()>) -> Result<f64> {
         // A dump sets the counter to 0, so the second one has the work between the two alone.
         dump(server.pid())?;
         work()?;

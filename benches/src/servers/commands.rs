@@ -19,9 +19,9 @@ pub(crate) struct Programs {
 /// What a server needs to start.
 pub(super) struct Place<'a> {
     pub(super) port: u16,
-    /// The port of the echo server behind a proxy.
+    /// The port of the echo server behind a proxy, or of the daemon's UDP listener.
     pub(super) echo: u16,
-    /// The port of the daemon's web listener.
+    /// The port of the daemon's web listener, and of its UDP listener on all addresses.
     pub(super) web: u16,
     /// For its configuration.
     pub(super) folder: &'a Path,
@@ -40,9 +40,12 @@ pub(super) fn daemon(programs: &Programs, place: &Place) -> Result<Command> {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         format!("[listener.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n")
     });
-    let Place { port, web, .. } = place;
+    let Place { port, echo, web, .. } = place;
     let text = format!(
         "[limits]\nmax-sessions = 12000\nmax-sessions-per-address = 12000\n\
+         datagrams-per-second = 1000000000\ndatagrams-per-second-per-address = 1000000000\n\
+         [[listener]]\nname = \"udp\"\nlisten = \"127.0.0.1:{echo}\"\ntransport = \"udp\"\n\
+         [[listener]]\nname = \"udp-any\"\nlisten = \"0.0.0.0:{web}\"\ntransport = \"udp\"\n\
          [[listener]]\nname = \"bench\"\nlisten = \"127.0.0.1:{port}\"\n{tls}\
          [[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:{web}\"\nservice = \"web\"\n{tls}"
     );

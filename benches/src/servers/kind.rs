@@ -84,7 +84,7 @@ impl Kind {
         let place =
             Place { port, echo, web, folder: &path, identity: identity.filter(|_| self.tls) };
         // If anything fails from here on, this stops the processes that were started.
-        let mut server = Server::new(place.port, place.web, folder);
+        let mut server = Server::new(place.port, place.echo, place.web, folder);
         let command = match self.how {
             How::Daemon => commands::daemon(programs, &place)?,
             How::Peer => commands::peer(programs, self.name, &place),

@@ -18,15 +18,17 @@ const STOP: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     children: Vec<Child>,
     pub(crate) port: u16,
-    /// The port of the daemon's web listener.
+    /// The port of the daemon's UDP listener.
+    pub(crate) udp: u16,
+    /// The port of the daemon's web listener, and of its UDP listener on all addresses.
     pub(crate) web: u16,
     /// Its configuration and log.
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    pub(super) fn new(port: u16, web: u16, folder: tempfile::TempDir) -> Self {
-        Self { children: Vec::new(), port, web, folder }
+    pub(super) fn new(port: u16, udp: u16, web: u16, folder: tempfile::TempDir) -> Self {
+        Self { children: Vec::new(), port, udp, web, folder }
     }
 
     /// Starts one of its processes on the server's core.
