@@ -3,18 +3,32 @@
 mod util;
 
 use std::io::Read;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use socket2::SockRef;
-use util::{CROWD, Daemon, PLAIN, ROOM_FOR_A_CROWD, assert_echo, connect, field, program, tool};
+use util::{
+    CROWD, Daemon, PATIENCE, PLAIN, ROOM_FOR_A_CROWD, assert_echo, connect, field, program, tool,
+};
 
 /// Starts a daemon as a service manager does: with `first`, and perhaps `second`, as its descriptors 3 and
 /// 4. They are passed as standard input and output, and a shell moves them.
 fn start_with(
-    first: TcpListener,
+    first: impl Into<OwnedFd>,
+    second: Option<TcpListener>,
+    names: Option<&str>,
+    config: &str,
+) -> Daemon {
+    let daemon = launch_with(first.into(), second, names, config);
+    daemon.wait_for_notification(|text| text.contains("READY=1"));
+    daemon
+}
+
+/// The same, and waits for nothing.
+fn launch_with(
+    first: OwnedFd,
     second: Option<TcpListener>,
     names: Option<&str>,
     config: &str,
@@ -29,14 +43,14 @@ fn start_with(
          export LISTEN_PID=$$ LISTEN_FDS={count} {names}; exec \"$@\""
     );
     let second = second.map_or_else(Stdio::null, |second| Stdio::from(OwnedFd::from(second)));
-    Daemon::start_in(folder, config, move |command| {
+    Daemon::launch_in(folder, config, move |command| {
         *command = Command::new("sh");
         command
             .args(["-c", &script, "sh", program(), "--config"])
             .arg(file)
             .env("NOTIFY_SOCKET", notify)
             .env_remove("JOURNAL_STREAM")
-            .stdin(OwnedFd::from(first))
+            .stdin(first)
             .stdout(second)
             .stderr(Stdio::piped());
     })
@@ -232,4 +246,49 @@ fn a_reload_keeps_passed_sockets_and_their_sessions() {
         peer
     });
     assert_eq!(field(&line, "reason"), "peer-done");
+}
+
+/// A UDP listener on a port that nothing can be bound to.
+const UDP: &str = "
+[[listener]]
+name = \"udp\"
+listen = \"192.0.2.250:5000\"
+transport = \"udp\"
+";
+
+#[test]
+fn a_socket_for_datagrams_serves_the_udp_listener_with_its_name() {
+    let passed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = passed.local_addr().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    // It waits in the socket for the daemon.
+    client.send_to(b"early", address).unwrap();
+    let daemon = start_with(passed, None, Some("udp"), UDP);
+    assert_eq!(daemon.address("udp"), address);
+    let mut back = [0; 9];
+    assert_eq!(client.recv_from(&mut back).unwrap(), (5, address));
+    assert!(daemon.reload().ends_with(" reloaded"));
+    client.send_to(b"after", address).unwrap();
+    assert_eq!(client.recv_from(&mut back).unwrap(), (5, address));
+}
+
+#[test]
+fn a_socket_of_the_other_kind_is_an_error_that_names_the_listener_and_the_cure() {
+    let stream = bound("127.0.0.1:0").0.into();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap().into();
+    for (passed, name, config, cure) in [
+        (stream, "udp", UDP, "a stream socket, and the listener is for UDP: use ListenDatagram="),
+        (
+            datagrams,
+            "plain",
+            PLAIN,
+            "for datagrams, and the listener is for TCP: use ListenStream=",
+        ),
+    ] {
+        let mut daemon = launch_with(passed, None, Some(name), config);
+        assert_eq!(daemon.wait().code(), Some(78));
+        let line = daemon.wait_for_line(|line| line.contains("handed over is"));
+        assert!(line.contains(&format!("listener \"{name}\": ")) && line.ends_with(cure), "{line}");
+    }
 }

@@ -5,12 +5,15 @@ mod util;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use util::{Daemon, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool, wait_until};
+use util::{
+    Daemon, PATIENCE, PLAIN, TlsClient, assert_echo, emulated, plain_and_tls, tool, wait_until,
+};
 
 /// Calls that an emulator makes for itself when it translates code.
 const EMULATORS_OWN: [&str; 7] =
@@ -185,4 +188,28 @@ fn serving_opens_no_file_and_starts_no_program() {
     let others: Vec<_> = calls.iter().filter(|call| !SERVING.contains(&call.as_str())).collect();
     assert!(others.is_empty(), "{others:?}");
     assert!(calls.iter().any(|call| call == "accept4"), "{calls:?}");
+}
+
+#[test]
+fn an_idle_udp_listener_costs_no_system_call() {
+    // Without a service manager, which would receive the figures.
+    let config = PLAIN.replace("plain", "udp") + "transport = \"udp\"\n";
+    let daemon = Daemon::launch_in(tempfile::tempdir().unwrap(), &config, |command| {
+        command.env_remove("NOTIFY_SOCKET");
+    });
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.connect(daemon.address("udp")).unwrap();
+    let echo = || {
+        socket.send(b"12345").unwrap();
+        assert_eq!(socket.recv(&mut [0; 9]).unwrap(), 5);
+    };
+    echo();
+    let Some(trace) = Trace::start(&daemon) else { return };
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(trace.calls(), [""; 0]);
+    // The trace works: it has the calls for a datagram.
+    let Some(trace) = Trace::start(&daemon) else { return };
+    echo();
+    assert_ne!(trace.calls(), [""; 0]);
 }
