@@ -203,9 +203,9 @@ fn a_connection_that_ends_is_said_and_the_others_go_on() {
     assert!(output.status.success(), "{}", stderr(&output));
     let (udp, tcp, tls) = report(&output);
     assert_eq!((&udp["received"], &tls["received"]), (&10.into(), &10.into()));
-    assert_eq!(tcp["received"], 3, "{tcp:#}");
+    // A message that comes after the end is answered by a reset, which may overtake an echo.
+    assert!(tcp["received"].as_u64().is_some_and(|count| count <= 3), "{tcp:#}");
     let error = tcp["error"].as_str().unwrap();
-    // A message that comes after the end is answered by a reset.
     let is_closed = error.starts_with("the server closed the connection: of ");
     assert!(is_closed || error == "the server reset the connection", "{error}");
 }

@@ -82,11 +82,12 @@ fn a_datagram_that_is_longer_than_the_buffer_is_cut() {
 fn a_datagram_for_a_group_has_no_answer() {
     let (socket, address) = bound("0.0.0.0:0");
     let group = Ipv4Addr::new(239, 255, 0, 1);
-    if SockRef::from(&socket).join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).is_err() {
-        return; // No multicast on loopback.
-    }
     let sender = StdSocket::bind("127.0.0.1:0").unwrap();
-    SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    let joined = SockRef::from(&socket).join_multicast_v4(&group, &Ipv4Addr::LOCALHOST);
+    let sends = SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST);
+    if joined.and(sends).is_err() {
+        return; // No multicast on loopback, or an emulator that does not know the option.
+    }
     sender.send_to(b"all of you", (group, address.port())).unwrap();
     let mut messages = Messages::default();
     assert_eq!(socket.receive(&mut [0; 100], &mut messages).unwrap().own, None);
