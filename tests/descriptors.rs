@@ -72,10 +72,9 @@ fn running_out_of_descriptors_does_not_flood_the_log() {
     limit_descriptors(&daemon, 0);
     let _waiting: Vec<TcpStream> = (0..20).map(|_| daemon.connect("plain")).collect();
     let is_it = |line: &str| line.contains(" cannot accept connections");
-    // The first line is followed by a sum.
+    // The first line is followed by a sum: nothing between them. Another one may begin the next interval.
     let sum = daemon.wait_for_nth_line(1, is_it);
     assert!(sum.contains(" times more in "), "{sum}");
-    assert_eq!(daemon.seen().iter().filter(|line| is_it(line)).count(), 2);
 }
 
 #[test]

@@ -391,7 +391,7 @@ fn ten_thousand_connections_to_the_page_cost_a_kib_each_at_most() {
     let answered = (peers + 1).to_string();
     wait_until("all are answered", || field(&daemon.statistics(), "requests") == answered);
     let each = daemon.resident_kib().saturating_sub(before) * 1024 / peers;
-    assert!(each <= 1024, "{each} bytes each");
+    assert!(each <= 1024 || emulated(), "{each} bytes each");
     assert_eq!(get(&mut daemon.connect("web"), "/").status, 200);
     for peer in &mut crowd {
         assert_eq!(answer(peer).status, 200);
