@@ -214,6 +214,28 @@ fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
 }
 
 #[test]
+fn compare_speaks_tls_without_being_asked_and_its_port_is_that_of_plain_tcp() {
+    for line in ["compare alex", "compare --tls alex", "compare --udp alex"] {
+        let options = parse(line).unwrap();
+        assert!(options.tls.is_some() && options.port == 5000, "{line}");
+    }
+    let options = parse("compare --ca x --tls-port 7 alex 9").unwrap();
+    let Mode::Compare(compare) = options.mode else { panic!("{:?}", options.mode) };
+    assert_eq!((options.port, compare.tls_port, compare.udp_port), (9, 7, None));
+    for (line, words) in [
+        ("compare -s 39 alex", "expected a whole number from 40 to 65507"),
+        ("compare -s 65508 alex", "expected a whole number from 40 to 65507"),
+        ("compare -c 100001 alex", "expected a whole number from 1 to 100000"),
+        ("compare -c 10000 -s 60000 alex", "-c times -s is at most 67108864 bytes"),
+        ("mtu --tls alex", "mtu sends UDP, and has no --tls"),
+    ] {
+        let refused = parse(line).unwrap_err();
+        assert!(refused.contains(words), "{line}: {refused}");
+    }
+    assert!(parse("mtu --udp alex").is_ok());
+}
+
+#[test]
 fn the_definition_is_consistent() {
     command().debug_assert();
 }
