@@ -1,7 +1,6 @@
 //! Sends probes of different lengths, and finds out which of them come back.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use super::loss::Loss;
@@ -9,8 +8,9 @@ use super::path::Path;
 use super::search::{Fate, Search};
 use crate::client::datagrams::BUFFER_LEN;
 use crate::client::error::{Awaited, Error};
+use crate::client::probes::{Arrival, Probes};
 use crate::client::wait::Waiter;
-use crate::wire::probe::{HEADER_LEN, Header, Verdict, verify};
+use crate::wire::probe::HEADER_LEN;
 
 /// How many lengths are tried: what passes may change during the search, and would make it endless.
 const LENGTHS_MAX: u32 = 64;
@@ -34,9 +34,7 @@ pub(super) struct Prober {
     /// The longest that came back changed or cut, in bytes.
     pub(super) changed: u32,
     loss: Loss,
-    token: u64,
-    start: Instant,
-    sequence: u64,
+    probes: Probes,
     /// The lengths of those that have not come back, by their numbers.
     away: HashMap<u64, u32>,
     slowest: Duration,
@@ -57,9 +55,7 @@ impl Prober {
             search: Search::new(least, most.max(least)),
             changed: 0,
             loss: Loss::default(),
-            token: RandomState::new().hash_one(0),
-            start: Instant::now(),
-            sequence: 0,
+            probes: Probes::new(timeout),
             away: HashMap::new(),
             slowest: Duration::ZERO,
             heard: Instant::now(),
@@ -150,16 +146,13 @@ impl Prober {
 
     /// Sends a probe in a packet of this length; its number. `None` if this machine sends none that long.
     fn send(&mut self, length: u32) -> Result<Option<u64>, Error> {
-        self.sequence += 1;
-        let sent = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let header = Header { token: self.token, sequence: self.sequence, sent, received: 0 };
         let size = length.saturating_sub(self.path.headers()) as usize;
-        header.write(size, &mut self.datagram);
+        let number = self.probes.next(size, Instant::now(), &mut self.datagram);
         let is_sent = self.path.send(&self.datagram)?;
         if is_sent {
-            self.away.insert(self.sequence, length);
+            self.away.insert(number, length);
         }
-        Ok(is_sent.then_some(self.sequence))
+        Ok(is_sent.then_some(number))
     }
 
     /// Whether the probe with this number has come back.
@@ -176,8 +169,8 @@ impl Prober {
     ) -> Result<(), Error> {
         loop {
             while let Some(datagram) = self.path.receive(&mut self.buffer)? {
-                let verdict = verify(datagram, self.token);
-                self.received(verdict);
+                let arrival = self.probes.receive(datagram, Instant::now());
+                self.received(arrival);
             }
             if is_enough(self) || Instant::now() >= until {
                 return Ok(());
@@ -187,21 +180,19 @@ impl Prober {
     }
 
     /// Records what a datagram turned out to be.
-    fn received(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Whole(header) => {
-                // Another one with this number is a duplicate.
-                let Some(length) = self.away.remove(&header.sequence) else { return };
+    fn received(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Echo { sequence, time, .. } | Arrival::Late { sequence, time } => {
+                let Some(length) = self.away.remove(&sequence) else { return };
                 self.search.learn(length, Fate::Arrived);
-                let time = self.start.elapsed().saturating_sub(Duration::from_nanos(header.sent));
                 self.slowest = self.slowest.max(time);
                 self.heard = Instant::now();
             }
-            Verdict::Damaged(header) => {
-                let length = self.away.get(&header.sequence).copied();
+            Arrival::Damaged(Some(number)) => {
+                let length = self.away.get(&number).copied();
                 self.changed = self.changed.max(length.unwrap_or_default());
             }
-            Verdict::Foreign => {}
+            _ => {}
         }
     }
 }
