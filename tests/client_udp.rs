@@ -222,8 +222,11 @@ fn a_bad_line_is_reported_as_what_it_did() {
             assert_eq!(report[reported], did(what), "{what}: {line}\n{report}");
         }
         let rest = 3000 - did("lost") - did("corrupted");
-        assert_eq!((&report["sent"], &report["received"]), (&3000.into(), &rest.into()));
-        assert_eq!((&report["late"], &report["foreign"]), (&0.into(), &0.into()), "{report}");
+        // On a busy machine, an echo may be late.
+        let came =
+            ["received", "late"].map(|key| report[key].as_u64().unwrap()).iter().sum::<u64>();
+        assert_eq!((&report["sent"], came), (&3000.into(), rest), "{report}");
+        assert_eq!(report["foreign"], 0, "{report}");
     }
 }
 
