@@ -15,7 +15,7 @@ use crate::daemon::service::Volume;
 use crate::daemon::stats::Snapshot;
 
 /// How many keys a step goes on.
-const STEP: usize = 250;
+const STEP: usize = 500;
 
 /// A present session.
 #[derive(Clone, Copy, Debug)]
