@@ -17,6 +17,7 @@ use crate::wire::close::CloseReason;
 
 impl EventLoop {
     /// Does what the signals of this iteration ask for.
+    #[cold]
     pub(super) fn handle_signals(&mut self, now: Moment) {
         for command in self.signals.commands() {
             match command {
