@@ -55,6 +55,18 @@ pub fn server(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
     port
 }
 
+/// A server that does this with each connection, at the same time.
+pub fn server_of_many(serve: fn(TcpStream)) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port(listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    port
+}
+
 /// The configuration of a TLS server called localhost, whose CA nobody trusts.
 pub fn untrusted_server() -> ServerConfig {
     let authority = super::Authority::new("a CA of the test");
