@@ -89,7 +89,8 @@ fn a_router_that_drops_and_says_nothing_is_a_black_hole() {
         let (report, code) = found(&router, address);
         assert_eq!((code, &report["packet_bytes"]), (1, &1380.into()), "{report:#}");
         assert_eq!((&report["limit"], &report["path_mtu"]), (&"black-hole".into(), &Value::Null));
-        let words = "nothing larger than 1380 arrives, and nobody says so: a black hole";
+        let words =
+            "nothing larger than 1380 arrives, and no ICMP message reports it: a black hole";
         assert_eq!(report["explanation"], words);
     }
 }

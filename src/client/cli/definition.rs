@@ -157,8 +157,8 @@ pub(super) enum Command {
     /// comes back; beside each such datagram goes one that is known to pass.
     ///
     /// Prints what comes back next to what the path says by ICMP ("fragmentation needed", "packet too
-    /// big"). Where longer packets are lost and nobody says so, there is a black hole: connections of TCP
-    /// over that path stall.
+    /// big"). A path that drops longer packets without an ICMP error is a black hole: TCP connections over it
+    /// stall.
     ///
     /// This measures the way to the server. A server answers with fragments where the way back is narrower,
     /// unless its system forbids fragments; then the way back is measured too.

@@ -88,8 +88,10 @@ impl Found {
             return (Limit::Changed, text);
         }
         let _ = write!(text, "nothing larger than {arrived} arrives");
-        text +=
-            if said.is_some() { ": a black hole" } else { ", and nobody says so: a black hole" };
+        if said.is_none() {
+            text += ", and no ICMP message reports it";
+        }
+        text += ": a black hole";
         (Limit::BlackHole, text)
     }
 }
@@ -144,7 +146,7 @@ mod tests {
             (
                 found(1380, Some(1381), None),
                 Limit::BlackHole,
-                "nothing larger than 1380 arrives, and nobody says so: a black hole",
+                "nothing larger than 1380 arrives, and no ICMP message reports it: a black hole",
             ),
             (
                 found(1380, Some(1381), Some(1420)),
