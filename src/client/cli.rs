@@ -18,7 +18,7 @@ use crate::config::Identity;
 use crate::exit::Failure;
 use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
-use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN};
+use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN, LENGTHS};
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
 pub use modes::{Bench, Both, Compare, Diff, Explain, Format, Handshakes, Idle, Ping, Talk};
 use values::{DEPTH_MAX, SIZE_MAX};
@@ -278,7 +278,7 @@ fn check_udp(mode: &Mode, tls: bool) -> Result<(), Failure> {
         Mode::Bench(bench) => bench.size,
         _ => return Err(usage("this command needs TCP; leave out --udp")),
     };
-    if !(HEADER_LEN..=DATAGRAM_MAX).contains(&size) {
+    if !LENGTHS.contains(&size) {
         return Err(usage(format_args!(
             "a message over UDP has {HEADER_LEN} to {DATAGRAM_MAX} bytes: {HEADER_LEN} tell it from others, \
              and no datagram is longer"

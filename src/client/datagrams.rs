@@ -20,6 +20,8 @@ pub const BUFFER_LEN: usize = 65_536;
 
 /// A UDP socket that is connected to one of the server's addresses.
 pub struct Datagrams {
+    /// The server's name, for errors.
+    host: String,
     socket: UdpSocket,
     token: Token,
     /// The address that is used.
@@ -44,6 +46,7 @@ impl Datagrams {
             match open(*address, token, waiter) {
                 Ok(socket) => {
                     return Ok(Self {
+                        host: host.to_owned(),
                         socket,
                         token,
                         address: *address,
@@ -68,6 +71,11 @@ impl Datagrams {
             }
         }
         false
+    }
+
+    /// The error that a datagram to the present address was not delivered.
+    pub fn undelivered(&self, reason: Undelivered) -> Error {
+        Error::Undelivered { host: self.host.clone(), address: Some(self.address), reason }
     }
 
     /// Sends a datagram. Returns whether the kernel took it: if not, it has no room now. An error can be

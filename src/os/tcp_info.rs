@@ -14,9 +14,8 @@ use log::debug;
 use rustix::net::{AddressFamily, netlink::SOCK_DIAG};
 use serde::{Deserialize, Serialize};
 
-use super::netlink;
 use super::netlink::{
-    ALL, Attributes, HEADER, NLMSG_DONE, ONE, ask, code, message_type, number, text,
+    self, ALL, Attributes, HEADER, NLMSG_DONE, ONE, ask, code, message_type, number, text,
 };
 use crate::exit::plain;
 

@@ -18,11 +18,16 @@
 //! An echo server sends a probe back as it is. A report listener puts in how many probes of this run it
 //! has received, which divides the loss into that on the way there and that on the way back.
 
+use std::ops::RangeInclusive;
+
 /// The length of what stands before the pattern, and of the shortest probe, in bytes.
 pub const HEADER_LEN: usize = 40;
 
 /// The longest datagram over IPv4, in bytes: 65,535 without the headers of IP and UDP (RFC 768, RFC 791).
 pub const DATAGRAM_MAX: usize = 65_507;
+
+/// The lengths that a probe can have.
+pub const LENGTHS: RangeInclusive<usize> = HEADER_LEN..=DATAGRAM_MAX;
 
 /// The first bytes of a probe.
 const MAGIC: [u8; 4] = *b"EAP1";

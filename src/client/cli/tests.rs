@@ -208,7 +208,7 @@ fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
         "talk -h",
     ] {
         let (short, long) = (help(line), help(&line.replace("-h", "--help")));
-        assert!(short.lines().count() <= 45, "{short}");
+        assert!(short.lines().count() <= 40, "{short}");
         assert!(short.lines().chain(long.lines()).all(|line| line.chars().count() <= 80), "{long}");
     }
 }

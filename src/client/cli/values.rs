@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::os::units;
 use crate::tls::choice::{self, Version};
-use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN};
+use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN, LENGTHS};
 
 // Upper bounds, so that no value overflows the clock or the memory of a small machine.
 
@@ -78,7 +78,7 @@ impl Error for InvalidValue {}
 /// The length of a probe of UDP.
 pub(super) fn probe_size(text: &str) -> Result<usize, InvalidValue> {
     let size = text.parse().ok();
-    size.filter(|size| (HEADER_LEN..=DATAGRAM_MAX).contains(size)).ok_or(InvalidValue::ProbeSize)
+    size.filter(|size| LENGTHS.contains(size)).ok_or(InvalidValue::ProbeSize)
 }
 
 /// A duration as in the configuration file, or a number of seconds.

@@ -83,8 +83,7 @@ fn open(client: &mut Client, compare: &Compare) -> Result<Vec<Transport>, Error>
         Ok(datagrams) => {
             let address = datagrams.address;
             let probes = Probes::new(timeout);
-            let host = &client.dialler.host;
-            udp.open(DatagramLine::new(host, datagrams, probes, compare.size), address);
+            udp.open(DatagramLine::new(datagrams, probes, compare.size), address);
         }
         Err(error) => udp.error = Some(error),
     }

@@ -19,7 +19,7 @@ pub fn run(client: &mut Client) -> Result<(), Error> {
     let host = client.dialler.host.clone();
     let datagrams = client.dial_datagrams()?;
     let address = datagrams.address;
-    let path = Path::new(&host, datagrams)?;
+    let path = Path::new(datagrams)?;
     let (headers, longest) = (path.headers(), path.longest());
     let interface = Interface::towards(address);
     let most = interface.as_ref().map_or(longest, |it| it.mtu.min(longest));

@@ -46,8 +46,7 @@ impl DatagramLoad {
     /// otherwise this is an error.
     fn refused(&mut self, reason: Undelivered, client: &Client) -> Result<(), Error> {
         if !self.datagrams.try_next(&client.waiter) {
-            let (host, address) = (client.dialler.host.clone(), Some(self.datagrams.address));
-            return Err(Error::Undelivered { host, address, reason });
+            return Err(self.datagrams.undelivered(reason));
         }
         let mut datagram = Vec::new();
         for sequence in self.probes.waiting() {

@@ -12,7 +12,6 @@ use crate::wire::buffers::Buffers;
 
 /// A socket, and the probes that go through it.
 pub(super) struct DatagramLine {
-    host: String,
     datagrams: Datagrams,
     probes: Probes,
     /// The length of a probe.
@@ -23,9 +22,9 @@ pub(super) struct DatagramLine {
 }
 
 impl DatagramLine {
-    pub(super) fn new(host: &str, datagrams: Datagrams, probes: Probes, size: usize) -> Self {
+    pub(super) fn new(datagrams: Datagrams, probes: Probes, size: usize) -> Self {
         let (datagram, buffer) = (Vec::new(), vec![0; BUFFER_LEN]);
-        Self { host: host.to_owned(), datagrams, probes, size, datagram, buffer }
+        Self { datagrams, probes, size, datagram, buffer }
     }
 
     /// A datagram was not delivered. That ends the line if nothing has ever come back; otherwise, the server
@@ -34,8 +33,7 @@ impl DatagramLine {
         if record.received() > 0 || record.late > 0 {
             return Ok(());
         }
-        let address = Some(self.datagrams.address);
-        Err(Error::Undelivered { host: self.host.clone(), address, reason })
+        Err(self.datagrams.undelivered(reason))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::latency::{Jitter, Latencies};
+use crate::client::latency::{Jitter, Latencies, percent_of};
 
 /// The record of a transport.
 pub(super) struct Record {
@@ -85,9 +85,8 @@ impl Record {
     }
 
     /// Their share in per cent.
-    #[allow(clippy::cast_precision_loss)] // There are not so many.
     pub(super) fn loss(&self) -> f64 {
-        100.0 * self.lost() as f64 / self.count().max(1) as f64
+        percent_of(self.lost(), self.count())
     }
 
     /// Until when the next echo is waited for; `None` if none is at `now`.

@@ -19,14 +19,13 @@ const LENGTH_MAX: u32 = 65_535;
 
 /// The path to a server.
 pub(super) struct Path {
-    host: String,
     datagrams: Datagrams,
 }
 
 impl Path {
     /// From now on, packets leave with the bit "don't fragment" (DF), whatever the kernel has heard of the
     /// path; IPv6 has no other packets.
-    pub(super) fn new(host: &str, datagrams: Datagrams) -> Result<Self, Failure> {
+    pub(super) fn new(datagrams: Datagrams) -> Result<Self, Failure> {
         let set = || -> io::Result<()> {
             if datagrams.address.is_ipv4() {
                 sockopt::set_ip_mtu_discover(&datagrams, Ipv4PathMtuDiscovery::PROBE)?;
@@ -36,7 +35,7 @@ impl Path {
             Ok(())
         };
         set().map_err(|error| Failure::system("cannot forbid fragments", &error))?;
-        Ok(Self { host: host.to_owned(), datagrams })
+        Ok(Self { datagrams })
     }
 
     fn is_ipv4(&self) -> bool {
@@ -71,7 +70,11 @@ impl Path {
             match self.datagrams.send(datagram) {
                 Err(Undelivered::TooLong) => {}
                 // Without room it is lost, as on the way.
-                outcome => return outcome.map(|_| true).map_err(|reason| self.failed(reason)),
+                outcome => {
+                    return outcome
+                        .map(|_| true)
+                        .map_err(|reason| self.datagrams.undelivered(reason));
+                }
             }
         }
         Ok(false)
@@ -82,12 +85,7 @@ impl Path {
         match self.datagrams.receive(buffer) {
             // `mtu` has what the ICMP message said. The error is taken, and what follows is next.
             Err(Undelivered::TooLong) => Ok(Some(&[])),
-            outcome => outcome.map_err(|reason| self.failed(reason)),
+            outcome => outcome.map_err(|reason| self.datagrams.undelivered(reason)),
         }
-    }
-
-    fn failed(&self, reason: Undelivered) -> Error {
-        let address = Some(self.datagrams.address);
-        Error::Undelivered { host: self.host.clone(), address, reason }
     }
 }

@@ -168,7 +168,7 @@ impl Conversation<'_> {
                 Ok(false) => self.client.waiter.wait(Some(Instant::now() + PAUSE))?,
                 // That is about an earlier datagram.
                 Err(reason @ Undelivered::NothingListens) => return self.refused(reason),
-                Err(reason) => return Err(self.undelivered(reason)),
+                Err(reason) => return Err(self.datagrams.undelivered(reason)),
             }
         }
         Ok(())
@@ -178,11 +178,11 @@ impl Conversation<'_> {
     /// otherwise this is an error.
     fn refused(&mut self, reason: Undelivered) -> Result<(), Error> {
         if !self.datagrams.try_next(&self.client.waiter) {
-            return Err(self.undelivered(reason));
+            return Err(self.datagrams.undelivered(reason));
         }
         for (_, datagram) in &self.unanswered {
             if let Err(reason) = self.datagrams.send(datagram) {
-                return Err(self.undelivered(reason));
+                return Err(self.datagrams.undelivered(reason));
             }
         }
         Ok(())
@@ -224,11 +224,6 @@ impl Conversation<'_> {
             ));
         }
         Ok(())
-    }
-
-    fn undelivered(&self, reason: Undelivered) -> Error {
-        let address = Some(self.datagrams.address);
-        Error::Undelivered { host: self.client.dialler.host.clone(), address, reason }
     }
 
     /// An error with the number of bytes in each direction.
