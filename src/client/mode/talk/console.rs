@@ -82,8 +82,10 @@ impl Console {
     ) {
         let (sent, received) = (units::bytes(sent), units::bytes(received));
         let seconds = start.elapsed().as_secs_f64();
-        let line = format_args!("{how}: sent {sent}, received {received} in {seconds:.1} s");
-        self.note(client, line);
+        self.note(
+            client,
+            format_args!("{how}: sent {sent}, received {received} in {seconds:.1} s"),
+        );
     }
 }
 
