@@ -14,6 +14,10 @@
 //! # A turn is bounded
 //!
 //! A socket whose turn ends before it is empty waits for another one, like a session.
+//!
+//! # The path of a datagram is one function, for IPv4 and for IPv6
+//!
+//! What it calls is inlined, because half of its instructions would otherwise move addresses between functions.
 
 pub mod guard;
 mod rates;
@@ -23,6 +27,7 @@ pub mod socket;
 mod table;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::warn;
@@ -30,13 +35,14 @@ use log::warn;
 use crate::config::DatagramLimits;
 use crate::daemon::listener::Listener;
 use crate::daemon::listeners::Listeners;
+use crate::daemon::stats::Counters;
 use crate::exit::plain;
 use crate::os::clock::Moment;
 use guard::{Hosts, Ports};
 use rates::{Rates, Time};
 use refusal::Refusal;
 use repeats::Repeats;
-use socket::{Arrival, DatagramSocket, Messages, Own};
+use socket::{Arrival, Control, DatagramSocket, Family, V4, V6};
 
 /// The longest datagram, in bytes: what the length field of UDP can say.
 const DATAGRAM_MAX: usize = 65_535;
@@ -57,8 +63,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Responder {
     started: Moment,
-    buffer: Box<[u8]>,
-    messages: Messages,
+    buffer: Box<[u8; DATAGRAM_MAX]>,
+    control: Control,
     guards: Guards,
 }
 
@@ -83,8 +89,8 @@ impl Responder {
             rates: Rates::new(limits),
             repeats: Repeats::new(),
         };
-        let buffer = vec![0; DATAGRAM_MAX].into();
-        let mut responder = Self { started: now, buffer, messages: Messages::default(), guards };
+        let (buffer, control) = (table::array(0), Control::default());
+        let mut responder = Self { started: now, buffer, control, guards };
         responder.guards.look(now);
         responder
     }
@@ -108,90 +114,114 @@ impl Responder {
         echoed: &mut u64,
     ) -> bool {
         let Some((socket, listener)) = listeners.datagrams(key) else { return false };
+        let before = listener.counters.volume.echoed;
+        let has_more = if socket.is_ipv6() {
+            self.answer::<V6>(most, now, socket, listener)
+        } else {
+            self.answer::<V4>(most, now, socket, listener)
+        };
+        *echoed += listener.counters.volume.echoed - before;
+        has_more
+    }
+
+    fn answer<F: Family>(
+        &mut self,
+        most: usize,
+        now: Moment,
+        socket: &DatagramSocket,
+        listener: &mut Listener,
+    ) -> bool {
         let time = now.duration_since(self.started).as_nanos();
         let time = Time::try_from(time).unwrap_or(Time::MAX);
-        let mut cost = 0;
-        while cost < most {
-            match socket.receive(&mut self.buffer, &mut self.messages) {
+        let (mut datagrams, mut bytes) = (0, 0);
+        let has_more = loop {
+            if datagrams * COST + bytes >= most {
+                break true;
+            }
+            match socket.receive::<F>(&mut *self.buffer, &mut self.control) {
                 Ok(arrival) => {
-                    cost += COST + arrival.length;
-                    self.serve(&arrival, socket, listener, (time, now), echoed);
+                    datagrams += 1;
+                    bytes += arrival.length;
+                    if !listener.discards() {
+                        self.echo(arrival, socket, listener, (time, now));
+                    }
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return false,
+                    io::ErrorKind::WouldBlock => break false,
                     io::ErrorKind::Interrupted => {}
                     _ => {
                         if listener.refusals.note(now) {
                             warn!(listener = listener.name; "cannot receive: {}", plain(&error));
                         }
-                        return false;
+                        break false;
                     }
                 },
             }
-        }
-        true
+        };
+        let discards = listener.discards();
+        let Counters { datagrams: counted, volume, .. } = &mut listener.counters;
+        counted.received += datagrams as u64;
+        volume.received += bytes as u64;
+        volume.discarded += if discards { bytes as u64 } else { 0 };
+        has_more
     }
 
-    fn serve(
+    #[inline(always)]
+    fn echo<F: Family>(
         &mut self,
-        arrival: &Arrival,
+        arrival: Arrival<F>,
         socket: &DatagramSocket,
         listener: &mut Listener,
         (time, now): (Time, Moment),
-        echoed: &mut u64,
     ) {
-        let length = arrival.length as u64;
-        listener.counters.datagrams.received += 1;
-        listener.counters.volume.received += length;
-        if listener.discards() {
-            listener.counters.volume.discarded += length;
-            return;
+        let peer = arrival.peer;
+        let Some(bytes) = self.buffer.get(..arrival.length) else {
+            return refuse::<F>(Refusal::Cut, peer, listener, now);
+        };
+        if let Err(refusal) = self.guards.check(arrival, bytes, listener, time, now) {
+            return refuse::<F>(refusal, peer, listener, now);
         }
-        let bytes = self.buffer.get(..arrival.length).unwrap_or_default();
-        let answer = self.guards.check(arrival, bytes, listener, time, now).and_then(|own| {
-            let sent = socket.send(bytes, own, arrival.peer, &mut self.messages);
-            sent.map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => Refusal::Full,
-                _ => Refusal::Unsendable,
-            })
-        });
-        match answer {
+        match socket.answer::<F>(bytes, peer, &self.control) {
             Ok(()) => {
+                let length = arrival.length as u64;
                 listener.counters.volume.sent += length;
                 listener.counters.volume.echoed += length;
-                *echoed += length;
             }
-            Err(refusal) => refuse(refusal, arrival, listener, now),
+            Err(error) => refuse::<F>(Refusal::unsent(&error), peer, listener, now),
         }
     }
 }
 
 #[cold]
-fn refuse(refusal: Refusal, arrival: &Arrival, listener: &mut Listener, now: Moment) {
+fn refuse<F: Family>(refusal: Refusal, peer: F::Address, listener: &mut Listener, now: Moment) {
+    let peer: SocketAddr = peer.into();
     listener.counters.datagrams.refuse(refusal);
     if listener.refusals.note(now) {
-        warn!(listener = listener.name, peer:% = arrival.peer, reason:% = refusal; "refused");
+        warn!(listener = listener.name, peer:%, reason:% = refusal; "refused");
     }
 }
 
 impl Guards {
-    /// The address from which a datagram is answered, unless it is not.
-    fn check(
+    /// Whether a datagram is answered.
+    #[inline(always)]
+    fn check<F: Family>(
         &mut self,
-        arrival: &Arrival,
+        arrival: Arrival<F>,
         bytes: &[u8],
         listener: &Listener,
         time: Time,
         now: Moment,
-    ) -> Result<Own, Refusal> {
-        let Arrival { is_cut, peer, own, .. } = arrival;
-        if *is_cut {
+    ) -> Result<(), Refusal> {
+        if arrival.is_cut {
             return Err(Refusal::Cut);
         }
-        let own = own.ok_or(Refusal::Group)?;
+        if !arrival.is_for_one {
+            return Err(Refusal::Group);
+        }
+        let peer = arrival.peer.into();
         let is_allowed = match &listener.answered {
             Some(hosts) => hosts.contain(peer),
-            None => self.neighbours.contain(peer) || self.is_new_neighbour(peer, now),
+            None => self.neighbours.contain(peer) || self.is_new_neighbour::<F>(arrival.peer, now),
         };
         if !is_allowed {
             return Err(Refusal::Network);
@@ -201,20 +231,25 @@ impl Guards {
         }
         self.rates.take(peer, bytes.len(), time)?;
         if self.repeats.is_loop(peer, bytes, time) {
-            self.rates.pause(peer, time);
-            return Err(Refusal::Loop);
+            return Err(self.end_loop::<F>(arrival.peer, time));
         }
-        Ok(own)
+        Ok(())
+    }
+
+    #[cold]
+    fn end_loop<F: Family>(&mut self, peer: F::Address, time: Time) -> Refusal {
+        self.rates.pause(peer.into(), time);
+        Refusal::Loop
     }
 
     /// Whether `peer` is in the network of an interface that had no address when the interfaces were looked at.
     #[cold]
-    fn is_new_neighbour(&mut self, peer: &std::net::SocketAddr, now: Moment) -> bool {
+    fn is_new_neighbour<F: Family>(&mut self, peer: F::Address, now: Moment) -> bool {
         if now < self.looked + LOOK_INTERVAL {
             return false;
         }
         self.look(now);
-        self.neighbours.contain(peer)
+        self.neighbours.contain(peer.into())
     }
 
     /// Looks which networks the interfaces of this machine have.

@@ -77,7 +77,8 @@ impl Hosts {
     }
 
     /// Whether one of them has the address of `source`.
-    pub fn contain(&self, source: &SocketAddr) -> bool {
+    #[inline(always)]
+    pub fn contain(&self, source: SocketAddr) -> bool {
         match source.ip().to_canonical() {
             IpAddr::V4(address) => {
                 let number = u32::from(address);
@@ -142,7 +143,7 @@ mod tests {
             ("[2001:db8::1]:9999", true),
             ("[2001:db8:0:1::1]:9999", false),
         ] {
-            assert_eq!(hosts.contain(&address.parse().unwrap()), is_host, "{address}");
+            assert_eq!(hosts.contain(address.parse().unwrap()), is_host, "{address}");
         }
     }
 
@@ -150,18 +151,15 @@ mod tests {
     fn no_network_has_a_group_or_an_address_of_nobody() {
         let hosts = hosts(&["0.0.0.0/0", "::/0"]);
         for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "ff00::"] {
-            assert!(
-                !hosts.contain(&(address.parse::<IpAddr>().unwrap(), 9999).into()),
-                "{address}"
-            );
+            assert!(!hosts.contain((address.parse::<IpAddr>().unwrap(), 9999).into()), "{address}");
         }
-        assert!(hosts.contain(&"192.0.2.1:9999".parse().unwrap()));
+        assert!(hosts.contain("192.0.2.1:9999".parse().unwrap()));
     }
 
     #[test]
     fn the_interfaces_have_loopback() {
         let hosts = Hosts::of_interfaces().unwrap();
-        assert!(hosts.contain(&"127.0.0.9:9999".parse().unwrap()));
+        assert!(hosts.contain("127.0.0.9:9999".parse().unwrap()));
     }
 
     #[test]

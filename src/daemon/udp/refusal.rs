@@ -1,6 +1,6 @@
 //! Why a datagram has no answer.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// Why a datagram has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Why the kernel did not send an answer.
+    pub fn unsent(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::Full,
+            _ => Self::Unsendable,
+        }
+    }
+
     /// All of them, in the order of the checks.
     pub const ALL: [Self; 10] = [
         Self::Cut,

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::rates::Time;
-use super::table::Seed;
+use super::table::{Seed, array};
 
 /// How often the same datagram has an answer.
 const ANSWERED: u32 = 3;
@@ -34,7 +34,7 @@ const PATTERN: usize = 16;
 /// The datagrams that came last.
 #[derive(Debug)]
 pub struct Repeats {
-    last: Box<[Repeat]>,
+    last: Box<[Repeat; PLACES]>,
     seed: Seed,
 }
 
@@ -51,11 +51,12 @@ struct Repeat {
 impl Repeats {
     /// A table without a datagram.
     pub fn new() -> Self {
-        Self { last: vec![Repeat::default(); PLACES].into(), seed: Seed::random() }
+        Self { last: array(Repeat::default()), seed: Seed::random() }
     }
 
     /// Whether the datagram `bytes` of `peer` is part of a loop.
-    pub fn is_loop(&mut self, peer: &SocketAddr, bytes: &[u8], now: Time) -> bool {
+    #[inline(always)]
+    pub fn is_loop(&mut self, peer: SocketAddr, bytes: &[u8], now: Time) -> bool {
         let hash = self.hash(peer, bytes);
         let (place, hash) = (hash as usize % PLACES, (hash >> 32) as u32);
         let came = (now >> TICK) as u32;
@@ -66,7 +67,8 @@ impl Repeats {
         count > ANSWERED
     }
 
-    fn hash(&self, peer: &SocketAddr, bytes: &[u8]) -> u64 {
+    #[inline(always)]
+    fn hash(&self, peer: SocketAddr, bytes: &[u8]) -> u64 {
         let port = u64::from(peer.port());
         let source = match peer.ip() {
             IpAddr::V4(address) => u64::from(u32::from(address)) << 16 | port,
@@ -78,14 +80,20 @@ impl Repeats {
 }
 
 /// Whether these bytes begin as a piece of the pattern of RFC 864: the printable characters in their order.
+#[inline]
 fn is_chargen(bytes: &[u8]) -> bool {
     let Some((first, _)) = bytes.split_first_chunk::<PATTERN>() else { return false };
-    let follows = |pair: &[u8]| match pair {
+    // Most others differ in the first two bytes already.
+    (first[1] == first[0].wrapping_add(1) || first[0] == b'~') && is_pattern(first)
+}
+
+#[cold]
+fn is_pattern(bytes: &[u8]) -> bool {
+    bytes.windows(2).all(|pair| match pair {
         [b'~', next] => *next == b' ',
-        [b' '..=b'}', next] => *next == pair[0] + 1,
+        [one @ b' '..=b'}', next] => *next == one + 1,
         _ => false,
-    };
-    first.windows(2).all(follows)
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +113,7 @@ mod tests {
         let datagrams = datagrams.into_iter();
         let pass = datagrams.filter(|(port, bytes)| {
             now += interval;
-            !repeats.is_loop(&peer(*port), bytes, now)
+            !repeats.is_loop(peer(*port), bytes, now)
         });
         pass.count()
     }

@@ -2,23 +2,26 @@
 //!
 //! A socket that is bound to all addresses would otherwise answer from the address that the routing table
 //! prefers, and a peer ignores an answer from an address that it did not ask.
+//!
+//! # The kernel's message about a datagram goes back with the answer
+//!
+//! The kernel says in a control message (cmsg(3)) which address a datagram was sent to, and takes the same message
+//! as the address to answer from. It is read and changed here as bytes: nix would decode and encode it in a third
+//! of the instructions of a datagram.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::net::UdpSocket;
-use nix::cmsg_space;
 use nix::libc::{
-    IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, cmsghdr, in_addr, in_pktinfo, in6_addr,
-    in6_pktinfo,
+    IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, cmsghdr, in_pktinfo, in6_pktinfo,
 };
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
-    recvmsg, sendmmsg, sendto, setsockopt, sockopt,
+    MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, recvfrom, recvmsg, sendto, setsockopt, sockopt,
 };
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
-use socket2::{Domain, Socket};
+use socket2::{Domain, MsgHdr, SockRef, Socket};
 
 /// A UDP socket, non-blocking.
 #[derive(Debug)]
@@ -29,36 +32,30 @@ pub struct DatagramSocket {
     is_bound: bool,
 }
 
-/// A datagram that came.
+/// A datagram that came to a socket of the family `F`.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival {
+pub struct Arrival<F: Family> {
     /// How many bytes of the buffer it has.
     pub length: usize,
-    /// The buffer was too short for it.
+    /// It fills the buffer, so that its end may be lost.
     pub is_cut: bool,
     /// Where it came from.
-    pub peer: SocketAddr,
-    /// Where it was sent to; `None` if more machines than this one may have it.
-    pub own: Option<Own>,
+    pub peer: F::Address,
+    /// It was sent to an address of this machine alone; the answer comes from there.
+    pub is_for_one: bool,
 }
 
-/// An address of this machine that a datagram was sent to, and that its answer comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Own {
-    /// The one that the socket is bound to.
-    Bound,
-    /// The routing table chooses the interface of the answer, as for TCP.
-    V4(Ipv4Addr),
-    /// With the interface, where the address is one of an interface; otherwise 0.
-    V6(Ipv6Addr, u32),
-}
+/// IPv4 or IPv6, so that what a datagram costs is compiled for each.
+pub trait Family: Copy {
+    /// An address and a port.
+    type Address: SockaddrLike + Into<SocketAddr> + Copy;
 
-/// What system calls read from and write to besides the datagram.
-#[derive(Debug)]
-pub struct Messages {
-    received: Control,
-    ipv4: MultiHeaders<SockaddrIn>,
-    ipv6: MultiHeaders<SockaddrIn6>,
+    /// How long the control message is, in bytes.
+    const CONTROL: usize;
+
+    /// Makes of the kernel's message about a datagram the one that its answer is sent with. False if more machines
+    /// than this one may have the datagram.
+    fn answer(control: &mut Control) -> bool;
 }
 
 /// Sets what a socket needs before a datagram comes, that is before it is bound: the address that the datagram
@@ -87,50 +84,48 @@ impl DatagramSocket {
         &mut self.socket
     }
 
-    /// Receives a datagram into `buffer`.
-    pub fn receive(&self, buffer: &mut [u8], messages: &mut Messages) -> io::Result<Arrival> {
-        let fd = self.socket.as_raw_fd();
-        let control = (!self.is_bound).then_some(&mut messages.received);
-        if self.is_ipv6 {
-            receive::<SockaddrIn6>(fd, buffer, control, Control::ipv6)
-        } else {
-            receive::<SockaddrIn>(fd, buffer, control, Control::ipv4)
-        }
+    /// Whether it is of IPv6, and not of IPv4.
+    pub fn is_ipv6(&self) -> bool {
+        self.is_ipv6
     }
 
-    /// Sends `bytes` from the address `own`.
-    ///
-    /// It is `sendmmsg` with one message, because `sendmsg` of nix allocates memory each time.
-    pub fn send(
+    /// Receives a datagram into `buffer`, and the kernel's message about it.
+    #[inline]
+    pub fn receive<F: Family>(
+        &self,
+        buffer: &mut [u8],
+        control: &mut Control,
+    ) -> io::Result<Arrival<F>> {
+        let (fd, most) = (self.socket.as_raw_fd(), buffer.len());
+        let (length, peer, is_for_one) = if self.is_bound {
+            let (length, peer) = recvfrom(fd, buffer)?;
+            (length, peer, true)
+        } else {
+            control.clear();
+            let mut slices = [IoSliceMut::new(buffer)];
+            let message = recvmsg(fd, &mut slices, Some(&mut control.0), MsgFlags::empty())?;
+            let (length, peer) = (message.bytes, message.address);
+            (length, peer, F::answer(control))
+        };
+        let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Arrival { length, is_cut: length == most, peer, is_for_one })
+    }
+
+    /// Sends `bytes` to the peer of the datagram that was received last, with the same `control`.
+    #[inline]
+    pub fn answer<F: Family>(
         &self,
         bytes: &[u8],
-        own: Own,
-        peer: SocketAddr,
-        messages: &mut Messages,
+        peer: F::Address,
+        control: &Control,
     ) -> io::Result<()> {
-        let fd = self.socket.as_raw_fd();
-        let slices = [[IoSlice::new(bytes)]];
-        let flags = MsgFlags::empty();
-        match (peer, own) {
-            (SocketAddr::V4(peer), Own::Bound) => {
-                sendto(fd, bytes, &SockaddrIn::from(peer), flags)?;
-            }
-            (SocketAddr::V6(peer), Own::Bound) => {
-                sendto(fd, bytes, &SockaddrIn6::from(peer), flags)?;
-            }
-            (SocketAddr::V4(peer), Own::V4(own)) => {
-                let own = in_addr { s_addr: u32::from_ne_bytes(own.octets()) };
-                let from = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: own, ipi_addr: own };
-                let (to, from) = ([Some(peer.into())], [ControlMessage::Ipv4PacketInfo(&from)]);
-                sendmmsg(fd, &mut messages.ipv4, &slices, to, from, flags)?;
-            }
-            (SocketAddr::V6(peer), Own::V6(own, interface)) => {
-                let own = in6_addr { s6_addr: own.octets() };
-                let from = in6_pktinfo { ipi6_addr: own, ipi6_ifindex: interface };
-                let (to, from) = ([Some(peer.into())], [ControlMessage::Ipv6PacketInfo(&from)]);
-                sendmmsg(fd, &mut messages.ipv6, &slices, to, from, flags)?;
-            }
-            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        if self.is_bound {
+            sendto(self.socket.as_raw_fd(), bytes, &peer, MsgFlags::empty())?;
+        } else {
+            let (peer, slices) = (peer.into().into(), [IoSlice::new(bytes)]);
+            let message = MsgHdr::new().with_addr(&peer).with_buffers(&slices);
+            SockRef::from(&self.socket)
+                .sendmsg(&message.with_control(&control.0[..F::CONTROL]), 0)?;
         }
         Ok(())
     }
@@ -142,58 +137,34 @@ impl AsFd for DatagramSocket {
     }
 }
 
-impl Default for Messages {
-    fn default() -> Self {
-        Self {
-            received: Control([0; CONTROL_MAX]),
-            ipv4: MultiHeaders::preallocate(1, Some(cmsg_space!(in_pktinfo))),
-            ipv6: MultiHeaders::preallocate(1, Some(cmsg_space!(in6_pktinfo))),
-        }
-    }
-}
-
-fn receive<S: SockaddrLike + Into<SocketAddr>>(
-    fd: RawFd,
-    buffer: &mut [u8],
-    control: Option<&mut Control>,
-    own: impl FnOnce(&Control) -> Option<Own>,
-) -> io::Result<Arrival> {
-    let mut slices = [IoSliceMut::new(buffer)];
-    let arrival = |message: RecvMsg<'_, '_, S>, own| {
-        Ok(Arrival {
-            length: message.bytes,
-            is_cut: message.flags.contains(MsgFlags::MSG_TRUNC),
-            peer: message.address.ok_or(io::ErrorKind::AddrNotAvailable)?.into(),
-            own,
-        })
-    };
-    let flags = MsgFlags::empty();
-    let Some(control) = control else {
-        return arrival(recvmsg(fd, &mut slices, None, flags)?, Some(Own::Bound));
-    };
-    control.clear();
-    let mut arrival = arrival(recvmsg(fd, &mut slices, Some(&mut control.0), flags)?, None)?;
-    arrival.own = own(control);
-    Ok(arrival)
-}
-
 /// A control message of the kernel (cmsg(3)): its length, in a word; its level and its type; what it says.
-///
-/// nix would decode it too, in a quarter of the instructions of all the rest.
 #[derive(Debug)]
-struct Control([u8; CONTROL_MAX]);
+pub struct Control([u8; CONTROL_MAX]);
 
 const WORD: usize = size_of::<usize>();
 const HEAD: usize = size_of::<cmsghdr>();
 
-/// The interface, the address that the kernel would answer from, the address in the header (ip(7)).
-const HEAD_V4: [u8; HEAD] = head(12, IPPROTO_IP, IP_PKTINFO);
+/// The longer message, and what aligns another one.
+const CONTROL_MAX: usize = HEAD + size_of::<in6_pktinfo>() + WORD;
 
-/// The address in the header, the interface (ipv6(7)).
-const HEAD_V6: [u8; HEAD] = head(20, IPPROTO_IPV6, IPV6_PKTINFO);
+impl Default for Control {
+    fn default() -> Self {
+        Self([0; CONTROL_MAX])
+    }
+}
 
-/// The longer of both, and what aligns another one.
-const CONTROL_MAX: usize = HEAD + 20 + WORD;
+impl Control {
+    /// Forgets the last message, because the kernel may say nothing.
+    fn clear(&mut self) {
+        self.0[..WORD].fill(0);
+    }
+
+    /// What it says, if it has this head.
+    fn says<const N: usize>(&mut self, head: &[u8; HEAD]) -> Option<&mut [u8; N]> {
+        let (is, says) = self.0.split_first_chunk_mut()?;
+        if same(is, head) { says.first_chunk_mut() } else { None }
+    }
+}
 
 /// The head of a control message that says so many bytes.
 const fn head(length: usize, level: i32, kind: i32) -> [u8; HEAD] {
@@ -207,44 +178,57 @@ const fn head(length: usize, level: i32, kind: i32) -> [u8; HEAD] {
 }
 
 /// Whether both heads are the same, in a few instructions.
-fn is(one: &[u8; HEAD], other: &[u8; HEAD]) -> bool {
+fn same(one: &[u8; HEAD], other: &[u8; HEAD]) -> bool {
     let (one, other) = (one.as_chunks::<4>().0, other.as_chunks::<4>().0);
     let difference =
         |(one, other): (&[u8; 4], &[u8; 4])| u32::from_ne_bytes(*one) ^ u32::from_ne_bytes(*other);
     one.iter().zip(other).map(difference).fold(0, |all, it| all | it) == 0
 }
 
-impl Control {
-    /// Forgets what it is, because the kernel may say nothing.
-    fn clear(&mut self) {
-        self.0[..WORD].fill(0);
-    }
+/// IPv4: the interface, the address that the kernel would answer from, the address in the header (ip(7)).
+#[derive(Clone, Copy, Debug)]
+pub enum V4 {}
 
-    /// Where a datagram of IPv4 was sent to.
-    fn ipv4(&self) -> Option<Own> {
-        let (head, rest) = self.0.split_first_chunk::<HEAD>()?;
-        let (local, to): ([u8; 4], [u8; 4]) =
-            (*rest[4..].first_chunk()?, *rest[8..].first_chunk()?);
-        let address = Ipv4Addr::from(to);
-        // The kernel would answer a broadcast from another address. It says 0 for a datagram that came before
-        // the socket was prepared, which a service manager may hand over.
+impl Family for V4 {
+    type Address = SockaddrIn;
+
+    const CONTROL: usize = HEAD + size_of::<in_pktinfo>();
+
+    fn answer(control: &mut Control) -> bool {
+        const IS: [u8; HEAD] = head(size_of::<in_pktinfo>(), IPPROTO_IP, IP_PKTINFO);
+        let Some(says) = control.says::<12>(&IS) else { return false };
+        let ([interface, own, asked], []) = says.as_chunks_mut::<4>() else { return false };
+        // The kernel would answer a broadcast or a multicast from another address. It says 0 for a datagram that
+        // came before the socket was prepared, which a service manager may hand over.
+        let address = Ipv4Addr::from(*asked);
         let is_for_one =
-            (local == to || local == [0; 4]) && !address.is_multicast() && !address.is_broadcast();
-        (is(head, &HEAD_V4) && is_for_one).then_some(Own::V4(address))
+            *own == *asked || *own == [0; 4] && !address.is_multicast() && !address.is_broadcast();
+        // The routing table chooses the interface of the answer, as for TCP.
+        *interface = [0; 4];
+        *own = *asked;
+        is_for_one
     }
+}
 
-    /// Where a datagram of IPv6 was sent to.
-    fn ipv6(&self) -> Option<Own> {
-        let (head, rest) = self.0.split_first_chunk::<HEAD>()?;
-        let (address, rest) = rest.split_first_chunk::<16>()?;
-        let address = Ipv6Addr::from(*address);
-        let interface = if address.is_unicast_link_local() {
-            u32::from_ne_bytes(*rest.first_chunk()?)
-        } else {
-            0
-        };
-        let is_for_one = !address.to_canonical().is_multicast();
-        (is(head, &HEAD_V6) && is_for_one).then_some(Own::V6(address, interface))
+/// IPv6: the address in the header, the interface (ipv6(7)).
+#[derive(Clone, Copy, Debug)]
+pub enum V6 {}
+
+impl Family for V6 {
+    type Address = SockaddrIn6;
+
+    const CONTROL: usize = HEAD + size_of::<in6_pktinfo>();
+
+    fn answer(control: &mut Control) -> bool {
+        const IS: [u8; HEAD] = head(size_of::<in6_pktinfo>(), IPPROTO_IPV6, IPV6_PKTINFO);
+        let Some(says) = control.says::<20>(&IS) else { return false };
+        let Some((asked, interface)) = says.split_first_chunk_mut::<16>() else { return false };
+        let asked = Ipv6Addr::from(*asked);
+        // A link-local address is one of an interface. Otherwise the routing table chooses it, as for TCP.
+        if !asked.is_unicast_link_local() {
+            interface.fill(0);
+        }
+        !asked.to_canonical().is_multicast()
     }
 }
 

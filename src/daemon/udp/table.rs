@@ -8,26 +8,25 @@ const WAYS: usize = 4;
 
 /// Entries in sets. A hash chooses the set; a new entry takes the place of one that is needed least.
 #[derive(Debug)]
-pub struct Table<T> {
-    sets: Box<[[T; WAYS]]>,
+pub struct Table<T, const SETS: usize> {
+    sets: Box<[[T; WAYS]; SETS]>,
 }
 
-impl<T: Copy + Default> Table<T> {
-    /// A table of 2^`bits` sets of four.
-    pub fn new(bits: u32) -> Self {
-        Self { sets: vec![[T::default(); WAYS]; 1 << bits].into() }
+impl<T: Copy + Default, const SETS: usize> Table<T, SETS> {
+    /// A table without entries.
+    pub fn new() -> Self {
+        Self { sets: array([T::default(); WAYS]) }
     }
 
     /// The entry that `is_it`, or otherwise a default one in the place of that whose `need` is least.
+    #[inline(always)]
     pub fn entry(
         &mut self,
         hash: u64,
         is_it: impl Fn(&T) -> bool,
         need: impl Fn(&T) -> u64,
     ) -> &mut T {
-        // The length is a power of two.
-        let place = hash as usize & (self.sets.len() - 1);
-        let set = &mut self.sets[place];
+        let set = &mut self.sets[hash as usize % SETS];
         if let Some(way) = set.iter().position(is_it) {
             return &mut set[way];
         }
@@ -42,6 +41,12 @@ impl<T: Copy + Default> Table<T> {
     }
 }
 
+/// An array on the heap. Its length is known when it is compiled, so that an index needs no check.
+#[allow(clippy::unnecessary_box_returns)] // It is long.
+pub fn array<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+    Box::new([value; N])
+}
+
 /// Hashes with a secret of this process, so that no peer can choose what shares a set.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed(u64, u64);
@@ -54,11 +59,13 @@ impl Seed {
     }
 
     /// The hash of a number.
+    #[inline(always)]
     pub fn hash(self, number: u64) -> u64 {
         mix(number ^ self.0, self.1)
     }
 
     /// The hash of `bytes`, which goes on from `hash`.
+    #[inline(always)]
     pub fn hash_bytes(self, mut hash: u64, bytes: &[u8]) -> u64 {
         hash ^= bytes.len() as u64;
         let Some(last) = bytes.last_chunk() else {
@@ -73,6 +80,7 @@ impl Seed {
         self.hash_word(hash, last)
     }
 
+    #[inline(always)]
     fn hash_word(self, hash: u64, word: &[u8; 16]) -> u64 {
         let word = u128::from_le_bytes(*word);
         mix(word as u64 ^ hash, (word >> 64) as u64 ^ self.0)
@@ -91,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_table_forgets_what_is_needed_least() {
-        let mut table = Table::<(u64, u64)>::new(0);
+        let mut table = Table::<(u64, u64), 1>::new();
         for (key, need) in [(1, 10), (2, 30), (3, 20), (4, 40)] {
             *table.entry(0, |it| it.0 == key, |it| it.1) = (key, need);
         }

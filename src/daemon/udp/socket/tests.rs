@@ -24,6 +24,27 @@ fn sent(bytes: &[u8], to: SocketAddr) -> StdSocket {
     socket
 }
 
+/// Receives a datagram, answers it, and gives its length and the port that it came from.
+fn echo(socket: &DatagramSocket) -> (usize, u16) {
+    if socket.is_ipv6() { echo_of::<V6>(socket) } else { echo_of::<V4>(socket) }
+}
+
+fn echo_of<F: Family>(socket: &DatagramSocket) -> (usize, u16) {
+    let (mut buffer, mut control) = ([0; 100], Control::default());
+    let Arrival::<F> { length, is_cut, peer, is_for_one } =
+        socket.receive(&mut buffer, &mut control).unwrap();
+    assert!(is_for_one && !is_cut);
+    socket.answer::<F>(&buffer[..length], peer, &control).unwrap();
+    let peer: SocketAddr = peer.into();
+    (length, peer.port())
+}
+
+/// Receives a datagram of IPv4; its length if the buffer has all of it, and whether it is for this machine alone.
+fn receive(socket: &DatagramSocket, size: usize, control: &mut Control) -> (Option<usize>, bool) {
+    let arrival = socket.receive::<V4>(&mut vec![0; size], control).unwrap();
+    ((!arrival.is_cut).then_some(arrival.length), arrival.is_for_one)
+}
+
 #[test]
 fn an_answer_comes_from_the_address_that_was_asked() {
     for (own, asked) in [
@@ -39,11 +60,7 @@ fn an_answer_comes_from_the_address_that_was_asked() {
         let (socket, address) = bound(own);
         let asked = SocketAddr::new(asked.parse().unwrap(), address.port());
         let peer = sent(b"hello", asked);
-        let (mut buffer, mut messages) = ([0; 100], Messages::default());
-        let arrival = socket.receive(&mut buffer, &mut messages).unwrap();
-        assert_eq!((arrival.length, arrival.is_cut), (5, false));
-        assert_eq!(arrival.peer.port(), peer.local_addr().unwrap().port());
-        socket.send(&buffer[..5], arrival.own.unwrap(), arrival.peer, &mut messages).unwrap();
+        assert_eq!(echo(&socket), (5, peer.local_addr().unwrap().port()));
         let mut back = [0; 100];
         assert_eq!(peer.recv_from(&mut back).unwrap(), (5, asked));
         assert_eq!(&back[..5], b"hello");
@@ -61,20 +78,16 @@ fn a_socket_for_both_families_answers_ipv4_too() {
     let socket = DatagramSocket::new(socket, address);
     let asked = SocketAddr::from(([127, 0, 0, 5], address.port()));
     let peer = sent(b"hello", asked);
-    let (mut buffer, mut messages) = ([0; 100], Messages::default());
-    let arrival = socket.receive(&mut buffer, &mut messages).unwrap();
-    socket.send(&buffer[..5], arrival.own.unwrap(), arrival.peer, &mut messages).unwrap();
+    assert_eq!(echo(&socket).0, 5);
     assert_eq!(peer.recv_from(&mut [0; 100]).unwrap(), (5, asked));
 }
 
 #[test]
-fn a_datagram_that_is_longer_than_the_buffer_is_cut() {
+fn a_datagram_that_fills_the_buffer_counts_as_cut() {
     let (socket, address) = bound("127.0.0.1:0");
-    let mut messages = Messages::default();
-    for (length, is_cut) in [(0, false), (9, false), (10, false), (11, true), (65_507, true)] {
+    for (length, whole) in [(0, Some(0)), (9, Some(9)), (10, None), (11, None), (65_507, None)] {
         let _peer = sent(&vec![1; length], address);
-        let arrival = socket.receive(&mut [0; 10], &mut messages).unwrap();
-        assert_eq!((arrival.length, arrival.is_cut), (length.min(10), is_cut));
+        assert_eq!(receive(&socket, 10, &mut Control::default()), (whole, true));
     }
 }
 
@@ -89,19 +102,17 @@ fn a_datagram_for_a_group_has_no_answer() {
         return; // No multicast on loopback, or an emulator that does not know the option.
     }
     sender.send_to(b"all of you", (group, address.port())).unwrap();
-    let mut messages = Messages::default();
-    assert_eq!(socket.receive(&mut [0; 100], &mut messages).unwrap().own, None);
+    assert_eq!(receive(&socket, 100, &mut Control::default()), (Some(10), false));
 }
 
 #[test]
 fn an_address_of_an_earlier_datagram_is_not_used_again() {
     let (socket, address) = bound("0.0.0.0:0");
-    let mut messages = Messages::default();
+    let mut control = Control::default();
     let asked = SocketAddr::from(([127, 0, 0, 1], address.port()));
     let _one = sent(b"one", asked);
-    let arrival = socket.receive(&mut [0; 100], &mut messages).unwrap();
-    assert_eq!(arrival.own, Some(Own::V4(Ipv4Addr::LOCALHOST)));
+    assert_eq!(receive(&socket, 100, &mut control), (Some(3), true));
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &false).unwrap();
     let _another = sent(b"another", asked);
-    assert_eq!(socket.receive(&mut [0; 100], &mut messages).unwrap().own, None);
+    assert_eq!(receive(&socket, 100, &mut control), (Some(7), false));
 }
