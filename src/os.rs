@@ -6,6 +6,7 @@ pub mod descriptors;
 mod netlink;
 pub mod tcp_info;
 pub mod interface;
+pub mod addresses;
 pub mod heap;
 pub mod files;
 pub mod file_set;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::exit::Failure;
+use crate::os::addresses::addresses;
 use crate::tls::certificate::escape::printable;
 use crate::tls::host::is_host;
 
@@ -37,8 +38,7 @@ pub(super) fn own_names() -> Vec<String> {
     }
     names.retain(|name| is_host(name));
     // Without a network there are only names, which is not an error.
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let addresses = interfaces.iter().map(if_addrs::Interface::ip);
+    let addresses = addresses().unwrap_or_default().into_iter().map(|it| it.network.addr());
     names.extend(addresses.filter(|it| !is_link_local(it)).map(|it| it.to_string()));
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::os::addresses::addresses;
+
 /// Ports from 1024 on where services answer whatever they receive, or much more than they receive. Those below
 /// are all taken for such. Ports that kernels give to clients (from 32768 on) are not here.
 const RESPONDERS: [u16; 24] = [
@@ -64,16 +66,11 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// The hosts of the networks of this machine's interfaces.
+    /// The hosts of the networks of this machine's interfaces, and the other ends of point-to-point links.
     pub fn of_interfaces() -> io::Result<Self> {
-        let networks = if_addrs::get_if_addrs()?.into_iter().filter_map(|interface| {
-            let length = match &interface.addr {
-                if_addrs::IfAddr::V4(address) => address.prefixlen,
-                if_addrs::IfAddr::V6(address) => address.prefixlen,
-            };
-            IpNet::new(interface.ip(), length).ok()
-        });
-        Ok(networks.collect())
+        let networks = addresses()?.into_iter();
+        let networks = networks.flat_map(|it| [Some(it.network), it.peer.map(IpNet::from)]);
+        Ok(networks.flatten().collect())
     }
 
     /// Whether one of them has the address of `source`.
