@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use echo_alex::testing::probe::{Header, Verdict, verify};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use util::{Daemon, PATIENCE, PLAIN, Running, WEB, assert_echo, field, noise, tool, wait_until};
@@ -107,6 +108,25 @@ fn nc_and_socat_get_their_bytes_back() {
             assert_eq!(program.read(line.len()), line.as_bytes(), "{name}");
         }
     }
+}
+
+#[test]
+fn report_counts_the_probes_of_each_run_and_echoes_the_rest() {
+    let daemon = Daemon::start(&format!("{UDP}service = \"report\"\n"));
+    let (to, sockets) = (daemon.address("udp"), [socket("127.0.0.1:0"), socket("127.0.0.1:0")]);
+    for number in 1..=20 {
+        for (socket, token) in [(&sockets[0], 1), (&sockets[0], 2), (&sockets[1], 1)] {
+            let sent = Header { token, sequence: 100 - number, sent: 5, received: 0 };
+            let (mut datagram, mut back) = (Vec::new(), [0; 200]);
+            sent.write(150, &mut datagram);
+            socket.send_to(&datagram, to).unwrap();
+            let length = socket.recv(&mut back).unwrap();
+            let came = verify(&back[..length], token);
+            assert_eq!(came, Verdict::Whole(Header { received: number, ..sent }));
+        }
+        assert_datagram(&sockets[0], to, &noise(150, number));
+    }
+    assert_eq!(refused_of(&daemon, 80), 0);
 }
 
 #[test]

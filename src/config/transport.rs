@@ -17,8 +17,8 @@ pub(super) fn transport(table: &ListenerTable) -> Result<Transport, Problem> {
         return Err(Problem::new(tls.span(), message));
     }
     match table.service {
-        Service::Echo | Service::Discard => {}
-        Service::Chargen | Service::Web | Service::Report => {
+        Service::Echo | Service::Discard | Service::Report => {}
+        Service::Chargen | Service::Web => {
             let name = table.service.name();
             let message = format!("service = \"{name}\" needs transport = \"tcp\"");
             return Err(Problem::new(transport.span(), message));

@@ -136,6 +136,11 @@ impl Listener {
         self.service == config::Service::Discard
     }
 
+    /// Whether it tells what it has seen.
+    pub fn reports(&self) -> bool {
+        self.service == config::Service::Report
+    }
+
     /// Whether it is for datagrams.
     pub fn is_udp(&self) -> bool {
         self.transport == config::Transport::Udp

@@ -1,4 +1,4 @@
-//! Datagrams: echo and discard over UDP (RFC 862, RFC 863).
+//! Datagrams: echo, discard and report over UDP (RFC 862, RFC 863; [`runs`]).
 //!
 //! # Nothing is kept of a datagram
 //!
@@ -23,6 +23,7 @@ pub mod guard;
 mod rates;
 pub mod refusal;
 mod repeats;
+mod runs;
 pub mod socket;
 mod table;
 
@@ -42,6 +43,7 @@ use guard::{Hosts, Ports};
 use rates::{Rates, Time};
 use refusal::Refusal;
 use repeats::Repeats;
+use runs::Runs;
 use socket::{Arrival, Control, DatagramSocket, Family, V4, V6};
 
 /// The longest datagram, in bytes: what the length field of UDP can say.
@@ -66,6 +68,7 @@ pub struct Responder {
     buffer: Box<[u8; DATAGRAM_MAX]>,
     control: Control,
     guards: Guards,
+    runs: Runs,
 }
 
 /// What decides whether a datagram has an answer.
@@ -90,7 +93,7 @@ impl Responder {
             repeats: Repeats::new(),
         };
         let (buffer, control) = (table::array(0), Control::default());
-        let mut responder = Self { started: now, buffer, control, guards };
+        let mut responder = Self { started: now, buffer, control, guards, runs: Runs::new() };
         responder.guards.look(now);
         responder
     }
@@ -175,11 +178,14 @@ impl Responder {
         (time, now): (Time, Moment),
     ) {
         let peer = arrival.peer;
-        let Some(bytes) = self.buffer.get(..arrival.length) else {
+        let Some(bytes) = self.buffer.get_mut(..arrival.length) else {
             return refuse::<F>(Refusal::Cut, peer, listener, now);
         };
         if let Err(refusal) = self.guards.check(arrival, bytes, listener, time, now) {
             return refuse::<F>(refusal, peer, listener, now);
+        }
+        if listener.reports() {
+            self.runs.count(peer.into(), bytes, time);
         }
         match socket.answer::<F>(bytes, peer, &self.control) {
             Ok(()) => {
