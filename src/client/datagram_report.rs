@@ -6,7 +6,7 @@ use super::latency::{percent, percent_of};
 use super::probes::{Counts, Losses, Probes};
 
 /// What happened to the messages of a run.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct DatagramResults {
     pub counts: Counts,
     /// Where the lost ones were lost, if the far end counts.

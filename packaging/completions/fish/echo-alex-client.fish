@@ -262,6 +262,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand mtu" -
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s c -l count -d 'Send so many probes over each transport' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s i -l interval -d 'Time from one probe to the next over the same transport' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s s -d 'Length of a probe' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l throughput -d 'After the probes, keep each transport full for TIME, to measure what it carries' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l udp-port -d 'Port of the UDP echo [default: PORT]' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l tls-port -d 'Port of the TLS echo' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l report -d 'Write the comparison with the curves of all transports to FILE, as HTML' -r -F

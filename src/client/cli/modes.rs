@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::values::{
     CONNECTIONS_MAX, COUNT_MAX, DEPTH_MAX, MESSAGES_MAX, PROBES_MAX, RATE_MAX, SIZE_MAX, number,
-    probe_size, time,
+    probe_size, time, time_or_none,
 };
 use crate::client::target;
 
@@ -257,6 +257,15 @@ pub struct Compare {
         value_parser = probe_size, value_hint = ValueHint::Other
     )]
     pub size: usize,
+    /// After the probes, keep each transport full for TIME, to measure what it carries
+    ///
+    /// 0s measures nothing. The transports are kept full by turns, with 256 KiB in flight over TCP and TLS and 32
+    /// datagrams of 1400 bytes over UDP.
+    #[arg(
+        long, value_name = "TIME", default_value = "1s",
+        value_parser = time_or_none, value_hint = ValueHint::Other
+    )]
+    pub throughput: Duration,
     /// Port of the UDP echo [default: PORT]
     #[arg(
         long, value_name = "PORT", value_parser = target::port, value_hint = ValueHint::Other

@@ -46,6 +46,7 @@ pub(super) enum InvalidValue {
     Number { most: u64 },
     ProbeSize,
     Time,
+    TimeOrNone,
     Fingerprint,
     Version,
     Protocol,
@@ -59,9 +60,10 @@ impl fmt::Display for InvalidValue {
             Self::ProbeSize => {
                 write!(f, "expected a whole number from {HEADER_LEN} to {DATAGRAM_MAX}")
             }
-            Self::Time => write!(
+            Self::Time | Self::TimeOrNone => write!(
                 f,
-                "expected a time above 0 and up to {} days: seconds, such as 10 or 0.2, or {}",
+                "expected a time {}up to {} days: seconds, such as 10 or 0.2, or {}",
+                if *self == Self::Time { "above 0 and " } else { "" },
                 TIME_MAX.as_secs() / (24 * 60 * 60),
                 units::DURATION_EXAMPLES
             ),
@@ -83,9 +85,14 @@ pub(super) fn probe_size(text: &str) -> Result<usize, InvalidValue> {
 
 /// A duration as in the configuration file, or a number of seconds.
 pub(super) fn time(text: &str) -> Result<Duration, InvalidValue> {
+    time_or_none(text).ok().filter(|time| !time.is_zero()).ok_or(InvalidValue::Time)
+}
+
+/// The same, or 0.
+pub(super) fn time_or_none(text: &str) -> Result<Duration, InvalidValue> {
     let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
     let time = if has_unit { units::duration(text) } else { units::duration(&format!("{text}s")) };
-    time.filter(|time| !time.is_zero() && *time <= TIME_MAX).ok_or(InvalidValue::Time)
+    time.filter(|time| *time <= TIME_MAX).ok_or(InvalidValue::TimeOrNone)
 }
 
 /// A version of TLS.

@@ -6,6 +6,7 @@ mod page;
 mod record;
 mod report;
 mod stream;
+mod throughput;
 mod transport;
 
 use std::mem;
@@ -40,7 +41,11 @@ pub fn run(client: &mut Client, compare: &Compare) -> Result<(), Error> {
     client.waiter.be_precise()?;
     let mut transports = open(client, compare)?;
     let start = Instant::now();
-    let outcome = exchange(client, compare, &mut transports);
+    let mut outcome = exchange(client, compare, &mut transports);
+    transports.iter_mut().for_each(Transport::settle);
+    if outcome.is_ok() && !compare.throughput.is_zero() {
+        outcome = throughput::measure(client, compare.throughput, &mut transports);
+    }
     for transport in &mut transports {
         transport.end(&mut client.buffers);
     }

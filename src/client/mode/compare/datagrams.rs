@@ -1,19 +1,28 @@
 //! Probes over UDP.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::line::{Extra, Line, TURN};
 use super::record::Record;
+use crate::client::datagram_report::DatagramResults;
 use crate::client::datagrams::{BUFFER_LEN, Datagrams};
 use crate::client::error::Error;
 use crate::client::probes::{Arrival, Probes};
 use crate::client::undelivered::Undelivered;
 use crate::wire::buffers::Buffers;
 
+/// The length of the datagrams of a load, which no usual network fragments; how many are kept in flight; and after
+/// what time one without an echo leaves its place to another.
+const LOAD_SIZE: usize = 1400;
+const LOAD: usize = 32;
+const LOAD_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// A socket, and the probes that go through it.
 pub(super) struct DatagramLine {
     datagrams: Datagrams,
     probes: Probes,
+    /// Those of a load, which are no measurement of loss: the far end may have a limit.
+    load: Probes,
     /// The length of a probe.
     size: usize,
     /// The last one that was sent.
@@ -24,7 +33,8 @@ pub(super) struct DatagramLine {
 impl DatagramLine {
     pub(super) fn new(datagrams: Datagrams, probes: Probes, size: usize) -> Self {
         let (datagram, buffer) = (Vec::new(), vec![0; BUFFER_LEN]);
-        Self { datagrams, probes, size, datagram, buffer }
+        let load = Probes::new(LOAD_TIMEOUT);
+        Self { datagrams, probes, load, size, datagram, buffer }
     }
 
     /// A datagram was not delivered. That ends the line if nothing has ever come back; otherwise, the server
@@ -68,8 +78,39 @@ impl Line for DatagramLine {
         Ok(false)
     }
 
-    fn end(&mut self, _: &mut Buffers) -> Extra {
+    fn settle(&mut self) -> Extra {
         self.probes.give_up();
-        Extra { counts: Some(self.probes.counts()), retransmits: None }
+        Extra { datagrams: Some(DatagramResults::new(&self.probes)), retransmits: None }
     }
+
+    fn load(&mut self, is_on: bool, now: Instant, _: &mut Buffers) -> Result<(u64, bool), Error> {
+        let (mut returned, mut is_all) = (0, false);
+        for _ in 0..TURN {
+            // An error is about a datagram that is lost.
+            match self.datagrams.receive(&mut self.buffer) {
+                Ok(None) => {
+                    is_all = true;
+                    break;
+                }
+                Ok(Some(datagram)) => {
+                    if let Arrival::Echo { .. } = self.load.receive(datagram, now) {
+                        returned += datagram.len() as u64;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        while self.load.next_fate(now).is_some() {}
+        while is_on && self.load.in_flight() < LOAD {
+            self.load.next(LOAD_SIZE, now, &mut self.datagram);
+            let _ = self.datagrams.send(&self.datagram);
+        }
+        Ok((returned, is_all))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.load.in_flight() == 0
+    }
+
+    fn end(&mut self, _: &mut Buffers) {}
 }

@@ -23,6 +23,7 @@ pub(super) fn write(
         ("probes over each transport", compare.count.to_string()),
         ("length of a probe", format!("{} bytes", compare.size)),
         ("interval", format!("{} s", compare.interval.as_secs_f64())),
+        ("kept full, to measure the throughput", format!("{} s", compare.throughput.as_secs_f64())),
     ];
     let body = format!(
         "<pre>{}</pre>\n<h2>Delay over time</h2>\n<p>Each probe counts from when it was due. A cross is a probe \

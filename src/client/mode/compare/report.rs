@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::line::Extra;
 use super::transport::Transport;
 use crate::client::cli::Compare;
 use crate::client::context::Client;
@@ -11,6 +12,7 @@ use crate::client::drawing::wrap;
 use crate::client::facts::Facts;
 use crate::client::latency::{Latencies, Summary, percent};
 use crate::exit::Failure;
+use crate::os::units;
 
 /// The columns of the table.
 const WIDTH: usize = 80;
@@ -25,6 +27,7 @@ struct Report<'a> {
     host: &'a str,
     size_bytes: usize,
     interval_s: f64,
+    throughput_s: f64,
     duration_s: f64,
     transports: Vec<Row<'a>>,
 }
@@ -44,7 +47,12 @@ struct Row<'a> {
     damaged: Option<u64>,
     duplicates: Option<u64>,
     out_of_order: Option<u64>,
+    lost_there: Option<u64>,
+    lost_back: Option<u64>,
+    lost_unknown: Option<u64>,
     retransmits: Option<u32>,
+    /// In each direction.
+    throughput_bytes_per_s: Option<u64>,
     delay: Summary,
     /// As in RFC 3550 §6.4.1.
     jitter_ms: f64,
@@ -56,7 +64,9 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn new(transport: &'a Transport) -> Self {
         let some = |latencies: &Latencies| (latencies.count() > 0).then(|| latencies.summary());
-        let Transport { record, extra, .. } = transport;
+        let (record, extra) = (&transport.record, transport.extra.unwrap_or_default());
+        let counts = extra.datagrams.map(|it| it.counts);
+        let losses = extra.datagrams.and_then(|it| it.losses);
         Self {
             transport: transport.kind.key(),
             address: transport.address.map(|address| address.to_string()),
@@ -67,10 +77,14 @@ impl<'a> Row<'a> {
             lost: record.lost(),
             loss_percent: record.loss(),
             late: record.late,
-            damaged: extra.counts.map(|counts| counts.damaged),
-            duplicates: extra.counts.map(|counts| counts.duplicates),
-            out_of_order: extra.counts.map(|counts| counts.out_of_order),
+            damaged: counts.map(|counts| counts.damaged),
+            duplicates: counts.map(|counts| counts.duplicates),
+            out_of_order: counts.map(|counts| counts.out_of_order),
+            lost_there: losses.map(|losses| losses.there),
+            lost_back: losses.map(|losses| losses.back),
+            lost_unknown: losses.map(|losses| losses.unknown),
             retransmits: extra.retransmits,
+            throughput_bytes_per_s: transport.throughput,
             delay: record.delays.summary(),
             jitter_ms: record.jitter.estimate_ms(),
             connect: some(&transport.connects),
@@ -94,6 +108,7 @@ pub(super) fn print(
             host: &host,
             size_bytes: compare.size,
             interval_s: compare.interval.as_secs_f64(),
+            throughput_s: compare.throughput.as_secs_f64(),
             duration_s: time.as_secs_f64(),
             transports: transports.iter().map(Row::new).collect(),
         });
@@ -154,22 +169,20 @@ fn row(
 /// What the row does not say.
 fn remarks(transport: &Transport) -> Vec<String> {
     let mut remarks: Vec<String> = transport.error.iter().map(ToString::to_string).collect();
-    let mut counts = vec![(transport.record.late, "late")];
-    if let Some(it) = transport.extra.counts {
-        counts.extend([
-            (it.damaged, "damaged"),
-            (it.duplicates, "twice"),
-            (it.out_of_order, "out of order"),
-        ]);
+    let Extra { datagrams, retransmits } = transport.extra.unwrap_or_default();
+    if let Some(datagrams) = datagrams {
+        remarks.extend(datagrams.ways());
+        remarks.extend(datagrams.faults());
+    } else if transport.record.late > 0 {
+        remarks.push(format!("{} late", transport.record.late));
     }
-    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
-    if !counts.is_empty() {
-        remarks.push(counts.join(", "));
-    }
-    if let Some(count) = transport.extra.retransmits.filter(|count| *count > 0) {
+    if let Some(count) = retransmits.filter(|count| *count > 0) {
         let s = if count == 1 { "" } else { "s" };
         remarks.push(format!("{count} segment{s} sent again: what was lost is late here"));
+    }
+    if let Some(throughput) = transport.throughput {
+        let bytes = units::bytes(throughput);
+        remarks.push(format!("throughput {bytes} a second each way"));
     }
     remarks
 }

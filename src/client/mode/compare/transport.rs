@@ -52,7 +52,11 @@ pub(super) struct Transport {
     pub(super) facts: Option<Facts>,
     /// Why it cannot be used, or not any more.
     pub(super) error: Option<Error>,
-    pub(super) extra: Extra,
+    /// What the line has told of the probes.
+    pub(super) extra: Option<Extra>,
+    /// The bytes of the load that came back while it was kept full, and how many that is in a second.
+    pub(super) loaded: u64,
+    pub(super) throughput: Option<u64>,
     /// `None` if it cannot be used.
     line: Option<Box<dyn Line>>,
 }
@@ -69,7 +73,9 @@ impl Transport {
             handshakes: Latencies::default(),
             facts: None,
             error: None,
-            extra: Extra::default(),
+            extra: None,
+            loaded: 0,
+            throughput: None,
             line: None,
         }
     }
@@ -105,6 +111,33 @@ impl Transport {
         }
     }
 
+    /// No probe follows.
+    pub(super) fn settle(&mut self) {
+        if let (Some(line), None) = (&mut self.line, self.extra) {
+            self.extra = Some(line.settle());
+        }
+    }
+
+    /// Keeps it full if `is_on`, and receives what has come by `now`. Returns whether that was all.
+    pub(super) fn load(&mut self, is_on: bool, now: Instant, buffers: &mut Buffers) -> bool {
+        let Some(line) = &mut self.line else { return true };
+        match line.load(is_on, now, buffers) {
+            Ok((returned, is_all)) => {
+                self.loaded += if is_on { returned } else { 0 };
+                is_all
+            }
+            Err(error) => {
+                self.fail(error, buffers);
+                true
+            }
+        }
+    }
+
+    /// Whether nothing of a load is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.line.as_ref().is_none_or(|line| line.is_idle())
+    }
+
     /// Until when the next echo is waited for.
     pub(super) fn deadline(&mut self, now: Instant) -> Option<Instant> {
         self.line.as_ref()?;
@@ -119,8 +152,9 @@ impl Transport {
 
     /// Ends it.
     pub(super) fn end(&mut self, buffers: &mut Buffers) {
+        self.settle();
         if let Some(mut line) = self.line.take() {
-            self.extra = line.end(buffers);
+            line.end(buffers);
         }
     }
 }
