@@ -1,5 +1,5 @@
 //! SIGINT and SIGTERM stop the daemon: received bytes are echoed, every session ends cleanly, and the exit code
-//! is 0. A second signal stops it at once. SIGUSR1 logs the counters.
+//! is 0. A second signal stops it at once. SIGQUIT lets sessions finish first. SIGUSR1 logs the counters.
 
 mod util;
 
@@ -8,8 +8,8 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 use util::{
-    Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TlsClient, assert_echo, field, folder_with_certificates,
-    noise, plain_and_tls, read_to_end,
+    Daemon, PLAIN, ROOM_FOR_A_CROWD, TLS, TlsClient, WEB, assert_echo, end_tls, field,
+    folder_with_certificates, noise, plain_and_tls, read_to_end,
 };
 
 fn stops_cleanly(signal: Signal) {
@@ -59,6 +59,68 @@ fn int_closes_every_session_cleanly_and_exits_with_0() {
 fn an_idle_daemon_stops_at_once() {
     let mut daemon = Daemon::start(PLAIN);
     assert_eq!(daemon.stop().code(), Some(0));
+}
+
+#[test]
+fn quit_closes_the_listeners_and_lets_sessions_finish() {
+    let mut daemon = plain_and_tls();
+    let mut plain = daemon.connect("plain");
+    let mut tls = TlsClient::default().connect(&daemon);
+    assert_echo(&mut plain, b"plain");
+    assert_echo(&mut tls, b"tls");
+    daemon.signal(Signal::QUIT);
+    daemon.wait_for_line(|line| line.contains(" stopping when the last peer is done, 2 sessions "));
+    for name in ["plain", "tls"] {
+        let address = daemon.address(name);
+        assert!(TcpStream::connect(address).is_err(), "{name} still listens");
+    }
+    // A second one changes nothing.
+    daemon.signal(Signal::QUIT);
+    assert_echo(&mut plain, &noise(100_000, 1));
+    assert_echo(&mut tls, &noise(100_000, 2));
+    let peers = [plain.local_addr().unwrap(), tls.sock.local_addr().unwrap()];
+    end_tls(&mut tls);
+    drop((plain, tls));
+    assert_eq!(daemon.wait().code(), Some(0));
+    for peer in peers {
+        assert_eq!(field(&daemon.session_line(peer), "reason"), "peer-done");
+    }
+}
+
+#[test]
+fn after_quit_sessions_have_drain_timeout_and_term_ends_them_at_once() {
+    for timeout in ["300ms", "1h"] {
+        let mut daemon =
+            Daemon::start(&format!("[limits]\ndrain-timeout = \"{timeout}\"\n{PLAIN}"));
+        let mut session = daemon.connect("plain");
+        assert_echo(&mut session, b"it stays");
+        daemon.signal(Signal::QUIT);
+        daemon.wait_for_line(|line| line.contains(" stopping when the last peer is done, "));
+        if timeout == "1h" {
+            daemon.signal(Signal::TERM);
+            assert_eq!(read_to_end(&mut session), b"");
+            drop(session);
+        } else {
+            daemon.wait_for_line(|line| line.contains("drain-timeout is over: 1 session "));
+        }
+        assert_eq!(daemon.wait().code(), Some(0), "{timeout}");
+    }
+}
+
+#[test]
+fn after_quit_a_connection_that_a_scraper_keeps_does_not_delay_the_end() {
+    let mut daemon = Daemon::start(&format!("[limits]\ndrain-timeout = \"none\"\n{WEB}"));
+    let mut scraper = daemon.connect("web");
+    scraper.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    scraper.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    daemon.signal(Signal::QUIT);
+    let answer = String::from_utf8(read_to_end(&mut scraper)).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("\nContent-Length: {}\r\n", body.len())), "{answer}");
+    drop(scraper);
+    assert_eq!(daemon.wait().code(), Some(0));
 }
 
 #[test]

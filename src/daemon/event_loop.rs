@@ -83,10 +83,19 @@ enum Phase {
     /// It accepts them.
     Serving,
     /// It is not ready any more, and accepts them until then.
-    Leaving(Moment),
+    Leaving(Moment, Ending),
     /// It has stopped to listen, and waits for its last sessions. Then the rest is cut off; `None` waits for the
     /// last one.
-    Draining(Option<Moment>),
+    Draining(Option<Moment>, Ending),
+}
+
+/// How sessions end when the daemon stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Each when its echo is out.
+    Soon,
+    /// Each when its peer is done.
+    WithPeer,
 }
 
 impl Phase {
@@ -94,13 +103,13 @@ impl Phase {
     fn end(self) -> Option<Moment> {
         match self {
             Self::Serving => None,
-            Self::Leaving(until) => Some(until),
-            Self::Draining(until) => until,
+            Self::Leaving(until, _) => Some(until),
+            Self::Draining(until, _) => until,
         }
     }
 
     fn is_draining(self) -> bool {
-        matches!(self, Self::Draining(_))
+        matches!(self, Self::Draining(..))
     }
 }
 

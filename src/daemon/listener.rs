@@ -131,6 +131,11 @@ impl Listener {
         comes_first || self.endings.note(now)
     }
 
+    /// Whether it answers requests of HTTP.
+    pub fn is_web(&self) -> bool {
+        self.service == config::Service::Web
+    }
+
     /// Whether it answers no datagram.
     pub fn discards(&self) -> bool {
         self.service == config::Service::Discard

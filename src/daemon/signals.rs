@@ -1,9 +1,9 @@
-//! Signals as commands: INT and TERM stop, HUP reloads, USR1 reports.
+//! Signals as commands: INT and TERM stop, QUIT lets sessions finish, HUP reloads, USR1 reports.
 
 use std::io;
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals as Source;
 
 /// What a signal requests. Commands that arrive together are carried out in this order.
@@ -11,6 +11,8 @@ use signal_hook_mio::v1_0::Signals as Source;
 pub enum Command {
     /// SIGINT, SIGTERM.
     Stop,
+    /// SIGQUIT.
+    Finish,
     /// SIGHUP.
     Reload,
     /// SIGUSR1.
@@ -23,7 +25,7 @@ pub struct Signals(Source);
 impl Signals {
     /// Handles these signals from here on: none of them ends the process by itself.
     pub fn register(registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut source = Source::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+        let mut source = Source::new([SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1])?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self(source))
     }
@@ -36,6 +38,7 @@ impl Signals {
             .map(|signal| match signal {
                 SIGHUP => Command::Reload,
                 SIGUSR1 => Command::Report,
+                SIGQUIT => Command::Finish,
                 _ => Command::Stop,
             })
             .collect();

@@ -2,7 +2,7 @@
 
 use log::{Level, error, info, warn};
 
-use super::{EventLoop, Phase};
+use super::{Ending, EventLoop, Phase};
 use crate::config::{self, Config, DatagramLimits, Service};
 use crate::daemon::admission::raise_descriptor_limit;
 use crate::daemon::logger;
@@ -21,7 +21,8 @@ impl EventLoop {
     pub(super) fn handle_signals(&mut self, now: Moment) {
         for command in self.signals.commands() {
             match command {
-                Command::Stop => self.stop(now),
+                Command::Stop => self.stop(Ending::Soon, now),
+                Command::Finish => self.stop(Ending::WithPeer, now),
                 Command::Reload if !self.listeners.site.is_ready() => {}
                 Command::Reload => self.reload(now),
                 Command::Report => {
@@ -33,12 +34,21 @@ impl EventLoop {
         }
     }
 
-    /// Is not ready any more, and drains after `drain-delay`; at the second call, ends at once.
-    fn stop(&mut self, now: Moment) {
-        if !self.listeners.site.is_ready() {
-            warn!("asked to stop again: {} are cut off", self.totals());
-            self.drain(now);
-            return self.sessions.cut_off(&CloseReason::Stopping);
+    /// Is not ready any more, and drains after `drain-delay`. When asked again, ends faster.
+    fn stop(&mut self, ending: Ending, now: Moment) {
+        match self.phase {
+            Phase::Serving => {}
+            Phase::Leaving(..) | Phase::Draining(..) if ending == Ending::WithPeer => return,
+            Phase::Leaving(_, Ending::WithPeer) | Phase::Draining(_, Ending::WithPeer) => {
+                return self.drain(ending, now);
+            }
+            Phase::Leaving(_, Ending::Soon) | Phase::Draining(_, Ending::Soon) => {
+                warn!("asked to stop again: {} are cut off", self.totals());
+                if !self.phase.is_draining() {
+                    self.drain(ending, now);
+                }
+                return self.sessions.cut_off(&CloseReason::Stopping);
+            }
         }
         self.listeners.site.set_ready(false);
         self.manager.stopping();
@@ -46,33 +56,46 @@ impl EventLoop {
             Some(moment) if moment > now => {
                 let delay = self.drain_delay;
                 info!("not ready, and listening for {delay:?} more, {}", self.totals());
-                self.phase = Phase::Leaving(moment);
+                self.phase = Phase::Leaving(moment, ending);
             }
-            _ => self.drain(now),
+            _ => self.drain(ending, now),
         }
     }
 
-    /// Accepts the connections that wait and no more, and ends every session when its echo is out.
-    fn drain(&mut self, now: Moment) {
-        if self.phase.is_draining() {
-            return;
+    /// Accepts the connections that wait and no more, and has every session end like this.
+    fn drain(&mut self, ending: Ending, now: Moment) {
+        if !self.phase.is_draining() {
+            for key in self.listeners.socket_keys() {
+                self.stop_listening(key, now);
+            }
         }
-        info!("stopping, {}", self.totals());
         let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
-        self.phase = Phase::Draining(until);
-        for key in self.listeners.socket_keys() {
-            self.stop_listening(key, now);
+        self.phase = Phase::Draining(until, ending);
+        match ending {
+            Ending::Soon => {
+                info!("stopping, {}", self.totals());
+                self.end_sessions(&CloseReason::Stopping, |_| true, now);
+            }
+            Ending::WithPeer => {
+                info!("stopping when the last peer is done, {}", self.totals());
+                // Their peers are never done: a scraper keeps its connection, a page waits for events.
+                let web = self.listeners.iter().filter(|(_, it)| it.is_web());
+                let web: Vec<usize> = web.map(|(key, _)| key).collect();
+                self.end_sessions(&CloseReason::Stopping, |key| web.contains(&key), now);
+            }
         }
-        self.end_sessions(&CloseReason::Stopping, |_| true, now);
     }
 
     /// Goes on when the time of a phase is over.
     pub(super) fn end_phase(&mut self, now: Moment) {
-        if !self.phase.is_draining() {
-            self.drain(now);
-        } else if !self.sessions.is_empty() {
-            warn!("drain-timeout is over: {} are cut off", self.totals());
-            self.sessions.cut_off(&CloseReason::Stopping);
+        match self.phase {
+            Phase::Serving => {}
+            Phase::Leaving(_, ending) => self.drain(ending, now),
+            Phase::Draining(..) if self.sessions.is_empty() => {}
+            Phase::Draining(..) => {
+                warn!("drain-timeout is over: {} are cut off", self.totals());
+                self.sessions.cut_off(&CloseReason::Stopping);
+            }
         }
     }
 
