@@ -3,7 +3,7 @@
 //!
 //! # The table needs no more than its size
 //!
-//! It has 4,096 runs in 96 KiB. A run that is forgotten begins again with 1, and its client sees that the counts do
+//! It has 1,024 runs in 24 KiB. A run that is forgotten begins again with 1, and its client sees that the counts do
 //! not fit.
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use super::table::{Seed, Table};
 use crate::wire::probe;
 
 /// In sets of four.
-const SETS: usize = 1024;
+const SETS: usize = 256;
 
 /// The runs whose probes came last.
 #[derive(Debug)]
