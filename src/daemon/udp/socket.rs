@@ -10,7 +10,7 @@
 //! of the instructions of a datagram.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::net::UdpSocket;
@@ -23,12 +23,14 @@ use nix::sys::socket::{
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 use socket2::{Domain, MsgHdr, SockRef, Socket};
 
+use crate::os::addresses::addresses;
+
 /// A UDP socket, non-blocking.
 #[derive(Debug)]
 pub struct DatagramSocket {
     socket: UdpSocket,
     is_ipv6: bool,
-    /// It is bound to one address, which every datagram was sent to and every answer comes from.
+    /// It is bound to an address of this machine alone, which every datagram was sent to and every answer comes from.
     is_bound: bool,
 }
 
@@ -74,8 +76,7 @@ pub fn prepare(socket: &Socket) -> io::Result<()> {
 impl DatagramSocket {
     /// A socket that is prepared, bound to `address` and non-blocking.
     pub fn new(socket: Socket, address: SocketAddr) -> Self {
-        let (is_ipv6, ip) = (address.is_ipv6(), address.ip());
-        let is_bound = !ip.is_unspecified() && !ip.is_multicast();
+        let (is_ipv6, is_bound) = (address.is_ipv6(), is_of_interface(address.ip()));
         Self { socket: UdpSocket::from_std(socket.into()), is_ipv6, is_bound }
     }
 
@@ -129,6 +130,12 @@ impl DatagramSocket {
         }
         Ok(())
     }
+}
+
+/// Whether an interface has this address. A socket may also be bound to one that many machines have: a broadcast or
+/// multicast address.
+fn is_of_interface(ip: IpAddr) -> bool {
+    addresses().is_ok_and(|all| all.iter().any(|it| it.network.addr() == ip))
 }
 
 impl AsFd for DatagramSocket {

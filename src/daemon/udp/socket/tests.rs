@@ -106,6 +106,15 @@ fn a_datagram_for_a_group_has_no_answer() {
 }
 
 #[test]
+fn a_datagram_to_the_broadcast_address_of_a_socket_has_no_answer() {
+    let (socket, address) = bound("127.255.255.255:0");
+    let sender = StdSocket::bind("127.0.0.1:0").unwrap();
+    sender.set_broadcast(true).unwrap();
+    sender.send_to(b"all of you", address).unwrap();
+    assert_eq!(receive(&socket, 100, &mut Control::default()), (Some(10), false));
+}
+
+#[test]
 fn an_address_of_an_earlier_datagram_is_not_used_again() {
     let (socket, address) = bound("0.0.0.0:0");
     let mut control = Control::default();
