@@ -11,6 +11,7 @@ use std::time::Duration;
 use echo_alex::testing::probe::{Header, Verdict, verify};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
+use util::udp::{refused_of, statistics, wait_for_refusal};
 use util::{Daemon, PATIENCE, PLAIN, Running, WEB, assert_echo, field, noise, tool, wait_until};
 
 /// A UDP listener on a port that the kernel chooses.
@@ -35,32 +36,6 @@ fn assert_datagram(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
     let (length, from) = socket.recv_from(&mut back).unwrap();
     assert_eq!(from, to);
     assert!(back[..length] == *bytes, "{length} bytes of {} came back", bytes.len());
-}
-
-/// The line of statistics for the listener `udp`.
-fn statistics(daemon: &Daemon) -> String {
-    let fits = |line: &str| line.contains(" statistics listener=udp ");
-    let before = daemon.seen().iter().filter(|line| fits(line)).count();
-    daemon.signal(Signal::USR1);
-    daemon.wait_for_nth_line(before, fits)
-}
-
-/// Waits until the daemon has received so many datagrams: how many of them it has refused.
-fn refused_of(daemon: &Daemon, received: u64) -> u64 {
-    let count = |line: &str, key: &str| field(line, key).parse::<u64>().unwrap();
-    wait_until("the daemon has received them", || {
-        let line = statistics(daemon);
-        line.contains(" datagrams=") && count(&line, "datagrams") >= received
-    });
-    let line = statistics(daemon);
-    assert_eq!(count(&line, "datagrams"), received, "{line}");
-    count(&line, "refused")
-}
-
-fn wait_for_refusal(daemon: &Daemon, reason: &str) {
-    daemon.wait_for_line(|line| {
-        line.contains(" refused listener=udp ") && line.contains(&format!(" reason={reason}"))
-    });
 }
 
 #[test]

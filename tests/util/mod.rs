@@ -10,7 +10,8 @@
 //! | `programs` | other programs: how they are found, started, read and waited for |
 //! | `tcp` | connections of the test, and what is sent over them |
 //! | `tls` | TLS sessions of the test |
-//! | `udp` | an echo of datagrams |
+//! | `udp` | echoes of datagrams, and what the daemon says of its own |
+//! | `capture` | what tcpdump sees |
 //! | `journal` | the journal: a socket in its place, and its protocol |
 //! | `authority` | certificates that are made for one test |
 //! | `network` | a faulty network between two namespaces |
@@ -26,6 +27,7 @@
 
 pub mod authority;
 pub mod browser;
+pub mod capture;
 pub mod client;
 pub mod command_line;
 pub mod daemon;

@@ -12,6 +12,10 @@ pub const FAR: [&str; 2] = ["192.0.2.6", "2001:db8:2::2"];
 /// The addresses of the near host.
 pub const NEAR: [&str; 2] = ["192.0.2.1", "2001:db8:1::2"];
 
+/// The addresses of the router, towards the near host and towards the far one.
+pub const TO_NEAR: [&str; 2] = ["192.0.2.2", "2001:db8:1::1"];
+pub const TO_FAR: [&str; 2] = ["192.0.2.5", "2001:db8:2::1"];
+
 /// The hosts and the router. The test is on the near host.
 pub struct Router {
     near: Namespace,
@@ -49,9 +53,7 @@ impl Router {
             ip(host, &["address", "add", v4, "dev", name]);
             ip(host, &["address", "add", v6, "dev", name, "nodad"]);
         }
-        for (host, v4, v6) in
-            [(&it.near, "192.0.2.2", "2001:db8:1::1"), (&it.far, "192.0.2.5", "2001:db8:2::1")]
-        {
+        for (host, [v4, v6]) in [(&it.near, TO_NEAR), (&it.far, TO_FAR)] {
             ip(host, &["route", "add", "default", "via", v4]);
             ip(host, &["-6", "route", "add", "default", "via", v6]);
         }
@@ -74,6 +76,21 @@ impl Router {
         self.far.command(program)
     }
 
+    /// A command on the router.
+    pub fn between(&self, program: &str) -> Command {
+        self.between.command(program)
+    }
+
+    /// A script that executes `"$@"` on the router.
+    pub fn script_for_between(&self) -> String {
+        self.between.script()
+    }
+
+    /// A script that executes `"$@"` on the near host.
+    pub fn script_for_near(&self) -> String {
+        self.near.script()
+    }
+
     /// A script that executes `"$@"` on the far host.
     pub fn script_for_far(&self) -> String {
         self.far.script()
@@ -81,7 +98,7 @@ impl Router {
 
     /// Gives the near host a route to `address` with this MTU.
     pub fn limit_there(&self, address: &str, mtu: &str) {
-        let gateway = if address.contains(':') { "2001:db8:1::1" } else { "192.0.2.2" };
+        let gateway = TO_NEAR[usize::from(address.contains(':'))];
         ip(&self.near, &["route", "replace", address, "via", gateway, "mtu", mtu]);
     }
 

@@ -1,9 +1,14 @@
-//! Servers of datagrams: one in the test, which can be as bad as a network, and one that is a process.
+//! Servers of datagrams: one in the test, which can be as bad as a network; those that are processes; and what the
+//! daemon says about its own.
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
+
+use rustix::process::Signal;
+
+use super::{Daemon, field, wait_until};
 
 /// An echo that sends back what `answer` makes of each datagram; its port.
 pub fn echo(mut answer: impl FnMut(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) -> String {
@@ -34,17 +39,20 @@ pub fn serve(socket: &UdpSocket, mut act: impl FnMut(u64, &mut Vec<u8>, &dyn Fn(
     }
 }
 
-/// An echo of datagrams without any check. It prints its port, and a line when a datagram has come.
+/// An echo of datagrams without any check, or a chargen. It prints its port, and a line when a datagram has come.
 const ECHO: &str = "
 import socket, sys
-address, port = sys.argv[1:]
+address, port, service = sys.argv[1:]
 family = socket.AF_INET6 if ':' in address else socket.AF_INET
 far = socket.socket(family, socket.SOCK_DGRAM)
 far.bind((address, int(port)))
 print(far.getsockname()[1], flush=True)
+ring, start = bytes(range(32, 127)) * 2, 0
 has_come = False
 while True:
     datagram, peer = far.recvfrom(65536)
+    if service == 'chargen':
+        datagram, start = ring[start:start + 72] + b'\\r\\n', (start + 1) % 95
     far.sendto(datagram, peer)
     if not has_come:
         print('came', flush=True)
@@ -60,8 +68,17 @@ pub struct Echo {
 
 impl Echo {
     /// Has `python` listen at this address. Port 0 is any.
-    pub fn start(mut python: Command, address: &str, port: u16) -> Self {
-        python.args(["-c", ECHO, address, &port.to_string()]).stdout(Stdio::piped());
+    pub fn start(python: Command, address: &str, port: u16) -> Self {
+        Self::serve(python, address, port, "echo")
+    }
+
+    /// The same with a chargen (RFC 864), each of whose lines begins one character later in its pattern.
+    pub fn chargen(python: Command, address: &str, port: u16) -> Self {
+        Self::serve(python, address, port, "chargen")
+    }
+
+    fn serve(mut python: Command, address: &str, port: u16, service: &str) -> Self {
+        python.args(["-c", ECHO, address, &port.to_string(), service]).stdout(Stdio::piped());
         let mut child = python.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut echo = Self { child, output, port: String::new() };
@@ -90,4 +107,31 @@ impl Drop for Echo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The line of statistics for the listener `udp`.
+pub fn statistics(daemon: &Daemon) -> String {
+    let fits = |line: &str| line.contains(" statistics listener=udp ");
+    let before = daemon.seen().iter().filter(|line| fits(line)).count();
+    daemon.signal(Signal::USR1);
+    daemon.wait_for_nth_line(before, fits)
+}
+
+/// Waits until the daemon has received so many datagrams: how many of them it has refused.
+pub fn refused_of(daemon: &Daemon, received: u64) -> u64 {
+    let count = |line: &str, key: &str| field(line, key).parse::<u64>().unwrap();
+    wait_until("the daemon has received them", || {
+        let line = statistics(daemon);
+        line.contains(" datagrams=") && count(&line, "datagrams") >= received
+    });
+    let line = statistics(daemon);
+    assert_eq!(count(&line, "datagrams"), received, "{line}");
+    count(&line, "refused")
+}
+
+/// Waits until the log says that a datagram has no answer for this reason.
+pub fn wait_for_refusal(daemon: &Daemon, reason: &str) {
+    daemon.wait_for_line(|line| {
+        line.contains(" refused listener=udp ") && line.contains(&format!(" reason={reason}"))
+    });
 }
