@@ -144,6 +144,23 @@ fn a_closed_port_is_said_in_words_and_costs_probes_and_no_more() {
 }
 
 #[test]
+fn a_host_that_the_path_cannot_reach_is_said_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = Network::between_namespaces(folder.path(), 1, Faults::default());
+    let Some(network) = network else { return };
+    let script =
+        "echo 1 > /proc/sys/net/ipv4/ip_forward && ip route add unreachable 198.51.100.0/24";
+    assert!(network.far("sh").args(["-c", script]).status().unwrap().success());
+    let route = ["route", "add", "198.51.100.0/24", "via", FAR];
+    assert!(network.near("ip").args(route).status().unwrap().success());
+    let mut ping = network.near(client().get_program());
+    let ping = ping.args(["ping", "--udp", "-c1", "--timeout=20", "198.51.100.1", "7"]);
+    let output = ping.output().unwrap();
+    let (code, said) = end(&output);
+    assert!(code == 1 && said.contains(" 198.51.100.1: no route to host"), "{said}");
+}
+
+#[test]
 fn a_server_that_is_started_again_ends_the_outage_and_ctrl_c_prints_the_summary() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();

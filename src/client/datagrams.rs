@@ -1,14 +1,16 @@
 //! Datagrams to the server and back: a connected UDP socket in the client's poll.
 //!
 //! Because the socket is connected, the kernel passes on only what comes from the server's address and
-//! port, and reports ICMP errors that answer our datagrams.
+//! port, and reports ICMP errors that answer our datagrams: with `IP_RECVERR` (ip(7)) also those that may pass, such
+//! as a host that cannot be reached.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Token};
+use nix::sys::socket::{MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
 
 use super::connect::need_scope;
 use super::error::Error;
@@ -84,7 +86,7 @@ impl Datagrams {
         match retry(|| self.socket.send(datagram)) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.reason(error)),
         }
     }
 
@@ -97,8 +99,16 @@ impl Datagrams {
                 Ok(buffer.get(..length))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.reason(error)),
         }
+    }
+
+    /// What an error says. The kernel keeps it with the datagram that it answers, and would in the end have no room for
+    /// what comes.
+    fn reason(&self, error: io::Error) -> Undelivered {
+        let kept = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        while recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut [], None, kept).is_ok() {}
+        error.into()
     }
 }
 
@@ -116,6 +126,10 @@ fn open(address: SocketAddr, token: Token, waiter: &Waiter) -> io::Result<UdpSoc
         SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
     };
     let mut socket = UdpSocket::bind(any)?;
+    match address {
+        SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
+        SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
+    }
     socket.connect(address)?;
     let interest = Interest::READABLE | Interest::WRITABLE;
     waiter.registry().register(&mut socket, token, interest)?;
