@@ -119,6 +119,8 @@ fn the_bounds_of_the_counts_are_the_goals() {
         ("web: bytes an idle WebSocket", "web", "bytes-an-idle-websocket", 0),
         ("web: instructions for a KiB of metrics", "web", "instructions-a-kib-of-metrics", 0),
         ("web: instructions for a KiB of metrics", "web", "instructions-a-session-in-metrics", 1),
+        ("UDP: system calls a datagram", "udp", "system-calls-a-datagram", 0),
+        ("UDP: system calls a datagram", "udp", "instructions-a-datagram", 1),
     ] {
         let (to_reach, measured) = reached(figure);
         let (to_reach, measured) = (numbers(&to_reach)[place], numbers(&measured)[place]);
@@ -295,6 +297,7 @@ fn the_goals_are_compared_with_the_measured_figures() {
         ("TLS: streams relative to epoll + OpenSSL", &["tls/stream-1", "tls/stream-10"]),
         ("TLS: full handshakes relative to", &["tls/full-ecdsa"]),
         ("TLS: resumed handshakes relative to", &["tls/resumed-ecdsa"]),
+        ("UDP: processor time relative to recvfrom", &["udp/1x64", "udp/100x64", "udp/100x1400"]),
     ] {
         let (_, reached) = reached(figure);
         let measured: Vec<String> = workloads.iter().map(|workload| measured(workload)).collect();

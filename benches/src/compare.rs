@@ -1,6 +1,7 @@
 //! The comparison. In each round the servers take turns, so that noise of the machine affects all of
 //! them.
 
+mod bench;
 mod daemon;
 mod workloads;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use crate::clients::Dialler;
 use crate::identity::{Identity, KeyType};
 use crate::report::{Cost, Figure, Measured, Memory, Report};
-use crate::servers::{self, Kind, Programs};
+use crate::servers::{self, Kind, Programs, Transport};
 use crate::subject::Subject;
 use crate::{Result, machine, memory};
 use workloads::Workload;
@@ -60,15 +61,22 @@ pub(crate) fn run(plan: &Plan, programs: &Programs, network: &str) -> Result<Rep
         let identity = if workload.key == KeyType::Rsa { &rsa } else { &ecdsa };
         let subjects: Vec<Subject> = kinds
             .iter()
-            .filter(|kind| kind.tls == workload.tls && (workload.extras || !kind.is_extra()))
+            .filter(|kind| {
+                kind.transport == workload.transport && (workload.extras || !kind.is_extra())
+            })
             .map(|kind| Subject { kind: *kind, programs, identity })
             .collect();
         let measured = measure(plan, workload, &subjects, &mut report.remarks);
         report.workloads.push(measured);
     }
     if wanted("memory") {
-        for kind in kinds.iter().filter(|kind| kind.tls || !kind.is_extra()) {
-            eprint!("memory {} {}", if kind.tls { "tls" } else { "plain" }, kind.name);
+        let has_sessions = |kind: &&Kind| match kind.transport {
+            Transport::Plain => !kind.is_extra(),
+            Transport::Tls => true,
+            Transport::Udp => false,
+        };
+        for kind in kinds.iter().filter(has_sessions) {
+            eprint!("memory {} {}", kind.transport.name(), kind.name);
             let subject = Subject { kind: *kind, programs, identity: &ecdsa };
             let measured = measure_memory(subject, plan.quick, &mut report.remarks);
             eprintln!(": {measured:?}");
@@ -94,7 +102,7 @@ fn choose(plan: &Plan, remarks: &mut Vec<String>) -> Result<Vec<Kind>> {
         .filter(|kind| {
             plan.servers.is_empty()
                 || plan.servers.iter().any(|name| name == kind.name)
-                || kind.name == Kind::reference(kind.tls)
+                || kind.name == kind.transport.reference()
         })
         .filter(|kind| !(plan.quick && kind.is_extra()))
         .filter(|kind| {
@@ -134,7 +142,7 @@ fn measure(
         }
         eprintln!();
     }
-    let reference = Kind::reference(workload.tls);
+    let reference = workload.transport.reference();
     let reference = subjects.iter().position(|subject| subject.kind.name == reference);
     let reference = reference.map(|at| runs[at].clone()).unwrap_or_default();
     let costs = subjects.iter().zip(runs);
@@ -143,7 +151,7 @@ fn measure(
     Measured {
         name: workload.name,
         title: workload.title,
-        tls: workload.tls,
+        transport: workload.transport,
         unit: workload.unit().name(),
         servers,
     }
@@ -152,7 +160,7 @@ fn measure(
 /// Measures the memory of idle sessions and of stalled readers, each with a new server.
 fn measure_memory(subject: Subject, quick: bool, remarks: &mut Vec<String>) -> Memory {
     let kind = subject.kind;
-    let count = if kind.tls { IDLE_TLS } else { IDLE_PLAIN };
+    let count = if kind.transport == Transport::Tls { IDLE_TLS } else { IDLE_PLAIN };
     let count = if quick { count / 10 } else { count };
     let mut note = |what: &str, error: Box<dyn std::error::Error>| {
         remarks.push(format!("memory, {what}, {}: {error}", kind.name));
@@ -163,7 +171,7 @@ fn measure_memory(subject: Subject, quick: bool, remarks: &mut Vec<String>) -> M
     let stalled = memory::stalled(subject).map_err(|error| note("stalled readers", error)).ok();
     Memory {
         server: kind.name,
-        tls: kind.tls,
+        transport: kind.transport,
         idle_session: idle.map(|(session, _)| session),
         left: idle.map(|(_, left)| left),
         stalled,

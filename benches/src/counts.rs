@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::Result;
 use crate::identity::{Identity, KeyType};
-use crate::servers::{self, Programs};
+use crate::servers::{self, Kind, Programs, Transport};
 use crate::subject::Subject;
 use bounds::{Judge, show};
 
@@ -38,23 +38,28 @@ pub(crate) fn run(options: Options, programs: &Programs, root: &Path) -> Result<
         }
         return Ok(judge.end());
     }
-    let wanted = |kind: &servers::Kind| kind.is_daemon() || (options.all && !kind.is_extra());
+    let wanted = |kind: &Kind| kind.is_daemon() || (options.all && !kind.is_extra());
     for kind in servers::ALL.into_iter().filter(wanted) {
-        let counts = traced::counts(Subject { kind, programs, identity: &identity })
-            .map_err(|error| format!("{}: {error}", kind.name))?;
-        let transport = if kind.tls { "tls" } else { "plain" };
-        let title = format!("{} {transport}", kind.name);
+        let subject = Subject { kind, programs, identity: &identity };
+        let counts = match kind.transport {
+            Transport::Plain | Transport::Tls => traced::counts(subject),
+            Transport::Udp => datagrams::counts(subject),
+        };
+        let counts = counts.map_err(|error| format!("{}: {error}", kind.name))?;
+        let title = format!("{} {}", kind.name, kind.transport.name());
         if kind.is_daemon() {
-            judge.judge(&title, transport, &counts);
-            if !kind.tls {
-                let counts = traced::web_counts(Subject { kind, programs, identity: &identity })?;
-                judge.judge("echo-alex web", "web", &counts);
-                let counts = datagrams::counts(Subject { kind, programs, identity: &identity })?;
-                judge.judge("echo-alex udp", "udp", &counts);
+            judge.judge(&title, bounds_of(kind), &counts);
+            if kind.transport == Transport::Plain {
+                judge.judge("echo-alex web", "web", &traced::web_counts(subject)?);
             }
         } else {
             show(&title, &counts);
         }
     }
     Ok(judge.end())
+}
+
+/// The table of the bounds of a daemon.
+fn bounds_of(kind: Kind) -> &'static str {
+    if kind.name == "echo-alex-any" { "udp-any" } else { kind.transport.name() }
 }

@@ -34,7 +34,7 @@ const HELP: &str = "\
 Usage: benches/run [OPTIONS]
   --rounds N        Run each workload N times with each server (6)
   --seconds S       Duration of a run (2)
-  --only PREFIX     Only workloads whose name starts so: plain, tls/stream, memory, alone
+  --only PREFIX     Only workloads whose name starts so: plain, tls/stream, udp, memory, alone
   --servers A,B     Only these servers, and the references
   --quick           2 rounds of 0.5 s, with the daemon and the peers in peers/
   --chart FILE      Draw a bar chart (SVG)

@@ -3,7 +3,9 @@
 mod commands;
 mod kind;
 mod server;
+mod transport;
 
 pub(crate) use commands::Programs;
 pub(crate) use kind::{ALL, Kind, title};
 pub(crate) use server::Server;
+pub(crate) use transport::Transport;

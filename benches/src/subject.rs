@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::clients::{Dialler, Handshake};
 use crate::identity::Identity;
-use crate::servers::{Kind, Programs, Server};
+use crate::servers::{Kind, Programs, Server, Transport};
 
 /// What to start: which server, from where, with which certificate.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ impl Subject<'_> {
         wrapper: &[String],
         handshake: Handshake,
     ) -> Result<(Server, Dialler)> {
-        let identity = Some(self.identity).filter(|_| self.kind.tls);
+        let identity = Some(self.identity).filter(|_| self.kind.transport == Transport::Tls);
         let server = self.kind.start(self.programs, identity, wrapper)?;
         let dialler = Dialler::new(&server, identity, handshake)?;
         Ok((server, dialler))

@@ -13,30 +13,30 @@ use crate::subject::Subject;
 /// Longer than an echo takes, also under valgrind.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The counts of the daemon's UDP listeners.
+/// The counts of a UDP server.
 pub(super) fn counts(subject: Subject) -> Result<Counts> {
-    const ROUNDS: usize = 200;
-
-    let calls_of_a_run =
-        |rounds| calls_of_a_run(subject, |server, _| Sources::new(server.udp)?.exchange(rounds));
-    let (short, long) = (calls_of_a_run(WARM_UP)?, calls_of_a_run(WARM_UP + ROUNDS)?);
-    let a_datagram = (calls(&long, &[]) - calls(&short, &[])) / (ROUNDS * SESSIONS) as f64;
     Ok(vec![
-        ("system-calls-a-datagram", a_datagram),
-        ("instructions-a-datagram", instructions(subject, |server| server.udp)?),
-        ("instructions-a-datagram-any-address", instructions(subject, |server| server.web)?),
+        ("system-calls-a-datagram", system_calls(subject)?),
+        ("instructions-a-datagram", instructions(subject)?),
     ])
 }
 
-/// Instructions in user space for a datagram to the port of this server.
-fn instructions(
-    subject: Subject,
-    port: impl FnOnce(&crate::servers::Server) -> u16,
-) -> Result<f64> {
+/// The difference between a long and a short run, in which start and end cancel out.
+fn system_calls(subject: Subject) -> Result<f64> {
+    const ROUNDS: usize = 200;
+
+    let calls_of_a_run =
+        |rounds| calls_of_a_run(subject, |server, _| Sources::new(server.port)?.exchange(rounds));
+    let (short, long) = (calls_of_a_run(WARM_UP)?, calls_of_a_run(WARM_UP + ROUNDS)?);
+    Ok((calls(&long, &[]) - calls(&short, &[])) / (ROUNDS * SESSIONS) as f64)
+}
+
+/// Instructions in user space.
+fn instructions(subject: Subject) -> Result<f64> {
     const ROUNDS: usize = 50;
 
-    let (server, _dialler, cost) = under_callgrind(subject, Handshake::Full)?;
-    let mut sources = Sources::new(port(&server))?;
+    let (server, _, cost) = under_callgrind(subject, Handshake::Full)?;
+    let mut sources = Sources::new(server.port)?;
     sources.exchange(WARM_UP)?;
     let total = cost.of(&server, || sources.exchange(ROUNDS))?;
     Ok(total / (ROUNDS * SESSIONS) as f64)

@@ -12,7 +12,7 @@ use super::bounds::Counts;
 use super::load::{SESSIONS, SIZE, WARM_UP};
 use crate::clients::{Dialler, Handshake, Session, exchange};
 use crate::identity::Identity;
-use crate::servers::{self, Kind, Programs, Server};
+use crate::servers::{self, Kind, Programs, Server, Transport};
 use crate::subject::Subject;
 use crate::{Result, heap};
 
@@ -31,7 +31,8 @@ pub(super) fn counts(root: &Path, identity: &Identity) -> Result<Vec<(&'static s
     let start = |kind: Kind, handshake| {
         Emulated::start(Subject { kind, programs: &programs, identity }, &plugin, handshake)
     };
-    let daemons = || servers::ALL.into_iter().filter(|kind| kind.is_daemon());
+    let has_sessions = |kind: &Kind| kind.transport != Transport::Udp;
+    let daemons = || servers::ALL.into_iter().filter(|kind| kind.is_daemon()).filter(has_sessions);
     let mut tables = Vec::new();
     for kind in daemons() {
         let mut counts = Vec::new();
@@ -42,10 +43,11 @@ pub(super) fn counts(root: &Path, identity: &Identity) -> Result<Vec<(&'static s
             let mut server = start(kind, Handshake::Full)?;
             counts.push((name, server.count(sessions, rounds, SIZE)? / (rounds * sessions) as f64));
         }
-        tables.push((if kind.tls { "arm-tls" } else { "arm-plain" }, counts));
+        tables
+            .push((if kind.transport == Transport::Tls { "arm-tls" } else { "arm-plain" }, counts));
     }
     let mut ciphers = Vec::new();
-    if let Some(tls) = daemons().find(|kind| kind.tls) {
+    if let Some(tls) = daemons().find(|kind| kind.transport == Transport::Tls) {
         for (name, suite) in [
             ("chacha20-poly1305-instructions-a-byte", CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
             ("aes-128-gcm-instructions-a-byte", CipherSuite::TLS13_AES_128_GCM_SHA256),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::bounds::Counts;
 use super::load::{SESSIONS, SIZE, WARM_UP};
 use crate::clients::{Dialler, Handshake, connect_and_close, exchange};
-use crate::servers::Server;
+use crate::servers::{Server, Transport};
 use crate::subject::Subject;
 use crate::{Result, heap, memory};
 
@@ -19,7 +19,7 @@ use crate::{Result, heap, memory};
 pub(super) fn counts(subject: Subject) -> Result<Counts> {
     let mut counts = system_calls(subject)?;
     counts.push(("instructions-a-message", instructions(subject)?));
-    if subject.kind.tls {
+    if subject.kind.transport == Transport::Tls {
         for (name, handshake) in [
             ("instructions-a-full-handshake", Handshake::Full),
             ("instructions-a-hybrid-handshake", Handshake::Hybrid),
@@ -29,7 +29,7 @@ pub(super) fn counts(subject: Subject) -> Result<Counts> {
         }
     }
     counts.extend(allocations(subject)?);
-    let sessions = if subject.kind.tls { 2_000 } else { 5_000 };
+    let sessions = if subject.kind.transport == Transport::Tls { 2_000 } else { 5_000 };
     let (idle, _) = memory::idle(subject, sessions, Dialler::sessions)?;
     counts.push(("bytes-an-idle-session", idle));
     Ok(counts)

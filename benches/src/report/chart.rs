@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::results::Report;
 use crate::Result;
-use crate::servers::{self, Kind};
+use crate::servers::{self, Transport};
 
 /// The workloads that are shown, and their captions.
 const SHOWN: [(&str, &str); 7] = [
@@ -38,7 +38,8 @@ type Group = (&'static str, Vec<(String, f64)>);
 
 /// Draws `report` into a file: plain on the left, TLS on the right.
 pub(crate) fn draw(report: &Report, path: &Path) -> Result<()> {
-    let columns = [false, true].map(|tls| groups(report, tls));
+    let transports = [Transport::Plain, Transport::Tls];
+    let columns = transports.map(|transport| groups(report, transport));
     let lines = |groups: &Vec<Group>| groups.iter().map(|(_, bars)| bars.len() + 2).sum::<usize>();
     let lines = 4 + columns.iter().map(lines).max().unwrap_or_default();
     let size = (2 * COLUMN.unsigned_abs(), u32::try_from(lines)? * LINE.unsigned_abs());
@@ -46,26 +47,27 @@ pub(crate) fn draw(report: &Report, path: &Path) -> Result<()> {
     let words = "Processor time of the server (median). Less is better; bars are cut at 3.";
     area.draw(&Text::new(words, (4, LINE), style(HPos::Left, FontStyle::Normal)))?;
     let (left, right) = area.split_horizontally(COLUMN);
-    for (column, groups, tls) in [(left, &columns[0], false), (right, &columns[1], true)] {
-        let head = format!("{}, {} is 1", if tls { "TLS" } else { "Plain" }, Kind::reference(tls));
+    for ((column, transport), groups) in [left, right].iter().zip(transports).zip(&columns) {
+        let head = format!("{}, {} is 1", transport.title(), transport.reference());
         column.draw(&Text::new(head, (4, LINE * 5 / 2), style(HPos::Left, FontStyle::Bold)))?;
-        bars(&column, groups)?;
+        bars(column, groups)?;
     }
     area.present()?;
     Ok(())
 }
 
 /// The groups of one transport, each with its smallest ratio first.
-fn groups(report: &Report, tls: bool) -> Vec<Group> {
+fn groups(report: &Report, transport: Transport) -> Vec<Group> {
     SHOWN
         .iter()
         .filter_map(|(name, title)| {
             let mut workloads = report.workloads.iter();
-            let workload = workloads.find(|one| one.name == *name && one.tls == tls)?;
+            let workload = workloads.find(|one| one.name == *name && one.transport == transport)?;
+            let title_of = |server| servers::title(server, transport);
             let ratios = workload
                 .servers
                 .iter()
-                .filter_map(|cost| Some((servers::title(cost.server, tls), cost.ratio?.median)));
+                .filter_map(|cost| Some((title_of(cost.server), cost.ratio?.median)));
             let mut bars: Vec<(String, f64)> = ratios.collect();
             bars.sort_by(|one, other| one.1.total_cmp(&other.1));
             Some((*title, bars))

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::results::{Alone, Cost, Measured, Memory, Report};
-use crate::servers::{self, Kind};
+use crate::servers::{self, Transport};
 use crate::stats::Spread;
 
 /// All results, for people.
@@ -12,11 +12,12 @@ pub(crate) fn markdown(report: &Report) -> String {
         "# echo-alex and others\n\n{}; {}. {} rounds of {} s each, in which the servers take turns.\n",
         report.machine, report.network, report.rounds, report.seconds
     );
-    for tls in [false, true] {
+    for transport in Transport::ALL {
+        let is_of_transport = |workload: &&Measured| workload.transport == transport;
         let of_transport: Vec<&Measured> =
-            report.workloads.iter().filter(|workload| workload.tls == tls).collect();
+            report.workloads.iter().filter(is_of_transport).collect();
         if !of_transport.is_empty() {
-            costs(&mut text, tls, &of_transport);
+            costs(&mut text, transport, &of_transport);
         }
     }
     memory(&mut text, &report.memory);
@@ -55,19 +56,19 @@ fn find<'a>(measured: &'a Measured, server: &str) -> Option<&'a Cost> {
     measured.servers.iter().find(|cost| cost.server == server)
 }
 
-fn costs(text: &mut String, tls: bool, workloads: &[&Measured]) {
-    let reference = Kind::reference(tls);
+fn costs(text: &mut String, transport: Transport, workloads: &[&Measured]) {
+    let (kind, reference) = (transport.title(), transport.reference());
     let mut servers: Vec<&str> = Vec::new();
     for cost in workloads.iter().flat_map(|workload| &workload.servers) {
         if !servers.contains(&cost.server) {
             servers.push(cost.server);
         }
     }
-    let kind = if tls { "TLS" } else { "Plain" };
     line(text, &format!("\n## {kind}: processor time of the server, {reference} is 1\n"));
     line(text, "The median of the rounds, and the range.\n");
     let absolute = format!("{reference}, by itself");
-    let titles: Vec<String> = servers.iter().map(|server| servers::title(server, tls)).collect();
+    let titles: Vec<String> =
+        servers.iter().map(|server| servers::title(server, transport)).collect();
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     head(text, &[&["workload"][..], &titles, &[absolute.as_str()]].concat());
     for workload in workloads {
@@ -140,8 +141,8 @@ fn memory(text: &mut String, memory: &[Memory]) {
         row(
             text,
             [
-                servers::title(server.server, server.tls),
-                if server.tls { "TLS" } else { "plain" }.to_owned(),
+                servers::title(server.server, server.transport),
+                if server.transport == Transport::Tls { "TLS" } else { "plain" }.to_owned(),
                 or_dash(server.idle_session.map(|bytes| format!("{bytes:.0} B"))),
                 kib(server.left),
                 kib(server.stalled),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::servers::Transport;
 use crate::stats::Spread;
 
 /// All results.
@@ -24,7 +25,7 @@ pub(crate) struct Report {
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) tls: bool,
+    pub(crate) transport: Transport,
     pub(crate) unit: &'static str,
     pub(crate) servers: Vec<Cost>,
 }
@@ -91,7 +92,7 @@ pub(crate) struct Figure {
 #[derive(Debug, Serialize)]
 pub(crate) struct Memory {
     pub(crate) server: &'static str,
-    pub(crate) tls: bool,
+    pub(crate) transport: Transport,
     /// For one idle session, from many of them.
     pub(crate) idle_session: Option<f64>,
     /// In all, after they have ended.

@@ -1,9 +1,11 @@
 //! The command line of each server, and its configuration.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::transport::Transport;
 use crate::Result;
 use crate::identity::Identity;
 
@@ -19,12 +21,13 @@ pub(crate) struct Programs {
 /// What a server needs to start.
 pub(super) struct Place<'a> {
     pub(super) port: u16,
-    /// The port of the echo server behind a proxy, or of the daemon's UDP listener.
+    /// The port of the echo server behind a proxy.
     pub(super) echo: u16,
-    /// The port of the daemon's web listener, and of its UDP listener on all addresses.
+    /// The port of the daemon's web listener.
     pub(super) web: u16,
     /// For its configuration.
     pub(super) folder: &'a Path,
+    pub(super) transport: Transport,
     pub(super) identity: Option<&'a Identity>,
 }
 
@@ -34,19 +37,18 @@ impl Place<'_> {
     }
 }
 
-pub(super) fn daemon(programs: &Programs, place: &Place) -> Result<Command> {
+pub(super) fn daemon(programs: &Programs, address: Ipv4Addr, place: &Place) -> Result<Command> {
     let settings = place.folder.join("echo-alex.toml");
     let tls = place.identity.map_or_else(String::new, |identity| {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         format!("[listener.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n")
     });
-    let Place { port, echo, web, .. } = place;
+    let transport = if place.transport == Transport::Udp { "transport = \"udp\"\n" } else { &tls };
+    let Place { port, web, .. } = place;
     let text = format!(
         "[limits]\nmax-sessions = 12000\nmax-sessions-per-address = 12000\n\
          datagrams-per-second = 1000000000\ndatagrams-per-second-per-address = 1000000000\n\
-         [[listener]]\nname = \"udp\"\nlisten = \"127.0.0.1:{echo}\"\ntransport = \"udp\"\n\
-         [[listener]]\nname = \"udp-any\"\nlisten = \"0.0.0.0:{web}\"\ntransport = \"udp\"\n\
-         [[listener]]\nname = \"bench\"\nlisten = \"127.0.0.1:{port}\"\n{tls}\
+         [[listener]]\nname = \"bench\"\nlisten = \"{address}:{port}\"\n{transport}\
          [[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:{web}\"\nservice = \"web\"\n{tls}"
     );
     fs::write(&settings, text)?;

@@ -1,11 +1,12 @@
 //! Which servers are compared, and how one is started.
 
 use std::env;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
 use super::commands::{self, Place, Programs};
 use super::server::Server;
+use super::transport::Transport::{self, Plain, Tls, Udp};
 use crate::Result;
 use crate::identity::Identity;
 
@@ -13,56 +14,56 @@ use crate::identity::Identity;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    pub(crate) tls: bool,
+    pub(crate) transport: Transport,
     how: How,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum How {
-    /// The daemon itself.
-    Daemon,
+    /// The daemon itself, which listens on this address.
+    Daemon(Ipv4Addr),
     /// `PROGRAM PORT [CERT KEY]`, which `benches/build` compiled.
     Peer,
     /// A program of the system: an echo server, or a TLS proxy in front of the peer `epoll`.
     System(fn(&Place) -> Result<Command>),
 }
 
+const DAEMON: How = How::Daemon(Ipv4Addr::LOCALHOST);
+
 /// All servers. Of each transport, the first is the daemon and the second the reference.
-pub(crate) const ALL: [Kind; 13] = [
-    Kind { name: "echo-alex", tls: false, how: How::Daemon },
-    Kind { name: "epoll", tls: false, how: How::Peer },
-    Kind { name: "tokio", tls: false, how: How::Peer },
-    Kind { name: "mio", tls: false, how: How::Peer },
-    Kind { name: "threads", tls: false, how: How::Peer },
-    Kind { name: "socat", tls: false, how: How::System(commands::socat) },
-    Kind { name: "echo-alex", tls: true, how: How::Daemon },
-    Kind { name: "epoll-openssl", tls: true, how: How::Peer },
-    Kind { name: "tokio-rustls", tls: true, how: How::Peer },
-    Kind { name: "threads-openssl", tls: true, how: How::Peer },
-    Kind { name: "nginx", tls: true, how: How::System(commands::nginx) },
-    Kind { name: "haproxy", tls: true, how: How::System(commands::haproxy) },
-    Kind { name: "stunnel", tls: true, how: How::System(commands::stunnel) },
+pub(crate) const ALL: [Kind; 16] = [
+    Kind { name: "echo-alex", transport: Plain, how: DAEMON },
+    Kind { name: "epoll", transport: Plain, how: How::Peer },
+    Kind { name: "tokio", transport: Plain, how: How::Peer },
+    Kind { name: "mio", transport: Plain, how: How::Peer },
+    Kind { name: "threads", transport: Plain, how: How::Peer },
+    Kind { name: "socat", transport: Plain, how: How::System(commands::socat) },
+    Kind { name: "echo-alex", transport: Tls, how: DAEMON },
+    Kind { name: "epoll-openssl", transport: Tls, how: How::Peer },
+    Kind { name: "tokio-rustls", transport: Tls, how: How::Peer },
+    Kind { name: "threads-openssl", transport: Tls, how: How::Peer },
+    Kind { name: "nginx", transport: Tls, how: How::System(commands::nginx) },
+    Kind { name: "haproxy", transport: Tls, how: How::System(commands::haproxy) },
+    Kind { name: "stunnel", transport: Tls, how: How::System(commands::stunnel) },
+    Kind { name: "echo-alex", transport: Udp, how: DAEMON },
+    Kind { name: "recvfrom", transport: Udp, how: How::Peer },
+    Kind { name: "echo-alex-any", transport: Udp, how: How::Daemon(Ipv4Addr::UNSPECIFIED) },
 ];
 
 /// The name in reports. A proxy is named with the server behind it.
-pub(crate) fn title(name: &str, tls: bool) -> String {
-    let is_proxy = |kind: &Kind| kind.name == name && tls && kind.is_extra();
+pub(crate) fn title(name: &str, transport: Transport) -> String {
+    let is_proxy = |kind: &Kind| kind.name == name && transport == Tls && kind.is_extra();
     if ALL.iter().any(is_proxy) { format!("{name} + epoll") } else { name.to_owned() }
 }
 
 impl Kind {
-    /// The server that costs are divided by.
-    pub(crate) fn reference(tls: bool) -> &'static str {
-        if tls { "epoll-openssl" } else { "epoll" }
-    }
-
     /// Whether it is a program of the system, which takes part in few workloads.
     pub(crate) fn is_extra(self) -> bool {
         matches!(self.how, How::System(_))
     }
 
     pub(crate) fn is_daemon(self) -> bool {
-        matches!(self.how, How::Daemon)
+        matches!(self.how, How::Daemon(_))
     }
 
     /// Whether it can be started here.
@@ -81,15 +82,15 @@ impl Kind {
         let folder = tempfile::tempdir()?;
         let path = folder.path().to_owned();
         let [port, echo, web] = free_ports()?;
-        let place =
-            Place { port, echo, web, folder: &path, identity: identity.filter(|_| self.tls) };
+        let identity = identity.filter(|_| self.transport == Tls);
+        let place = Place { port, echo, web, folder: &path, transport: self.transport, identity };
         // If anything fails from here on, this stops the processes that were started.
-        let mut server = Server::new(place.port, place.echo, place.web, folder);
+        let mut server = Server::new(place.port, place.web, folder);
         let command = match self.how {
-            How::Daemon => commands::daemon(programs, &place)?,
+            How::Daemon(address) => commands::daemon(programs, address, &place)?,
             How::Peer => commands::peer(programs, self.name, &place),
             How::System(command) => {
-                if self.tls {
+                if self.transport == Tls {
                     let mut echo = Command::new(programs.peers.join("epoll"));
                     server.spawn(echo.arg(place.echo.to_string()))?;
                 }
@@ -97,7 +98,7 @@ impl Kind {
             }
         };
         server.spawn(&mut wrap(wrapper, &command))?;
-        server.wait().map_err(|error| format!("{}: {error}", self.name))?;
+        server.wait(self.transport).map_err(|error| format!("{}: {error}", self.name))?;
         Ok(server)
     }
 }

@@ -1,15 +1,20 @@
 //! A server that is running: what it uses, and its end.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::io;
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::transport::Transport;
 use crate::{Result, machine};
 
 /// How long a server may take to start, also under valgrind.
 const START: Duration = Duration::from_secs(30);
+
+/// How long the echo of a datagram may take, also under valgrind.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// How long a server may take to end before it is killed.
 const STOP: Duration = Duration::from_secs(10);
@@ -18,17 +23,15 @@ const STOP: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     children: Vec<Child>,
     pub(crate) port: u16,
-    /// The port of the daemon's UDP listener.
-    pub(crate) udp: u16,
-    /// The port of the daemon's web listener, and of its UDP listener on all addresses.
+    /// The port of the daemon's web listener.
     pub(crate) web: u16,
     /// Its configuration and log.
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    pub(super) fn new(port: u16, udp: u16, web: u16, folder: tempfile::TempDir) -> Self {
-        Self { children: Vec::new(), port, udp, web, folder }
+    pub(super) fn new(port: u16, web: u16, folder: tempfile::TempDir) -> Self {
+        Self { children: Vec::new(), port, web, folder }
     }
 
     /// Starts one of its processes on the server's core.
@@ -41,10 +44,15 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until it accepts connections.
-    pub(super) fn wait(&mut self) -> Result<()> {
+    /// Waits until it accepts connections, or answers datagrams.
+    pub(super) fn wait(&mut self, transport: Transport) -> Result<()> {
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        let is_there = || match transport {
+            Transport::Plain | Transport::Tls => TcpStream::connect(address).map(drop),
+            Transport::Udp => echo_datagram(address),
+        };
         let deadline = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while is_there().is_err() {
             for child in &mut self.children {
                 if let Some(status) = child.try_wait()? {
                     return Err(format!("it ended, {status}: {}", self.log()).into());
@@ -104,4 +112,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Sends a datagram, and waits for its echo. Nothing listens: an error at once.
+fn echo_datagram(address: (Ipv4Addr, u16)) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(ECHO))?;
+    socket.send(b"1")?;
+    socket.recv(&mut [0]).map(drop)
 }
