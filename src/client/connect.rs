@@ -287,7 +287,7 @@ mod tests {
         let ((_held, refusing), (_socket, _queue, silent)) = (refusing(), silent());
         let mut waiter = Waiter::new().unwrap();
         // Shorter than the attempt delay, and yet all are tried.
-        let timeout = Duration::from_millis(100);
+        let timeout = Duration::from_millis(240);
         let outcome =
             connect("alex", &[silent, silent, refusing], timeout, &mut waiter, &Tap::default());
         let (refused, late) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);

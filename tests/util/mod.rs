@@ -63,7 +63,7 @@ pub use tls::{
 };
 
 /// How long anything may take before a test fails. Generous: the machine may be busy, or emulated.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Polls a condition that causes no event, such as the number of descriptors of a process.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
