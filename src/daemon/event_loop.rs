@@ -160,14 +160,13 @@ impl EventLoop {
     /// When the next thing is due that no event announces, if any.
     fn next_due(&self) -> Option<Moment> {
         let manager = self.manager.is_there().then(|| self.manager.next(self.totals())).flatten();
-        let all = [
+        Moment::earliest([
             self.sessions.next_deadline(),
             self.acceptor.next_tick(),
             self.listeners.next_sum(),
             self.phase_end,
             manager,
-        ];
-        all.into_iter().flatten().min()
+        ])
     }
 
     /// How long the loop may sleep, as of `now`; `None` until something happens.

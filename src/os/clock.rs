@@ -25,6 +25,14 @@ impl Moment {
         self.0.checked_add(u64::try_from(time.as_nanos()).ok()?).map(Self)
     }
 
+    /// The earliest of those that there are. The event loop asks for it in each iteration, so it has no branches.
+    pub fn earliest<const N: usize>(moments: [Option<Self>; N]) -> Option<Self> {
+        // `None` is 0, and so becomes the latest.
+        let number = |it: Option<Self>| it.map_or(0, |it| it.0.get()).wrapping_sub(1);
+        let earliest = moments.into_iter().map(number).min().unwrap_or(u64::MAX);
+        NonZero::new(earliest.wrapping_add(1)).map(Self)
+    }
+
     /// The same moment by the wall clock, as that is set now.
     pub fn by_wall_clock(self) -> SystemTime {
         let wall = SystemTime::now();
@@ -72,6 +80,9 @@ mod tests {
         assert_eq!((later - now, now - later), (Duration::from_millis(1500), Duration::ZERO));
         assert!(now < later && Moment::now() >= now);
         assert_eq!(now.checked_add(Duration::MAX), None);
+        assert_eq!(Moment::earliest([Some(later), None, Some(now)]), Some(now));
+        assert_eq!(Moment::earliest([None, Some(later)]), Some(later));
+        assert_eq!((Moment::earliest([None; 2]), Moment::earliest([])), (None, None));
         assert_eq!((now + Duration::MAX).checked_add(Duration::from_nanos(1)), None);
     }
 }
