@@ -145,7 +145,7 @@ impl Acceptor {
 
     /// When `tick` has something to do.
     pub fn next_tick(&self) -> Option<Moment> {
-        self.throttle.until.into_iter().chain(self.throttle.failures.due()).min()
+        Moment::earliest([self.throttle.until, self.throttle.failures.due()])
     }
 }
 

@@ -232,13 +232,10 @@ impl Listeners {
 
     /// When the earliest sum of events without a log line is due.
     pub fn next_sum(&self) -> Option<Moment> {
-        let mut next = None;
-        for (_, listener) in &self.all {
-            for due in [listener.refusals.due(), listener.endings.due()].into_iter().flatten() {
-                next = Some(next.map_or(due, |earlier: Moment| earlier.min(due)));
-            }
-        }
-        next
+        let listeners = self.all.iter();
+        listeners.fold(None, |next, (_, listener)| {
+            Moment::earliest([next, listener.refusals.due(), listener.endings.due()])
+        })
     }
 
     /// Logs the sums that are due.
