@@ -131,9 +131,19 @@ fn answers_leave_from_the_address_and_by_the_interface_that_were_asked() {
 
     for (interface, link_local) in [("r0", "fe80::1%n0"), ("r1", "fe80::1%f0")] {
         let host = |name| if interface == "r0" { router.near(name) } else { router.far(name) };
+        // The kernel takes the interface of an answer from the address of the peer, if that is link-local too.
+        let global_nc = || {
+            let mut nc = host("nc");
+            nc.args(["-s", if interface == "r0" { NEAR[1] } else { FAR[1] }]);
+            nc
+        };
         for address in global.iter().copied().chain([link_local]) {
             for port in [5000, 5001] {
-                let clients = [nc(host("nc"), address, port), socat(host("socat"), address, port)];
+                let mut clients =
+                    vec![nc(host("nc"), address, port), socat(host("socat"), address, port)];
+                if address == link_local {
+                    clients.push(nc(global_nc(), address, port));
+                }
                 for mut client in clients {
                     assert_line(&mut client, "hello\n");
                     let (came, went) = (capture.next(), capture.next());
