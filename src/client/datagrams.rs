@@ -6,11 +6,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Token};
-use nix::sys::socket::{MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::{RecvFlags, recv};
 
 use super::connect::need_scope;
 use super::error::Error;
@@ -19,6 +20,9 @@ use super::wait::Waiter;
 
 /// The length of a buffer that holds any datagram, in bytes. One byte more than UDP can say.
 pub const BUFFER_LEN: usize = 65_536;
+
+/// How many errors that the kernel keeps are forgotten at a time.
+const ERRORS: usize = 64;
 
 /// A UDP socket that is connected to one of the server's addresses.
 pub struct Datagrams {
@@ -106,8 +110,12 @@ impl Datagrams {
     /// What an error says. The kernel keeps it with the datagram that it answers, and would in the end have no room for
     /// what comes.
     fn reason(&self, error: io::Error) -> Undelivered {
-        let kept = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        while recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut [], None, kept).is_ok() {}
+        let is_kept = || recv(&self.socket, &mut [0; 1], RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT);
+        for _ in 0..ERRORS {
+            if is_kept().is_err() {
+                break;
+            }
+        }
         error.into()
     }
 }
