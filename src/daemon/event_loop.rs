@@ -63,8 +63,6 @@ pub struct EventLoop {
     drain_delay: Duration,
     drain_timeout: Option<Duration>,
     phase: Phase,
-    /// When it ends by itself.
-    phase_end: Option<Moment>,
     started: Moment,
     started_at: SystemTime,
     reloads: Reloads,
@@ -84,10 +82,11 @@ pub struct EventLoop {
 enum Phase {
     /// It accepts them.
     Serving,
-    /// It is not ready any more, and accepts them until the phase ends.
-    Leaving(Ending),
-    /// It has stopped to listen, and waits for its last sessions until the phase ends. Then the rest is cut off.
-    Draining(Ending),
+    /// It is not ready any more, and accepts them until then.
+    Leaving(Moment, Ending),
+    /// It has stopped to listen, and waits for its last sessions. Then the rest is cut off; `None` waits for the
+    /// last one.
+    Draining(Option<Moment>, Ending),
 }
 
 /// How sessions end when the daemon stops.
@@ -97,6 +96,21 @@ enum Ending {
     Soon,
     /// Each when its peer is done.
     WithPeer,
+}
+
+impl Phase {
+    /// When it ends by itself.
+    fn end(self) -> Option<Moment> {
+        match self {
+            Self::Serving => None,
+            Self::Leaving(until, _) => Some(until),
+            Self::Draining(until, _) => until,
+        }
+    }
+
+    fn is_draining(self) -> bool {
+        matches!(self, Self::Draining(..))
+    }
 }
 
 impl EventLoop {
@@ -123,7 +137,6 @@ impl EventLoop {
             drain_delay: Duration::ZERO,
             drain_timeout: None,
             phase: Phase::Serving,
-            phase_end: None,
             started: now,
             started_at: SystemTime::now(),
             reloads: Reloads::default(),
@@ -143,7 +156,7 @@ impl EventLoop {
     pub fn run(&mut self) -> Result<(), Failure> {
         let mut events = Events::with_capacity(EVENTS_A_POLL);
         let mut now = Moment::now();
-        while !self.is_draining() || !self.sessions.is_empty() {
+        while !self.phase.is_draining() || !self.sessions.is_empty() {
             let due = self.next_due();
             let polled = self.poll.poll(&mut events, self.time_to_sleep(due, now));
             now = Moment::now();
@@ -164,7 +177,7 @@ impl EventLoop {
             self.sessions.next_deadline(),
             self.acceptor.next_tick(),
             self.listeners.next_sum(),
-            self.phase_end,
+            self.phase.end(),
             manager,
         ])
     }
@@ -252,7 +265,7 @@ impl EventLoop {
         if self.sessions.take_survey_due() {
             self.survey(now);
         }
-        if self.phase_end.is_some_and(|end| end <= now) {
+        if self.phase.end().is_some_and(|end| end <= now) {
             self.end_phase(now);
         }
         self.listeners.log_sums(now);

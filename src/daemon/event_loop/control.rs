@@ -39,12 +39,12 @@ impl EventLoop {
         match self.phase {
             Phase::Serving => {}
             Phase::Leaving(..) | Phase::Draining(..) if ending == Ending::WithPeer => return,
-            Phase::Leaving(Ending::WithPeer) | Phase::Draining(Ending::WithPeer) => {
+            Phase::Leaving(_, Ending::WithPeer) | Phase::Draining(_, Ending::WithPeer) => {
                 return self.drain(ending, now);
             }
-            Phase::Leaving(Ending::Soon) | Phase::Draining(Ending::Soon) => {
+            Phase::Leaving(_, Ending::Soon) | Phase::Draining(_, Ending::Soon) => {
                 warn!("asked to stop again: {} are cut off", self.totals());
-                if !self.is_draining() {
+                if !self.phase.is_draining() {
                     self.drain(ending, now);
                 }
                 return self.sessions.cut_off(&CloseReason::Stopping);
@@ -56,25 +56,21 @@ impl EventLoop {
             Some(moment) if moment > now => {
                 let delay = self.drain_delay;
                 info!("not ready, and listening for {delay:?} more, {}", self.totals());
-                (self.phase, self.phase_end) = (Phase::Leaving(ending), Some(moment));
+                self.phase = Phase::Leaving(moment, ending);
             }
             _ => self.drain(ending, now),
         }
     }
 
-    pub(super) fn is_draining(&self) -> bool {
-        matches!(self.phase, Phase::Draining(_))
-    }
-
     /// Accepts the connections that wait and no more, and has every session end like this.
     fn drain(&mut self, ending: Ending, now: Moment) {
-        if !self.is_draining() {
+        if !self.phase.is_draining() {
             for key in self.listeners.socket_keys() {
                 self.stop_listening(key, now);
             }
         }
-        self.phase = Phase::Draining(ending);
-        self.phase_end = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
+        let until = self.drain_timeout.and_then(|timeout| now.checked_add(timeout));
+        self.phase = Phase::Draining(until, ending);
         match ending {
             Ending::Soon => {
                 info!("stopping, {}", self.totals());
@@ -94,7 +90,7 @@ impl EventLoop {
     pub(super) fn end_phase(&mut self, now: Moment) {
         match self.phase {
             Phase::Serving => {}
-            Phase::Leaving(ending) => self.drain(ending, now),
+            Phase::Leaving(_, ending) => self.drain(ending, now),
             Phase::Draining(..) if self.sessions.is_empty() => {}
             Phase::Draining(..) => {
                 warn!("drain-timeout is over: {} are cut off", self.totals());
