@@ -28,14 +28,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Why the kernel did not send an answer.
-    pub fn unsent(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => Self::Full,
-            _ => Self::Unsendable,
-        }
-    }
-
     /// All of them, in the order of the checks.
     pub const ALL: [Self; 10] = [
         Self::Cut,
@@ -49,6 +41,14 @@ impl Refusal {
         Self::Full,
         Self::Unsendable,
     ];
+
+    /// Why the kernel did not send an answer.
+    pub fn unsent(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::Full,
+            _ => Self::Unsendable,
+        }
+    }
 
     /// Its name in the log and in metrics.
     pub fn name(self) -> &'static str {

@@ -9,7 +9,7 @@
 //! piece of its pattern; so all that begin with such a piece count as the same.
 #![allow(clippy::cast_possible_truncation)] // Parts of numbers are meant.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::rates::Time;
@@ -69,13 +69,8 @@ impl Repeats {
 
     #[inline(always)]
     fn hash(&self, peer: SocketAddr, bytes: &[u8]) -> u64 {
-        let port = u64::from(peer.port());
-        let source = match peer.ip() {
-            IpAddr::V4(address) => u64::from(u32::from(address)) << 16 | port,
-            IpAddr::V6(address) => self.seed.hash_bytes(port, &address.octets()),
-        };
         let bytes = if is_chargen(bytes) { b"chargen" } else { bytes };
-        self.seed.hash_bytes(source, bytes)
+        self.seed.hash_bytes(self.seed.source(peer), bytes)
     }
 }
 

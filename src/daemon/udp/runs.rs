@@ -6,7 +6,7 @@
 //! It has 1,024 runs in 24 KiB. A run that is forgotten begins again with 1, and its client sees that the counts do
 //! not fit.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::rates::Time;
 use super::table::{Seed, Table};
@@ -41,19 +41,11 @@ impl Runs {
     pub fn count(&mut self, peer: SocketAddr, datagram: &mut [u8], now: Time) {
         let Self { table, seed } = self;
         probe::set_received(datagram, |token| {
-            let hash = hash(*seed, peer, token);
+            let hash = seed.hash_bytes(seed.source(peer), &token.to_ne_bytes());
             let run = table.entry(hash, |run| run.hash == hash, |run| run.came);
             *run = Run { hash, received: run.received + 1, came: now };
             run.received
         });
-    }
-}
-
-fn hash(seed: Seed, peer: SocketAddr, token: u64) -> u64 {
-    let source = token ^ u64::from(peer.port());
-    match peer.ip() {
-        IpAddr::V4(address) => seed.hash_bytes(source, &address.octets()),
-        IpAddr::V6(address) => seed.hash_bytes(source, &address.octets()),
     }
 }
 

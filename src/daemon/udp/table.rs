@@ -2,6 +2,7 @@
 #![allow(clippy::cast_possible_truncation)] // Parts of numbers are meant.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
 
 /// How many entries share a set.
 const WAYS: usize = 4;
@@ -62,6 +63,16 @@ impl Seed {
     #[inline(always)]
     pub fn hash(self, number: u64) -> u64 {
         mix(number ^ self.0, self.1)
+    }
+
+    /// An address and a port as a number: a hash where they are longer than one.
+    #[inline(always)]
+    pub fn source(self, peer: SocketAddr) -> u64 {
+        let port = u64::from(peer.port());
+        match peer.ip() {
+            IpAddr::V4(address) => u64::from(u32::from(address)) << 16 | port,
+            IpAddr::V6(address) => self.hash_bytes(port, &address.octets()),
+        }
     }
 
     /// The hash of `bytes`, which goes on from `hash`.
