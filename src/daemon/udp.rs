@@ -119,15 +119,15 @@ impl Responder {
         let Some((socket, listener)) = listeners.datagrams(key) else { return false };
         let before = listener.counters.volume.echoed;
         let has_more = if socket.is_ipv6() {
-            self.answer::<V6>(most, now, socket, listener)
+            self.serve::<V6>(most, now, socket, listener)
         } else {
-            self.answer::<V4>(most, now, socket, listener)
+            self.serve::<V4>(most, now, socket, listener)
         };
         *echoed += listener.counters.volume.echoed - before;
         has_more
     }
 
-    fn answer<F: Family>(
+    fn serve<F: Family>(
         &mut self,
         most: usize,
         now: Moment,
@@ -136,6 +136,7 @@ impl Responder {
     ) -> bool {
         let time = now.duration_since(self.started).as_nanos();
         let time = Time::try_from(time).unwrap_or(Time::MAX);
+        let discards = listener.discards();
         let (mut datagrams, mut bytes) = (0, 0);
         let has_more = loop {
             if datagrams * COST + bytes >= most {
@@ -145,7 +146,7 @@ impl Responder {
                 Ok(arrival) => {
                     datagrams += 1;
                     bytes += arrival.length;
-                    if !listener.discards() {
+                    if !discards {
                         self.echo(arrival, socket, listener, (time, now));
                     }
                 }
@@ -161,7 +162,6 @@ impl Responder {
                 },
             }
         };
-        let discards = listener.discards();
         let Counters { datagrams: counted, volume, .. } = &mut listener.counters;
         counted.received += datagrams as u64;
         volume.received += bytes as u64;

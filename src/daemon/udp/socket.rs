@@ -57,7 +57,7 @@ pub trait Family: Copy {
 
     /// Makes of the kernel's message about a datagram the one that its answer is sent with. False if more machines
     /// than this one may have the datagram.
-    fn answer(control: &mut Control) -> bool;
+    fn redirect(control: &mut Control) -> bool;
 }
 
 /// Sets what a socket needs before a datagram comes, that is before it is bound: the address that the datagram
@@ -106,7 +106,7 @@ impl DatagramSocket {
             let mut slices = [IoSliceMut::new(buffer)];
             let message = recvmsg(fd, &mut slices, Some(&mut control.0), MsgFlags::empty())?;
             let (length, peer) = (message.bytes, message.address);
-            (length, peer, F::answer(control))
+            (length, peer, F::redirect(control))
         };
         let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Arrival { length, is_cut: length == most, peer, is_for_one })
@@ -201,7 +201,7 @@ impl Family for V4 {
 
     const CONTROL: usize = HEAD + size_of::<in_pktinfo>();
 
-    fn answer(control: &mut Control) -> bool {
+    fn redirect(control: &mut Control) -> bool {
         const IS: [u8; HEAD] = head(size_of::<in_pktinfo>(), IPPROTO_IP, IP_PKTINFO);
         let Some(says) = control.says::<12>(&IS) else { return false };
         let ([interface, own, asked], []) = says.as_chunks_mut::<4>() else { return false };
@@ -226,7 +226,7 @@ impl Family for V6 {
 
     const CONTROL: usize = HEAD + size_of::<in6_pktinfo>();
 
-    fn answer(control: &mut Control) -> bool {
+    fn redirect(control: &mut Control) -> bool {
         const IS: [u8; HEAD] = head(size_of::<in6_pktinfo>(), IPPROTO_IPV6, IPV6_PKTINFO);
         let Some(says) = control.says::<20>(&IS) else { return false };
         let Some((asked, interface)) = says.split_first_chunk_mut::<16>() else { return false };
