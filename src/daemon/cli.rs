@@ -22,7 +22,8 @@ Usage: echo-alex [OPTIONS]
   -h, --help         Show this
   -V, --version      Show the version
 
-Signals: TERM and INT stop (twice: at once), HUP reloads, USR1 writes counters.
+Signals: TERM and INT stop (twice: at once), QUIT stops when all sessions are
+done, HUP reloads, USR1 writes counters.
 Exit codes: 0 stopped, 64 usage, 66 no such file, 69 address not available,
             77 no permission, 78 configuration, 1 anything else
 ";
