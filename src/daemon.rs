@@ -14,6 +14,7 @@ pub mod service;
 pub mod deadline;
 pub mod signals;
 pub mod systemd;
+mod health;
 pub mod logger;
 pub mod log_limit;
 pub mod histogram;

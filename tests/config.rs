@@ -221,7 +221,7 @@ fn the_help_fits_a_screen_and_names_every_option() {
         assert_eq!((code, stderr.as_str()), (0, ""));
         assert!(stdout.lines().count() <= 24, "{stdout}");
         assert!(stdout.lines().all(|line| line.chars().count() <= 80), "{stdout}");
-        contains_all(&stdout, &["--config", "--check", "--help", "--version"]);
+        contains_all(&stdout, &["--config", "--check", "--probe", "--help", "--version"]);
     }
 }
 

@@ -1,11 +1,11 @@
-//! The daemon's command line: serve, or check a configuration.
+//! The daemon's command line: serve, check a configuration, or ask a daemon that serves.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self, Config};
 use crate::daemon::event_loop::EventLoop;
-use crate::daemon::{admission, logger};
+use crate::daemon::{admission, health, logger};
 use crate::exit::{Exit, Failure};
 use crate::os::{heap, output};
 use crate::tls::server;
@@ -19,6 +19,8 @@ Usage: echo-alex [OPTIONS]
                      without that, serve echo on port 5000, with TLS on 5001,
                      and a page for browsers on 5080
   -t, --check        Check the configuration and its certificates, and end
+      --probe        Ask the daemon that serves this configuration on this
+                     machine whether it is ready, and end: 0 if it is, 1 if not
   -h, --help         Show this
   -V, --version      Show the version
 
@@ -46,6 +48,10 @@ fn run() -> Result<(), Failure> {
             output::print(format_args!("echo-alex {}\n", env!("CARGO_PKG_VERSION")))?;
         }
         Task::Check => check(&Config::for_start(arguments.config.as_deref())?)?,
+        Task::Probe => {
+            let answer = health::probe(&Config::for_start(arguments.config.as_deref())?)?;
+            output::print(format_args!("{answer}\n"))?;
+        }
         Task::Serve => {
             heap::start_again_with_tunables();
             let config = Config::for_start(arguments.config.as_deref())?;
@@ -86,6 +92,7 @@ struct Arguments {
 enum Task {
     Serve,
     Check,
+    Probe,
     Help,
     Version,
 }
@@ -103,6 +110,7 @@ impl Arguments {
                     arguments.config = Some(parser.value().map_err(usage)?.into());
                 }
                 Short('t') | Long("check") => arguments.task = Task::Check,
+                Long("probe") => arguments.task = Task::Probe,
                 Short('h') | Long("help") => return Ok(Self { task: Task::Help, ..arguments }),
                 Short('V') | Long("version") => {
                     return Ok(Self { task: Task::Version, ..arguments });
