@@ -6,12 +6,8 @@ mod datagrams;
 mod drive;
 mod flow;
 mod html;
-mod load;
 pub mod loaded;
-mod pattern;
-mod recorder;
 mod report;
-mod schedule;
 mod stream;
 
 use std::net::SocketAddr;
@@ -24,19 +20,19 @@ use crate::client::connection::Connection;
 use crate::client::context::Client;
 use crate::client::datagram_report::DatagramResults;
 use crate::client::error::{Awaited, Error};
+use crate::client::load::Load;
 use crate::client::page;
+use crate::client::pattern::Pattern;
 use crate::client::progress::Progress;
+use crate::client::recorder::Recorder;
+use crate::client::schedule::Schedule;
 use crate::exit::{Exit, Failure};
 use crate::os::descriptors::{self, Shortage};
 use conditions::{Conditions, processor_time};
 use datagrams::DatagramLoad;
 use drive::Drive;
 use flow::Flow;
-use load::Load;
-use pattern::Pattern;
-use recorder::Recorder;
 use report::Results;
-use schedule::Schedule;
 
 /// Raises the soft limit on descriptors to what the sessions need, and makes sure that the report can be
 /// written.

@@ -2,7 +2,6 @@
 
 mod datagrams;
 mod log;
-mod outages;
 mod report;
 mod stream;
 

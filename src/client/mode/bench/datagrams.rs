@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::flow::Flow;
-use super::pattern::Pattern;
-use super::recorder::Recorder;
 use crate::client::context::Client;
 use crate::client::datagram_report::DatagramResults;
 use crate::client::datagrams::Datagrams;
 use crate::client::error::Error;
+use crate::client::pattern::Pattern;
 use crate::client::probes::{Arrival, Probes};
+use crate::client::recorder::Recorder;
 use crate::client::undelivered::Undelivered;
 
 /// How many datagrams are sent or received in a turn, before other sessions have theirs.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::flow::Flow;
-use super::pattern::Pattern;
-use super::recorder::Recorder;
-use super::schedule::Schedule;
 use crate::client::context::Client;
 use crate::client::error::{Awaited, Error};
+use crate::client::pattern::Pattern;
 use crate::client::progress::Progress;
+use crate::client::recorder::Recorder;
+use crate::client::schedule::Schedule;
 
 /// How many messages an open loop sends before it looks at events again.
 const BATCH: u64 = 256;

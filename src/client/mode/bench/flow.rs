@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::pattern::Pattern;
-use super::recorder::Recorder;
 use crate::client::context::Client;
 use crate::client::datagram_report::DatagramResults;
 use crate::client::error::Error;
+use crate::client::load::Load;
+use crate::client::pattern::Pattern;
+use crate::client::recorder::Recorder;
 
 /// One session under load.
 pub(super) trait Flow {
@@ -35,4 +36,42 @@ pub(super) trait Flow {
 
     /// Ends the session. What can be lost is told.
     fn end(&mut self, client: &mut Client) -> Option<DatagramResults>;
+}
+
+impl Flow for Load {
+    const LOOK: Option<Duration> = None;
+
+    fn begin(&mut self, start: Instant) {
+        Load::begin(self, start);
+    }
+
+    fn in_flight(&self) -> usize {
+        self.starts().len()
+    }
+
+    fn overdue(&self) -> Vec<Instant> {
+        self.starts().iter().copied().collect()
+    }
+
+    fn send(&mut self, pattern: &Pattern, client: &mut Client) -> Result<bool, Error> {
+        Load::send(self, pattern, &mut client.buffers)
+    }
+
+    fn receive(
+        &mut self,
+        pattern: &Pattern,
+        recorder: &mut Recorder,
+        client: &mut Client,
+    ) -> Result<bool, Error> {
+        if Load::receive(self, pattern, recorder, &mut client.buffers)?.is_none() {
+            return Ok(false);
+        }
+        let (size, returned) = self.bytes();
+        Err(Error::ClosedEarly { size, returned })
+    }
+
+    fn end(&mut self, client: &mut Client) -> Option<DatagramResults> {
+        self.connection.goodbye(&mut client.buffers);
+        None
+    }
 }

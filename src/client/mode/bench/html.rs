@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::recorder::Interval;
 use super::report::{Results, kind};
 use crate::client::cli::Bench;
 use crate::client::context::Client;
 use crate::client::page::{self, escaped};
 use crate::client::plot::{self, Line};
+use crate::client::recorder::Interval;
 use crate::exit::Failure;
 
 /// Writes the report.

@@ -8,18 +8,18 @@ use serde::Serialize;
 
 use super::conditions::{Conditions, processor_time};
 use super::flow::Flow;
-use super::load::Load;
-use super::pattern::Pattern;
-use super::recorder::Recorder;
 use super::report::{client_was_bottleneck, kind};
-use super::schedule::Schedule;
 use super::stream::{Service, Stream};
 use crate::client::cli::Bench;
 use crate::client::connection::Connection;
 use crate::client::context::Client;
 use crate::client::error::{Awaited, Error};
 use crate::client::latency::Summary;
+use crate::client::load::Load;
+use crate::client::pattern::Pattern;
 use crate::client::progress::Progress;
+use crate::client::recorder::Recorder;
+use crate::client::schedule::Schedule;
 use crate::exit::Failure;
 
 /// Messages a second, unless the user wants another number.
@@ -183,7 +183,7 @@ fn measure(
         for number in std::mem::take(&mut ready) {
             let can_go_on = match number.checked_sub(1) {
                 None => {
-                    probe.receive(&pattern, &mut recorder, &mut client.buffers)?;
+                    Flow::receive(probe, &pattern, &mut recorder, client)?;
                     probe.send(&pattern, &mut client.buffers)?
                 }
                 Some(stream) => match streams.get_mut(stream) {

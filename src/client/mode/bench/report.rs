@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::conditions::Conditions;
-use super::recorder::Recorder;
 use crate::client::cli::{Bench, Options};
 use crate::client::context::Client;
 use crate::client::datagram_report::{DatagramReport, DatagramResults};
 use crate::client::latency::Summary;
+use crate::client::recorder::Recorder;
 use crate::exit::Failure;
 use crate::os::units;
 

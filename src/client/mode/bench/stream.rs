@@ -2,11 +2,11 @@
 
 use mio::Token;
 
-use super::pattern::Pattern;
 use crate::client::connection::{Connection, Received};
 use crate::client::context::Client;
 use crate::client::error::Error;
 use crate::client::expect::{Difference, Expected};
+use crate::client::pattern::Pattern;
 use crate::exit::Failure;
 use crate::wire::buffers::{Buffers, READ_SIZE};
 

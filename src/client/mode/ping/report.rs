@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::outages::{Outage, Outages, seconds};
 use crate::client::cli::Ping;
 use crate::client::context::Client;
 use crate::client::datagram_report::{DatagramReport, DatagramResults};
 use crate::client::facts::Facts;
 use crate::client::latency::{Jitter, Latencies, Summary, percent, percent_of};
+use crate::client::outages::{Outage, Outages, seconds};
 use crate::exit::Failure;
 
 /// The results so far.

@@ -1,17 +1,15 @@
 //! One session under load: sends messages, and compares what comes back.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::Token;
 
-use super::flow::Flow;
+use super::connection::{Connection, End, Received};
+use super::context::Client;
+use super::error::Error;
 use super::pattern::Pattern;
 use super::recorder::Recorder;
-use crate::client::connection::{Connection, Received};
-use crate::client::context::Client;
-use crate::client::datagram_report::DatagramResults;
-use crate::client::error::Error;
 use crate::exit::Failure;
 use crate::wire::buffers::{Buffers, READ_SIZE};
 
@@ -49,6 +47,22 @@ impl Load {
         Ok(Self { connection, size, phase, sent: 0, received: 0, begun: 0, starts })
     }
 
+    /// Starts a message, which was due at `start`. It is sent later.
+    pub(super) fn begin(&mut self, start: Instant) {
+        self.starts.push_back(start);
+        self.begun += self.size;
+    }
+
+    /// When the messages in flight were due.
+    pub(super) fn starts(&self) -> &VecDeque<Instant> {
+        &self.starts
+    }
+
+    /// How many bytes were started, and how many of them have come back.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.begun, self.received)
+    }
+
     /// Sends up to [`TURN`] of what was started. Returns whether it can send more.
     pub(super) fn send(&mut self, pattern: &Pattern, buffers: &mut Buffers) -> Result<bool, Error> {
         self.connection.flush()?;
@@ -62,20 +76,17 @@ impl Load {
         Ok(self.connection.is_flushed() && self.sent < self.begun)
     }
 
-    /// Reads and compares what has arrived.
+    /// Reads and compares what has arrived. Returns how the server has ended its side, if it has.
     pub(super) fn receive(
         &mut self,
         pattern: &Pattern,
         recorder: &mut Recorder,
         buffers: &mut Buffers,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<End>, Error> {
         loop {
             match self.connection.read(buffers)? {
-                Received::Nothing => return Ok(()),
-                Received::End(_) => {
-                    let (size, returned) = (self.begun, self.received);
-                    return Err(Error::ClosedEarly { size, returned });
-                }
+                Received::Nothing => return Ok(None),
+                Received::End(end) => return Ok(Some(end)),
                 Received::Bytes(bytes) => {
                     pattern.check(self.phase, self.received, self.sent, bytes)?;
                     self.received += bytes.len() as u64;
@@ -90,41 +101,5 @@ impl Load {
                 }
             }
         }
-    }
-}
-
-impl Flow for Load {
-    const LOOK: Option<Duration> = None;
-
-    fn begin(&mut self, start: Instant) {
-        self.starts.push_back(start);
-        self.begun += self.size;
-    }
-
-    fn in_flight(&self) -> usize {
-        self.starts.len()
-    }
-
-    fn overdue(&self) -> Vec<Instant> {
-        self.starts.iter().copied().collect()
-    }
-
-    fn send(&mut self, pattern: &Pattern, client: &mut Client) -> Result<bool, Error> {
-        Load::send(self, pattern, &mut client.buffers)
-    }
-
-    fn receive(
-        &mut self,
-        pattern: &Pattern,
-        recorder: &mut Recorder,
-        client: &mut Client,
-    ) -> Result<bool, Error> {
-        Load::receive(self, pattern, recorder, &mut client.buffers)?;
-        Ok(false)
-    }
-
-    fn end(&mut self, client: &mut Client) -> Option<DatagramResults> {
-        self.connection.goodbye(&mut client.buffers);
-        None
     }
 }
