@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod host;
 pub(crate) mod explain;
 pub mod expiry;
+pub mod tickets;
 mod client_verifier;
 mod identity;
 mod mlkem;

@@ -49,6 +49,14 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
     if listeners.is_empty() {
         return Err(Problem::new(0..0, "there is no listener: add a [[listener]]"));
     }
+    let has_tls = listeners.iter().any(|listener| listener.tls.is_some());
+    let ticket_keys = match file.tickets {
+        Some(table) if !has_tls => {
+            let message = "[tickets] needs a listener with [listener.tls]: nothing else has sessions to resume";
+            return Err(Problem::new(table.span(), message));
+        }
+        table => table.map(|table| folder.join(table.into_inner().file)),
+    };
     Ok(Config {
         source: source.clone(),
         log: log(&file.log, folder),
@@ -56,6 +64,7 @@ pub(super) fn check(file: File, source: &Source) -> Result<Config, Problem> {
         datagrams,
         drain_delay,
         drain_timeout,
+        ticket_keys,
         listeners,
     })
 }

@@ -19,6 +19,7 @@ pub(super) struct File {
     pub(super) log: LogTable,
     #[serde(default)]
     pub(super) limits: LimitsTable,
+    pub(super) tickets: Option<Spanned<TicketsTable>>,
     #[serde(default)]
     pub(super) listener: Listeners,
 }
@@ -70,6 +71,13 @@ pub(super) struct LimitsTable {
     pub(super) drain_timeout: Option<Spanned<Timeout>>,
     pub(super) datagrams_per_second: Option<Spanned<Count>>,
     pub(super) datagrams_per_second_per_address: Option<Spanned<Count>>,
+}
+
+/// `[tickets]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a table: [tickets]")]
+pub(super) struct TicketsTable {
+    pub(super) file: PathBuf,
 }
 
 /// One `[[listener]]`.

@@ -26,6 +26,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// The time from then to the end; `None` waits for the last session.
     pub drain_timeout: Option<Duration>,
+    /// The file with the keys of session tickets; without one, each listener has keys of its own.
+    pub ticket_keys: Option<PathBuf>,
     /// The listeners, at least one.
     pub listeners: Vec<Listener>,
 }

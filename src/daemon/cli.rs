@@ -9,6 +9,7 @@ use crate::daemon::{admission, health, logger};
 use crate::exit::{Exit, Failure};
 use crate::os::{heap, output};
 use crate::tls::server;
+use crate::tls::tickets::TicketKeys;
 
 const HELP: &str = "\
 echo-alex: an echo server for plain TCP and TLS
@@ -67,13 +68,10 @@ fn run() -> Result<(), Failure> {
 fn check(config: &Config) -> Result<(), Failure> {
     logger::set_to_stderr();
     admission::raise_descriptor_limit(config)?;
+    let keys = config.ticket_keys.as_deref().map(TicketKeys::load).transpose()?;
     let mut with_tls = 0;
     for listener in &config.listeners {
-        if let Some(settings) = &listener.tls {
-            server::server_config(settings)
-                .map_err(|failure| failure.of_listener(&listener.name))?;
-            with_tls += 1;
-        }
+        with_tls += usize::from(server::of_listener(listener, keys.as_ref())?.is_some());
     }
     let all = config.listeners.len();
     output::print(format_args!(

@@ -62,6 +62,8 @@ pub struct EventLoop {
     sessions: Sessions,
     drain_delay: Duration,
     drain_timeout: Option<Duration>,
+    /// When the key ends that seals the tickets of all listeners.
+    ticket_keys_end: Option<SystemTime>,
     phase: Phase,
     started: Moment,
     started_at: SystemTime,
@@ -136,6 +138,7 @@ impl EventLoop {
             sessions: Sessions::default(),
             drain_delay: Duration::ZERO,
             drain_timeout: None,
+            ticket_keys_end: None,
             phase: Phase::Serving,
             started: now,
             started_at: SystemTime::now(),

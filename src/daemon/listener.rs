@@ -203,7 +203,7 @@ mod tests {
 
         let limits = "[listener.limits]\nmax-sessions = 1\nidle-timeout = \"7s\"\n";
         let changed = settings(&format!("service = \"discard\"\n[listener.tls]\n{limits}"));
-        let tls = changed.tls.as_ref().map(|tls| server::server_config(tls).unwrap());
+        let tls = changed.tls.as_ref().map(|tls| server::server_config(tls, None).unwrap());
         listener.follow(&changed, tls);
         assert_eq!(listener.kind(), "tls");
         assert!(matches!(listener.transport(), Ok(Transport::Tls(_))));
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_listener_knows_when_its_certificates_expire() {
         let settings = settings("[listener.tls]");
-        let tls = settings.tls.as_ref().map(|tls| server::server_config(tls).unwrap());
+        let tls = settings.tls.as_ref().map(|tls| server::server_config(tls, None).unwrap());
         let listener = Listener::new(&settings, tls, Rc::default());
         let uses: Vec<_> = listener.expiries().iter().map(|expiry| expiry.purpose).collect();
         assert_eq!(uses, ["server"]);

@@ -23,6 +23,7 @@ use crate::exit::{Exit, Failure, plain};
 use crate::os::clock::Moment;
 use crate::tls::handshake::ServerConfig;
 use crate::tls::server;
+use crate::tls::tickets::TicketKeys;
 
 /// The token of the first socket. Those below are keys of sessions.
 pub const FIRST_SOCKET: usize = 1 << (usize::BITS - 1);
@@ -63,10 +64,12 @@ struct AtWork<'a> {
 
 impl Listeners {
     /// Plans for `configured`, which keep the sockets that are at work and take those that were
-    /// `handed_over`. All sockets of the plans listen, and nothing else has changed.
+    /// `handed_over`; `keys` are those of their tickets. All sockets of the plans listen, and nothing else has
+    /// changed.
     pub fn plan(
         &self,
         configured: Vec<config::Listener>,
+        keys: Option<&TicketKeys>,
         mut handed_over: Vec<HandedOver>,
     ) -> Result<Vec<Plan>, Failure> {
         let mut at_work: Vec<AtWork<'_>> = self
@@ -76,7 +79,7 @@ impl Listeners {
             .collect();
         let mut plans = configured
             .into_iter()
-            .map(|settings| Plan::new(settings, &mut at_work, &mut handed_over))
+            .map(|settings| Plan::new(settings, keys, &mut at_work, &mut handed_over))
             .collect::<Result<Vec<_>, _>>()?;
         let outgoing = Outgoing::new(at_work.iter().map(|it| it.socket));
         for plan in &mut plans {
@@ -256,18 +259,11 @@ impl Plan {
     /// were `handed_over`. What is missing is still to be bound.
     fn new(
         settings: config::Listener,
+        keys: Option<&TicketKeys>,
         at_work: &mut Vec<AtWork<'_>>,
         handed_over: &mut Vec<HandedOver>,
     ) -> Result<Self, Failure> {
-        let mut tls = settings
-            .tls
-            .as_ref()
-            .map(server::server_config)
-            .transpose()
-            .map_err(|failure| failure.of_listener(&settings.name))?;
-        if let (Some(tls), Some(protocol)) = (&mut tls, settings.service.protocol()) {
-            tls.carry(protocol);
-        }
+        let tls = server::of_listener(&settings, keys)?;
         if settings.tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
             server::announce_temporary_identity()?;
         }

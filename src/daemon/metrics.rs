@@ -273,6 +273,15 @@ const FAMILIES: &[Family] = &[
         }),
     ),
     gauge(
+        "echo_alex_ticket_key_expiry_timestamp_seconds",
+        "When the shared key ends that seals session tickets, in seconds since 1970.",
+        Of::Daemon(|text, name, snapshot| {
+            if let Some(end) = snapshot.ticket_keys_end {
+                text.sample(name, &[], seconds_since_1970(end));
+            }
+        }),
+    ),
+    gauge(
         "echo_alex_certificate_expiry_timestamp_seconds",
         "The end of a certificate's validity, in seconds since 1970.",
         Of::Present(|text, name, listener| {

@@ -141,6 +141,8 @@ pub struct Snapshot {
     pub handshakes: Handshakes,
     /// Reloads of the configuration.
     pub reloads: Reloads,
+    /// When the key ends that seals session tickets, if several daemons share such keys.
+    pub ticket_keys_end: Option<SystemTime>,
     /// When the daemon was started.
     pub started: SystemTime,
     /// Whether new connections are welcome.
@@ -213,6 +215,7 @@ impl Snapshot {
             past: Vec::new(),
             handshakes: Handshakes::default(),
             reloads: Reloads::default(),
+            ticket_keys_end: None,
             started: SystemTime::UNIX_EPOCH,
             is_ready: true,
             descriptors: None,

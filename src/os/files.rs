@@ -6,14 +6,17 @@
 //! daemon's only thread at a reload, and a device such as `/dev/zero` never ends.
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
+use log::warn;
 use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
-use crate::exit::{Failure, plain};
+use crate::exit::{Exit, Failure, plain};
 
 /// Why a file was not read.
 #[derive(Debug)]
@@ -26,13 +29,55 @@ pub enum Unreadable {
     TooLong(u64),
 }
 
+/// A file with secrets, which are wiped when it is dropped.
+pub struct Secret {
+    /// What is in it.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// When it was changed last.
+    pub changed: SystemTime,
+    is_public: bool,
+}
+
+impl Secret {
+    /// Logs a warning if every user can read it: it was read from `path`, and has `what` in it.
+    pub fn warn_if_public(&self, what: &str, path: &Path) {
+        if self.is_public {
+            let path = path.display();
+            warn!("{path}: every user of this machine can read the {what}: chmod o-rwx {path}");
+        }
+    }
+}
+
 /// Reads the regular file at `path`, which may have at most `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
+    let (file, metadata) = open(path)?;
+    read_open(file, &metadata, most)
+}
+
+/// Reads `what`, such as "certificate". Where permission is denied, the error names the user and the cure.
+pub fn read_named(what: &str, path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    read(path, most).map_err(|why| why.with_cure(what, path))
+}
+
+/// The same for secrets.
+pub fn read_secret(what: &str, path: &Path, most: u64) -> Result<Secret, Failure> {
+    let read = || {
+        let (file, metadata) = open(path)?;
+        let changed = metadata.modified()?;
+        let bytes = Zeroizing::new(read_open(file, &metadata, most)?);
+        Ok(Secret { bytes, changed, is_public: metadata.mode() & 0o004 != 0 })
+    };
+    read().map_err(|why: Unreadable| why.with_cure(what, path))
+}
+
+/// Opens a regular file.
+fn open(path: &Path) -> Result<(File, Metadata), Unreadable> {
     // Does not wait for the writer of a FIFO, or make a terminal the controlling one.
     #[allow(clippy::cast_possible_wrap)] // Bits.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let kind = file.metadata()?.file_type();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
     if !kind.is_file() {
         return Err(Unreadable::NotRegular(match kind {
             _ if kind.is_dir() => "a directory",
@@ -41,8 +86,14 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
             _ => "something else",
         }));
     }
-    let mut bytes = Vec::new();
-    file.by_ref().take(most + 1).read_to_end(&mut bytes)?;
+    Ok((file, metadata))
+}
+
+/// Reads what is in `file`. A vector that grows would leave copies of secrets behind.
+fn read_open(file: File, metadata: &Metadata, most: u64) -> Result<Vec<u8>, Unreadable> {
+    let length = usize::try_from(metadata.len().min(most)).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(length + 1);
+    file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(Unreadable::TooLong(most));
     }
@@ -66,6 +117,24 @@ impl Unreadable {
             Self::System(error) => Failure::system(what, error),
             _ => Failure::config(format!("{what}: {self}")),
         }
+    }
+
+    /// The failure of reading `what` at `path`. Where permission is denied, it names the user and the cure.
+    fn with_cure(&self, what: &str, path: &Path) -> Failure {
+        let shown = path.display();
+        let failure = self.failure(format_args!("cannot read the {what} {shown}"));
+        if failure.exit != Exit::NoPermission {
+            return failure;
+        }
+        let (user, group) =
+            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Failure::new(
+            failure.exit,
+            format!(
+                "{failure} for user {user} (id -nu {user}); let its group read it: \
+                 chgrp {group} {shown} && chmod 640 {shown}, and check the folders above it"
+            ),
+        )
     }
 }
 

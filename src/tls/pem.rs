@@ -1,16 +1,13 @@
 //! Reads certificates and keys from PEM files. Each error names the file, the cause and the cure.
 
 use std::fmt::Display;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use log::warn;
 use rustls::Error;
 use rustls::pki_types::PrivateKeyDer;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::os::files;
 use crate::tls::certificate::Chain;
 use crate::tls::explain::reason;
@@ -21,7 +18,7 @@ const PEM_MAX: u64 = 1024 * 1024;
 
 /// Reads the certificates in a PEM file; at least one.
 pub fn load_certificates(path: &Path) -> Result<Chain, Failure> {
-    let pem = read("certificate", path)?;
+    let pem = files::read_named("certificate", path, PEM_MAX)?;
     let certificates = rustls_pemfile::certs(&mut pem.as_slice())
         .collect::<Result<Chain, _>>()
         .map_err(|error| damaged(path, &error))?;
@@ -37,8 +34,9 @@ pub fn load_certificates(path: &Path) -> Result<Chain, Failure> {
 
 /// Reads the private key in a PEM file: PKCS#8, PKCS#1 or SEC1.
 pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
-    let pem = read("key", path)?;
-    if contains(&pem, "ENCRYPTED") {
+    let file = files::read_secret("key", path, PEM_MAX)?;
+    let pem = &file.bytes;
+    if contains(pem, "ENCRYPTED") {
         return Err(Failure::config(format!(
             "{0}: the key is encrypted, and nobody can enter its passphrase when the daemon \
              starts; remove the passphrase: openssl pkey -in {0} -out plain.key",
@@ -48,15 +46,13 @@ pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     let key =
         rustls_pemfile::private_key(&mut pem.as_slice()).map_err(|error| damaged(path, &error))?;
     let Some(key) = key else {
-        let hint = swapped(&pem, "CERTIFICATE", "a certificate");
+        let hint = swapped(pem, "CERTIFICATE", "a certificate");
         return Err(Failure::config(format!(
             "{}: there is no private key (-----BEGIN PRIVATE KEY-----) in it{hint}",
             path.display()
         )));
     };
-    if fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0) {
-        warn!("{0}: every user of this machine can read the key: chmod o-rwx {0}", path.display());
-    }
+    file.warn_if_public("key", path);
     Ok(key)
 }
 
@@ -67,26 +63,6 @@ pub(super) fn load_roots(path: &Path) -> Result<Vec<Root>, Failure> {
         .into_iter()
         .map(|it| Root::new(it, file.clone()).map_err(|error| unusable(path, &error)))
         .collect()
-}
-
-/// Reads a whole PEM file. Where permission is denied, the error names the user and the cure.
-fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
-    files::read(path, PEM_MAX).map_err(|why| {
-        let failure = why.failure(format_args!("cannot read the {what} {shown}"));
-        if failure.exit != Exit::NoPermission {
-            return failure;
-        }
-        let (user, group) =
-            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Failure::new(
-            failure.exit,
-            format!(
-                "{failure} for user {user} (id -nu {user}); let its group read it: \
-                 chgrp {group} {shown} && chmod 640 {shown}, and check the folders above it"
-            ),
-        )
-    })
 }
 
 /// A hint for a file that holds what belongs in another one.

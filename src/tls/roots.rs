@@ -41,6 +41,11 @@ impl Root {
         Ok(Self { certificate, file, anchor, validity })
     }
 
+    /// Its validity in seconds since 1970, both ends included.
+    pub(super) fn validity(&self) -> &RangeInclusive<u64> {
+        &self.validity
+    }
+
     /// What is wrong with its dates at `now`, which is in seconds since 1970.
     pub fn fault_at(&self, now: u64) -> Option<CertificateError> {
         let time = since_1970(now);

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use log::warn;
 use rustls::crypto::ring::Ticketer;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
 use crate::config;
@@ -17,10 +17,44 @@ use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::handshake::{Offer, Resolver, ServerConfig, VerificationRecord};
 use crate::tls::provider;
 use crate::tls::roots::Root;
+use crate::tls::tickets::{Rules, TicketKeys};
 use crate::tls::{expiry, identity, pem, temporary, warnings};
 
-/// Loads what a listener's settings name, and logs a warning for what cannot work.
-pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
+/// What a listener with TLS gives to its sessions. The keys of their tickets are made of `keys`, or its own.
+pub fn of_listener(
+    listener: &config::Listener,
+    keys: Option<&TicketKeys>,
+) -> Result<Option<ServerConfig>, Failure> {
+    let config::Listener { name, tls: Some(settings), service, .. } = listener else {
+        return Ok(None);
+    };
+    let protocol = service.protocol();
+    let tickets = keys.map(|keys| SharedTickets { keys, listener: name, protocol });
+    let mut config =
+        server_config(settings, tickets).map_err(|failure| failure.of_listener(name))?;
+    if let Some(protocol) = protocol {
+        config.carry(protocol);
+    }
+    Ok(Some(config))
+}
+
+/// What a listener's tickets depend on, besides its TLS settings, where several daemons share their keys.
+#[derive(Clone, Copy)]
+pub struct SharedTickets<'a> {
+    /// The keys of the file.
+    pub keys: &'a TicketKeys,
+    /// The name of the listener.
+    pub listener: &'a str,
+    /// What its sessions carry (ALPN), where that has a name.
+    pub protocol: Option<&'a str>,
+}
+
+/// Loads what a listener's settings name, and logs a warning for what cannot work. Without `tickets`, sessions are
+/// resumed with keys of its own.
+pub fn server_config(
+    settings: &config::Tls,
+    tickets: Option<SharedTickets<'_>>,
+) -> Result<ServerConfig, Failure> {
     let (chain, key) = match &settings.identity {
         Some(identity) => {
             let (chain, key) = identity::load(identity)?;
@@ -40,6 +74,7 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
         versions.push(&rustls::version::TLS12);
     }
     let mut expiries = expiry::of("server", &chain);
+    let first = chain.first().cloned();
     let key = CertifiedKey::from_der(chain, key, &provider).map_err(failed)?;
     let record =
         Arc::new(VerificationRecord::new(Offer::of_server(&provider, &versions, &*key.key)));
@@ -49,12 +84,20 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
              have the kind of key in their name",
         ));
     }
-    let verifier = match &settings.client_ca {
-        Some(client_ca) => {
-            let roots = pem::load_roots(&client_ca.file)?;
-            expiries.extend(expiry::of("client-ca", roots.iter().map(|root| &root.certificate)));
-            client_verifier(client_ca, roots, &record)
+    let roots = match &settings.client_ca {
+        Some(client_ca) => pem::load_roots(&client_ca.file)?,
+        None => Vec::new(),
+    };
+    expiries.extend(expiry::of("client-ca", roots.iter().map(|root| &root.certificate)));
+    let shared = match (tickets, first) {
+        (Some(SharedTickets { keys, listener, protocol }), Some(certificate)) => {
+            let rules = Rules { listener, protocol, settings, authorities: &roots };
+            Some(keys.of_listener(&rules, &certificate, settings.identity.is_some())?)
         }
+        _ => None,
+    };
+    let verifier = match &settings.client_ca {
+        Some(client_ca) => client_verifier(client_ca, roots, &record),
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -65,7 +108,13 @@ pub fn server_config(settings: &config::Tls) -> Result<ServerConfig, Failure> {
     // The order of our suites is what they cost here, or what the operator wants. Most clients put
     // AES-256 first, whatever it costs.
     config.ignore_client_order = true;
-    config.ticketer = Ticketer::new().map_err(failed)?;
+    if let Some(tickets) = shared {
+        config.ticketer = tickets;
+        // One rule for all sessions: a cache would look neither at dates nor at the end of a key.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    } else {
+        config.ticketer = Ticketer::new().map_err(failed)?;
+    }
     // A client that resumes gets another one. Two would let it open two sessions at once with them, and
     // a second ticket makes every handshake a little dearer.
     config.send_tls13_tickets = 1;

@@ -331,7 +331,7 @@ mod tests {
 
         // A peer whose offer was recorded.
         let settings = config::Tls::default();
-        let server = server::server_config(&settings).unwrap();
+        let server = server::server_config(&settings, None).unwrap();
         let client = client_config();
         let name = client::server_name("localhost").unwrap();
         let (mut plain, mut hello, mut answer) = Default::default();

@@ -28,7 +28,7 @@ pub(crate) fn ends(bits: u8) -> (Transport, Transport) {
     });
     static SERVER: LazyLock<ServerConfig> = LazyLock::new(|| {
         let settings = Tls::default();
-        server_config(&settings).expect("a temporary identity")
+        server_config(&settings, None).expect("a temporary identity")
     });
     let server = match bits & 3 {
         1 => &SERVER,

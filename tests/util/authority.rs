@@ -97,6 +97,18 @@ impl Authority {
         })
     }
 
+    /// The same, valid until that time.
+    pub fn sign_until(
+        &self,
+        name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        until: SystemTime,
+    ) -> (String, String) {
+        self.sign_changed(name, usage, &rcgen::PKCS_ECDSA_P256_SHA256, |params| {
+            params.not_after = until.into();
+        })
+    }
+
     fn sign_changed(
         &self,
         name: &str,

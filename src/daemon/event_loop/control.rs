@@ -13,6 +13,7 @@ use crate::exit::Failure;
 use crate::os::clock::Moment;
 use crate::os::descriptors;
 use crate::os::tcp_info;
+use crate::tls::tickets::TicketKeys;
 use crate::wire::close::CloseReason;
 
 impl EventLoop {
@@ -125,10 +126,21 @@ impl EventLoop {
         now: Moment,
     ) -> Result<(), Failure> {
         raise_descriptor_limit(&config)?;
-        let Config { log, limits, datagrams, drain_delay, drain_timeout, listeners, .. } = config;
+        let Config {
+            source: _,
+            log,
+            limits,
+            datagrams,
+            drain_delay,
+            drain_timeout,
+            ticket_keys,
+            listeners,
+        } = config;
         let asks = |it: &config::Listener| matches!(it.service, Service::Report | Service::Web);
         let asks_kernel = listeners.iter().any(asks);
-        let plans = self.listeners.plan(listeners, handed_over)?;
+        // They are wiped at the end of this: the listeners have keys that are derived from them.
+        let keys = ticket_keys.as_deref().map(TicketKeys::load).transpose()?;
+        let plans = self.listeners.plan(listeners, keys.as_ref(), handed_over)?;
         logger::set(&log)?;
         if asks_kernel || log::log_enabled!(Level::Debug) {
             // The first question may have the kernel load a module: not in the midst of sessions.
@@ -140,6 +152,7 @@ impl EventLoop {
         self.sessions.admission.set_limits(limits);
         self.drain_delay = drain_delay;
         self.drain_timeout = drain_timeout;
+        self.ticket_keys_end = keys.as_ref().map(TicketKeys::end);
         for key in self.listeners.follow(plans, self.poll.registry())? {
             self.stop_listening(key, now);
         }

@@ -88,6 +88,7 @@ impl EventLoop {
             past: past.collect(),
             handshakes: self.sessions.handshakes().clone(),
             reloads: self.reloads,
+            ticket_keys_end: self.ticket_keys_end,
             started: self.started_at,
             is_ready: self.listeners.site.is_ready(),
             descriptors: self.descriptors.map(|(others, limit)| (others + sockets, limit)),

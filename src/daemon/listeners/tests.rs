@@ -30,7 +30,7 @@ fn follow(
     configured: config::Listener,
     handed_over: Vec<HandedOver>,
 ) -> Vec<usize> {
-    let plans = listeners.plan(vec![configured], handed_over).unwrap();
+    let plans = listeners.plan(vec![configured], None, handed_over).unwrap();
     listeners.follow(plans, Poll::new().unwrap().registry()).unwrap()
 }
 

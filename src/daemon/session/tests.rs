@@ -122,7 +122,7 @@ impl Scene {
     /// A TLS session whose handshake has not begun.
     fn tls() -> Self {
         let settings = config::Tls::default();
-        let config = server::server_config(&settings).unwrap();
+        let config = server::server_config(&settings, None).unwrap();
         Self::new(Transport::tls_server(config).unwrap(), Service::Echo)
     }
 

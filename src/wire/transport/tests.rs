@@ -314,7 +314,7 @@ fn a_client_knows_the_certificate_of_its_server() {
 
 #[test]
 fn each_session_of_a_listener_has_the_server_name_that_its_own_client_sent() {
-    let server = server::server_config(&config::Tls::default()).unwrap();
+    let server = server::server_config(&config::Tls::default(), None).unwrap();
     let settings = client::Settings::new(client::Trust::Anything);
     let client = client::client_config(&settings).unwrap().0;
     // To an address no name is sent.
