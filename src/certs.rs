@@ -7,6 +7,7 @@ mod der;
 mod files;
 mod key;
 mod names;
+mod tickets;
 mod verify;
 
 use std::process::ExitCode;

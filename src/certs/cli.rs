@@ -70,6 +70,10 @@ pub(super) enum Command {
     /// now, it has the name, and it is for a server or client and not a CA's. The key beside it (the
     /// same name, ending in `.key`) must belong to it.
     Verify(Verify),
+    /// Make the keys of session tickets, or rotate them
+    ///
+    /// Daemons that share the FILE resume the TLS sessions of each other.
+    Tickets(Tickets),
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +162,23 @@ pub(super) struct Verify {
     pub(super) ca: CaOption,
     #[command(flatten)]
     pub(super) dir: DirOption,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tickets {
+    /// File of the keys
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Drop the oldest key, and add a new one at the end
+    ///
+    /// Keys that have ended are replaced, too. Owner, group and mode of the file stay.
+    #[arg(long, conflicts_with = "force")]
+    pub(super) rotate: bool,
+    /// Replace an existing file
+    ///
+    /// Without it, an existing file is an error.
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// For a certificate that a CA signs.

@@ -10,7 +10,7 @@ use crate::certs::files::{
 };
 use crate::certs::key::Key;
 use crate::certs::names::{check_common_name, default_ca_name, file_name_of_host, own_names};
-use crate::certs::verify;
+use crate::certs::{tickets, verify};
 use crate::exit::{Exit, Failure};
 use crate::os::file_set::FileSet;
 use crate::os::output;
@@ -26,6 +26,7 @@ pub fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(options) => server(options)?,
         Command::Client(options) => client(&options)?,
         Command::Show(options) => show(&options)?,
+        Command::Tickets(options) => tickets::run(&options)?,
         Command::Verify(options) => return verify::run(&options),
     }
     Ok(Exit::Ok)

@@ -26,7 +26,7 @@
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,15 +65,32 @@ impl FileSet {
 
     /// Adds a file that every user may read.
     pub fn add(&mut self, name: &str, contents: &str) -> Result<(), Failure> {
-        self.write(name, contents, 0o644)
+        self.write(name, contents, 0o644, None)
     }
 
     /// Adds a file that only its owner may read, from its first byte on.
     pub fn add_secret(&mut self, name: &str, contents: &str) -> Result<(), Failure> {
-        self.write(name, contents, 0o600)
+        self.write(name, contents, 0o600, None)
     }
 
-    fn write(&mut self, name: &str, contents: &str, mode: u32) -> Result<(), Failure> {
+    /// Adds a file with this mode, and for this user and group instead of those of the program.
+    pub fn add_secret_as(
+        &mut self,
+        name: &str,
+        contents: &str,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), Failure> {
+        self.write(name, contents, mode, owner)
+    }
+
+    fn write(
+        &mut self,
+        name: &str,
+        contents: &str,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), Failure> {
         self.check(name)?;
         let journal = match &mut self.journal {
             Some(journal) => journal,
@@ -89,6 +106,9 @@ impl FileSet {
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(contents.as_bytes())?;
+            if let Some((user, group)) = owner {
+                fchown(&file, Some(user), Some(group))?;
+            }
             // Whatever the umask is.
             file.set_permissions(Permissions::from_mode(mode))?;
             file.sync_all()

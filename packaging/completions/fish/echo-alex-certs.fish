@@ -32,6 +32,7 @@ complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "ser
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "client" -d 'Make a key and sign a certificate for a client'
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "show" -d 'Print what certificates say'
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "verify" -d 'Verify chain, dates, name, use and key'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_needs_command" -f -a "tickets" -d 'Make the keys of session tickets, or rotate them'
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l name -d 'Name or address of the server; may be repeated' -r -f -a "(__fish_print_hostnames)"
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l days -d 'How many days the certificates are valid' -r -f
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand init" -l key-type -d 'Type of the key; ecdsa is on P-256' -r -f -a "ecdsa\t''
@@ -76,3 +77,7 @@ complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" 
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -l dir -d 'Folder of the files' -r -f -a "(__fish_complete_directories)"
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand verify" -s V -l version -d 'Print version'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand tickets" -l rotate -d 'Drop the oldest key, and add a new one at the end'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand tickets" -l force -d 'Replace an existing file'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand tickets" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-certs -n "__fish_echo_alex_certs_using_subcommand tickets" -s V -l version -d 'Print version'

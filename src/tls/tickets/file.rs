@@ -8,7 +8,7 @@
 //!
 //! # The date of a key
 //!
-//! A name may be `ALEXT`, the time in 40 bits of seconds since 1970, and six random bytes. A name that is made otherwise says nothing, and the date is that of the file, when it was changed
+//! A name that is made here is `ALEXT`, the time in 40 bits of seconds since 1970, and six random bytes. A name that is made otherwise says nothing, and the date is that of the file, when it was changed
 //! last. `HAProxy` ignores what a name says.
 
 use std::path::Path;
@@ -16,9 +16,11 @@ use std::time::UNIX_EPOCH;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use crate::exit::Failure;
+use super::dates::{Use, usable};
+use crate::exit::{Exit, Failure};
 use crate::os::files;
 
 /// The length of a name.
@@ -95,6 +97,44 @@ impl KeyFile {
         Ok(Self { keys })
     }
 
+    /// New keys, made `now`.
+    pub fn make(now: u64) -> Result<Self, Failure> {
+        let make = |_| FileKey::make(now, LENGTHS[1]);
+        Ok(Self { keys: (0..*KEYS.start()).map(make).collect::<Result<_, _>>()? })
+    }
+
+    /// Drops the first key and those that have ended, and adds as many new ones at the end. Gives the number of
+    /// those that had ended, besides the first.
+    pub fn rotate(&mut self, now: u64) -> Result<usize, Failure> {
+        let (count, length) = (self.keys.len(), self.keys[0].bytes.len());
+        let newest = self.keys.iter().map(|key| key.made).max().unwrap_or(now);
+        if usable(newest, now) == Use::Early {
+            return Err(Failure::config(
+                "the newest key has a date that this machine's clock has not reached: set the clock (a \
+                 Raspberry Pi has no clock chip), then rotate",
+            ));
+        }
+        self.keys.remove(0);
+        self.keys.retain(|key| usable(key.made, now) == Use::Good);
+        let ended = count - 1 - self.keys.len();
+        while self.keys.len() < count {
+            self.keys.push(FileKey::make(now, length)?);
+        }
+        Ok(ended)
+    }
+
+    /// The file.
+    pub fn text(&self) -> Zeroizing<String> {
+        // Longer than the text, which must not be moved while it grows.
+        let length = self.keys.iter().map(|key| 2 * key.bytes.len()).sum();
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        for key in &self.keys {
+            STANDARD.encode_string(&*key.bytes, &mut text);
+            text.push('\n');
+        }
+        text
+    }
+
     /// The key that seals.
     pub fn sealing(&self) -> &FileKey {
         // There are at least three.
@@ -108,6 +148,19 @@ impl KeyFile {
 }
 
 impl FileKey {
+    /// A new key, made `now`.
+    fn make(now: u64, length: usize) -> Result<Self, Failure> {
+        let mut bytes = Zeroizing::new(vec![0; length.max(NAME)]);
+        SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| Failure::new(Exit::Failure, "the system gives no random numbers"))?;
+        let [_, _, _, time @ ..] = now.to_be_bytes();
+        for (byte, dated) in bytes.iter_mut().zip(DATED.iter().chain(&time)) {
+            *byte = *dated;
+        }
+        Ok(Self { bytes, made: now })
+    }
+
     fn parse(line: &[u8], changed: u64) -> Result<Self, String> {
         let mut bytes = Zeroizing::new(vec![0; line.len()]);
         let length = STANDARD
@@ -116,7 +169,7 @@ impl FileKey {
         bytes.truncate(length);
         if !LENGTHS.contains(&length) {
             return Err(format!(
-                "has {length} bytes, not 48 or 80: openssl rand 80 | openssl base64 -A makes a key in one line"
+                "has {length} bytes, not 48 or 80: echo-alex-certs tickets makes such a file"
             ));
         }
         let key = Self { made: dated(&bytes).unwrap_or(changed), bytes };
@@ -229,7 +282,7 @@ mod tests {
             (&*(two.clone() + "\n\n"), "line 3 has 0 bytes, not 48 or 80: "),
             (
                 &*(two.clone() + &line(&[], 32, 2)),
-                "line 3 has 32 bytes, not 48 or 80: openssl rand 80",
+                "line 3 has 32 bytes, not 48 or 80: echo-alex-certs",
             ),
             (
                 &*(two.clone() + &line(&[], 80, 2)),

@@ -43,8 +43,8 @@ impl Watch {
         match state {
             Use::Good => info!("{file}: the key that seals session tickets is used from here on"),
             Use::Over => warn!(
-                "{file}: the key that seals session tickets ended on {}, so no session is resumed: give the \
-                 file a new key, copy it to all machines that share it, and reload",
+                "{file}: the key that seals session tickets ended on {}, so no session is resumed: \
+                 echo-alex-certs tickets --rotate {file}, copy it to all machines that share it, and reload",
                 date(self.made.saturating_add(KEY_LIFE.as_secs()))
             ),
             Use::Early => warn!(
