@@ -88,5 +88,6 @@ pub mod testing {
     pub use crate::wire::close::{CloseReason, Fault};
     pub use crate::wire::link::Wire;
     pub use crate::wire::probe;
+    pub use crate::wire::proxy;
     pub use crate::wire::transport::Transport;
 }

@@ -8,3 +8,4 @@ mod mismatch;
 pub mod buffers;
 pub mod close;
 pub mod probe;
+pub mod proxy;

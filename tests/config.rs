@@ -17,8 +17,8 @@ use util::{
 };
 
 /// The numbers of files, so that a missing file fails the test.
-const VALID: usize = 19;
-const INVALID: usize = 93;
+const VALID: usize = 20;
+const INVALID: usize = 99;
 
 const USAGE: i32 = 64;
 const NO_INPUT: i32 = 66;

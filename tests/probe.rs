@@ -84,7 +84,9 @@ fn without_a_web_listener_a_line_must_come_back() {
 #[test]
 fn a_listener_that_cannot_be_probed_is_an_error_with_a_cure() {
     let udp = format!("{}transport = \"udp\"\n", listener("echo", 5000));
-    for config in [PLAIN, TLS, &udp, &listener("chargen", 5000)] {
+    let proxies = "proxy-protocol = { from = [\"127.0.0.1\"] }\n";
+    let behind = format!("{}{proxies}", listener("web", 5000));
+    for config in [PLAIN, TLS, &udp, &behind, &listener("chargen", 5000)] {
         let (code, line) = probe(config);
         assert_eq!(code, 78, "{line}");
         assert!(line.contains("listen = \"127.0.0.1:5080\""), "{line}");

@@ -248,6 +248,10 @@ fn the_defaults_of_the_manual_are_those_of_the_code() {
                 continue;
             }
             if default == "none" {
+                if key.name == "proxy-protocol" {
+                    assert_eq!(nothing.listeners[0].proxies, None, "{what}");
+                    continue;
+                }
                 // A file without a default: these three keys.
                 assert!(["certificate", "key", "client-ca"].contains(&key.name.as_str()), "{what}");
                 let none = Tls::default();
@@ -710,7 +714,7 @@ fn the_keys_of_a_session_in_the_log_are_those_of_the_manual_in_its_order() {
     // A reset has no detail, and all bytes were sent.
     util::reset(plain);
     // Neither session has these; the kernel is asked at the level debug alone.
-    let rare = ["unsent", "alpn", "client", "rtt", "retransmits", "detail"];
+    let rare = ["proxy", "unsent", "alpn", "client", "rtt", "retransmits", "detail"];
     let of_tls = ["tls", "cipher", "group", "resumed", "sni"];
     for (peer, absent) in peers.into_iter().zip([&of_tls[..], &[]]) {
         let line = daemon.session_line(peer);

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::algorithms::KeyExchangeGroup;
 use super::file::{
-    ClientAuth, File, Level, ListenerTable, LogTable, SpannedList, TargetName, TlsTable,
+    ClientAuth, File, Level, ListenerTable, LogTable, ProxyTable, SpannedList, TargetName, TlsTable,
 };
 use super::limits::{self, DEFAULT_LIMITS, DEFAULT_TIMEOUTS, datagrams, or};
 use super::problem::Problem;
@@ -106,6 +106,7 @@ fn listener(
         transport,
         allow: allow(table.allow, table.service, transport)?,
         origins: origins(table.origins, table.service)?,
+        proxies: table.proxy_protocol.map(proxies).transpose()?,
         service: table.service,
         tls: table.tls.map(|table| tls(table, folder)).transpose()?,
         endpoints: table.listen.into_inner().0,
@@ -152,6 +153,16 @@ fn origins(origins: Option<SpannedList<String>>, service: Service) -> Result<Vec
         all.push(origin.into_inner());
     }
     Ok(all)
+}
+
+/// The networks of proxies: at least one, or nobody could connect.
+fn proxies(table: Spanned<ProxyTable>) -> Result<Vec<IpNet>, Problem> {
+    let from = table.into_inner().from;
+    if from.get_ref().is_empty() {
+        let message = "the list has no network, so every connection would be refused";
+        return Err(Problem::new(from.span(), message));
+    }
+    Ok(from.into_inner().into_iter().map(|it| it.0).collect())
 }
 
 fn check_name(name: &Spanned<String>, others: &[Listener]) -> Result<(), Problem> {

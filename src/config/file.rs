@@ -92,9 +92,20 @@ pub(super) struct ListenerTable {
     pub(super) service: Service,
     pub(super) allow: Option<Spanned<Vec<Network>>>,
     pub(super) origins: Option<SpannedList<String>>,
+    pub(super) proxy_protocol: Option<Spanned<ProxyTable>>,
     pub(super) tls: Option<Spanned<TlsTable>>,
     #[serde(default)]
     pub(super) limits: LimitsTable,
+}
+
+/// `proxy-protocol`.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with the networks of your proxies: { from = [\"10.0.0.0/8\"] }"
+)]
+pub(super) struct ProxyTable {
+    pub(super) from: Spanned<Vec<Network>>,
 }
 
 /// `[listener.tls]`.

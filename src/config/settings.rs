@@ -109,6 +109,9 @@ pub struct Listener {
     pub allow: Option<Vec<IpNet>>,
     /// The origins whose pages may use the echo of a web listener, besides its own.
     pub origins: Vec<String>,
+    /// The networks of the proxies that connections come from, each with a header of the PROXY protocol; `None` is
+    /// connections from anywhere, without it.
+    pub proxies: Option<Vec<IpNet>>,
     /// TLS; `None` is plain TCP.
     pub tls: Option<Tls>,
     /// Limits on this listener alone.

@@ -16,6 +16,10 @@ pub(super) fn transport(table: &ListenerTable) -> Result<Transport, Problem> {
         let message = "TLS needs transport = \"tcp\": there is no DTLS here";
         return Err(Problem::new(tls.span(), message));
     }
+    if let Some(proxies) = &table.proxy_protocol {
+        let message = "proxy-protocol needs transport = \"tcp\": a datagram is no connection";
+        return Err(Problem::new(proxies.span(), message));
+    }
     match table.service {
         Service::Echo | Service::Discard | Service::Report => {}
         Service::Chargen | Service::Web => {

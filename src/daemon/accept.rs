@@ -169,15 +169,16 @@ impl Intake<'_> {
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener_key: usize) {
         let Self { now, listeners, sessions, registry } = self;
         let listener = listeners.get_mut(listener_key);
-        let name = &listener.name;
-        let allowed = sessions.check(peer).and_then(|()| listener.admission.check(peer.ip()));
+        // The address that limits count is known when the header has come.
+        let address = (!listener.expects_header()).then(|| peer.ip());
+        let allowed = listener
+            .check_proxy(peer.ip())
+            .and_then(|()| sessions.admission.check(address))
+            .and_then(|()| listener.admission.check(address));
         if let Err(refusal) = allowed {
-            listener.counters.refuse(refusal);
-            if listener.refusals.note(*now) {
-                warn!(listener = name, peer:%, limit:% = refusal; "refused");
-            }
-            return;
+            return listener.refuse(refusal, peer, None, *now);
         }
+        let name = &listener.name;
         let transport = match listener.transport() {
             Ok(transport) => transport,
             Err(reason) => {
@@ -187,12 +188,19 @@ impl Intake<'_> {
                 );
             }
         };
-        let session = Session::new(stream, peer, transport, listener.service(*now), *now);
+        let service = listener.service(*now);
+        let session = if listener.expects_header() {
+            Session::behind_proxy(stream, peer, transport, service, *now)
+        } else {
+            Session::new(stream, peer, transport, service, *now)
+        };
         if let Err(error) = sessions.insert(session, listener_key, &listener.timeouts, registry) {
             return error!(listener = name, peer:%; "no session: {}", plain(&error));
         }
-        debug!(listener = name, peer:%; "accepted");
-        listener.counters.accepted += 1;
-        listener.admission.enter(peer.ip());
+        listener.admission.enter(address);
+        if address.is_some() {
+            debug!(listener = name, peer:%; "accepted");
+            listener.counters.accepted += 1;
+        }
     }
 }

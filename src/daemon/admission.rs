@@ -24,17 +24,20 @@ pub enum Refusal {
     Sessions,
     /// `max-sessions-per-address` is reached.
     Address,
+    /// It does not come from a proxy, and its listener is for proxies.
+    NoProxy,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Sessions, Self::Address];
+    pub const ALL: [Self; 3] = [Self::Sessions, Self::Address, Self::NoProxy];
 
-    /// The key of the limit.
+    /// The key in the configuration.
     pub fn key(self) -> &'static str {
         match self {
             Self::Sessions => "max-sessions",
             Self::Address => "max-sessions-per-address",
+            Self::NoProxy => "proxy-protocol",
         }
     }
 }
@@ -56,12 +59,16 @@ impl Admission {
         self.sessions
     }
 
-    /// Whether the limits allow one more session from `address`.
-    pub fn check(&self, address: IpAddr) -> Result<(), Refusal> {
-        let is_reached = |limit: Option<usize>, count| limit.is_some_and(|limit| count >= limit);
+    /// Whether the limits allow one more session from `address`, if that is known.
+    pub fn check(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
         if is_reached(self.limits.sessions, self.sessions) {
             return Err(Refusal::Sessions);
         }
+        address.map_or(Ok(()), |address| self.check_address(address))
+    }
+
+    /// Whether the limit by address allows one more session from `address`.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
         let from_address = self.by_address.get(&network(address)).copied().unwrap_or(0);
         if is_reached(self.limits.sessions_per_address, from_address) {
             return Err(Refusal::Address);
@@ -69,15 +76,23 @@ impl Admission {
         Ok(())
     }
 
-    /// Counts a session that begins.
-    pub fn enter(&mut self, address: IpAddr) {
+    /// Counts a session that begins, from `address` if that is known.
+    pub fn enter(&mut self, address: Option<IpAddr>) {
         self.sessions += 1;
+        if let Some(address) = address {
+            self.identify(address);
+        }
+    }
+
+    /// Counts the `address` of a session that was counted without one.
+    pub fn identify(&mut self, address: IpAddr) {
         *self.by_address.entry(network(address)).or_default() += 1;
     }
 
-    /// Counts a session that has ended.
-    pub fn leave(&mut self, address: IpAddr) {
+    /// Counts a session that has ended, from `address` if that was counted.
+    pub fn leave(&mut self, address: Option<IpAddr>) {
         self.sessions -= 1;
+        let Some(address) = address else { return };
         if let Entry::Occupied(mut count) = self.by_address.entry(network(address)) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -85,6 +100,11 @@ impl Admission {
             }
         }
     }
+}
+
+/// Whether so many are as many as the limit allows.
+fn is_reached(limit: Option<usize>, count: usize) -> bool {
+    limit.is_some_and(|limit| count >= limit)
 }
 
 /// What counts as one address. A host has a whole IPv6 /64 (RFC 6177 §2) and can choose the rest of
@@ -137,17 +157,17 @@ mod tests {
         let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let mut admission = admission(3, 2);
         for _ in 0..2 {
-            assert_eq!(admission.check(a), Ok(()));
-            admission.enter(a);
+            assert_eq!(admission.check(Some(a)), Ok(()));
+            admission.enter(Some(a));
         }
-        assert_eq!(admission.check(a), Err(Refusal::Address));
-        assert_eq!(admission.check(b), Ok(()));
-        admission.enter(b);
-        assert_eq!(admission.check(b), Err(Refusal::Sessions));
-        admission.leave(a);
-        assert_eq!(admission.check(a), Ok(()));
-        admission.leave(a);
-        admission.leave(b);
+        assert_eq!(admission.check(Some(a)), Err(Refusal::Address));
+        assert_eq!(admission.check(Some(b)), Ok(()));
+        admission.enter(Some(b));
+        assert_eq!(admission.check(Some(b)), Err(Refusal::Sessions));
+        admission.leave(Some(a));
+        assert_eq!(admission.check(Some(a)), Ok(()));
+        admission.leave(Some(a));
+        admission.leave(Some(b));
         assert_eq!((admission.sessions(), admission.by_address.len()), (0, 0));
     }
 
@@ -155,10 +175,10 @@ mod tests {
     fn sessions_are_counted_and_a_refusal_names_its_key() {
         let address = "10.0.0.1".parse().unwrap();
         let mut admission = admission(3, 2);
-        admission.enter(address);
-        admission.enter(address);
+        admission.enter(Some(address));
+        admission.enter(Some(address));
         assert_eq!(admission.sessions(), 2);
-        admission.leave(address);
+        admission.leave(Some(address));
         assert_eq!(admission.sessions(), 1);
         assert_eq!(Refusal::Sessions.to_string(), "max-sessions");
         assert_eq!(Refusal::Address.to_string(), "max-sessions-per-address");

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Config};
 use crate::daemon::event_loop::EventLoop;
+use crate::daemon::listener::warn_of_everybody;
 use crate::daemon::{admission, health, logger};
 use crate::exit::{Exit, Failure};
 use crate::os::{heap, output};
@@ -71,6 +72,7 @@ fn check(config: &Config) -> Result<(), Failure> {
     let keys = config.ticket_keys.as_deref().map(TicketKeys::load).transpose()?;
     let mut with_tls = 0;
     for listener in &config.listeners {
+        warn_of_everybody(listener);
         with_tls += usize::from(server::of_listener(listener, keys.as_ref())?.is_some());
     }
     let all = config.listeners.len();

@@ -239,7 +239,7 @@ impl EventLoop {
         if self.making.is_some() || Format::ALL.iter().any(is_asked) {
             self.publish(now);
         }
-        self.sessions.resume_one(now, &self.listeners, &mut self.buffers);
+        self.sessions.resume_one(now, &mut self.listeners, &mut self.buffers);
     }
 
     /// Gives a turn to a listening socket: accepts its connections, or answers its datagrams.
@@ -264,7 +264,7 @@ impl EventLoop {
     #[cold]
     fn tick(&mut self, now: Moment) {
         self.acceptor.tick(now);
-        self.sessions.expire(now, &self.listeners, &mut self.buffers);
+        self.sessions.expire(now, &mut self.listeners, &mut self.buffers);
         if self.sessions.take_survey_due() {
             self.survey(now);
         }
@@ -281,18 +281,21 @@ impl EventLoop {
     #[cold]
     fn reap(&mut self, now: Moment) {
         for Ended { key, session, listener: listener_key } in self.sessions.reap() {
-            let Some(reason) = session.reason() else { continue };
             let listener = self.listeners.get_mut(listener_key);
-            let logs_all = log::log_enabled!(Level::Debug);
-            // An end of a probe alone is none of those that are counted and summed up.
-            let is_probe = session.is_probe();
-            let level = if is_probe { Level::Debug } else { reason.level() };
-            if !is_probe && listener.logs_end(reason.fault(), now) || logs_all {
-                session.log_end(level, &listener.name, now);
-            }
-            listener.admission.leave(session.peer().ip());
+            listener.admission.leave(session.counted_address());
             let volume = session.volume();
-            listener.counters.end(reason, volume, session.age(now));
+            if let Some(reason) = session.reason() {
+                let logs_all = log::log_enabled!(Level::Debug);
+                // An end of a probe alone is none of those that are counted and summed up.
+                let is_probe = session.is_probe();
+                let level = if is_probe { Level::Debug } else { reason.level() };
+                if !is_probe && listener.logs_end(reason.fault(), now) || logs_all {
+                    session.log_end(level, &listener.name, now);
+                }
+                // One whose header named nobody ends with a reason too.
+                listener.counters.accepted += u64::from(session.counted_address().is_none());
+                listener.counters.end(reason, volume, session.age(now));
+            }
             if let Some(making) = &mut self.making {
                 making.leave(key, listener_key, volume);
             }

@@ -2,7 +2,7 @@
 //! program to ask with, such as a container of the daemon alone.
 //!
 //! A web listener says whether new connections are welcome, and the log stays silent. Without one, an echo that comes
-//! back says that the event loop turns. Both without TLS: what a listener asks of its clients, a probe may not have.
+//! back says that the event loop turns. Both without TLS and `proxy-protocol`: what a listener asks of its clients, a probe may not have.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
@@ -30,7 +30,7 @@ const CLOSED: &str = "the connection was closed without an answer: a limit may b
 pub fn probe(config: &Config) -> Result<String, Failure> {
     let Some((service, address)) = choose(&config.listeners) else {
         return Err(Failure::config(format!(
-            "{}: no listener can be probed: it takes one without TLS, with service = \"web\" or \"echo\" and a port \
+            "{}: no listener can be probed: it takes one without TLS and proxy-protocol, with service = \"web\" or \"echo\" and a port \
              other than 0, such as a web listener with listen = \"127.0.0.1:5080\"",
             config.source
         )));
@@ -46,7 +46,10 @@ pub fn probe(config: &Config) -> Result<String, Failure> {
 fn choose(listeners: &[Listener]) -> Option<(Service, SocketAddr)> {
     [Service::Web, Service::Echo].into_iter().find_map(|service| {
         let plain = |it: &&Listener| {
-            it.service == service && it.transport == Transport::Tcp && it.tls.is_none()
+            it.service == service
+                && it.transport == Transport::Tcp
+                && it.tls.is_none()
+                && it.proxies.is_none()
         };
         let endpoints = listeners.iter().filter(plain).flat_map(|listener| &listener.endpoints);
         endpoints.copied().find_map(reachable).map(|address| (service, address))

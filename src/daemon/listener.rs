@@ -1,9 +1,13 @@
 //! A listener: what its sessions get, which limits it has, and what has happened on it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use ipnet::IpNet;
+use log::warn;
+
 use crate::config;
-use crate::daemon::admission::Admission;
+use crate::daemon::admission::{Admission, Refusal};
 use crate::daemon::log_limit::LogLimiter;
 use crate::daemon::service::Service;
 use crate::daemon::service::web::{Context, Site};
@@ -46,6 +50,8 @@ pub struct Listener {
     transport: config::Transport,
     /// Whose datagrams it answers; `None` are the hosts in the networks of this machine's interfaces.
     pub answered: Option<Hosts>,
+    /// The networks of the proxies that all of its connections come from, if it is for proxies.
+    proxies: Option<Vec<IpNet>>,
     /// What its sessions share.
     context: Rc<Context>,
     tls: Option<ServerConfig>,
@@ -68,6 +74,7 @@ impl Listener {
             service: settings.service,
             transport: settings.transport,
             answered: answered(settings),
+            proxies: settings.proxies.clone(),
             context: context(settings, site),
             tls,
         }
@@ -88,12 +95,14 @@ impl Listener {
             origins: _,
             limits,
             timeouts,
+            proxies,
         } = settings;
         self.timeouts = *timeouts;
         self.admission.set_limits(*limits);
         self.service = *service;
         self.transport = *transport;
         self.answered = answered(settings);
+        self.proxies.clone_from(proxies);
         self.context = context(settings, Rc::clone(&self.context.site));
         self.tls = tls;
     }
@@ -103,6 +112,37 @@ impl Listener {
         match &self.tls {
             Some(config) => Transport::tls_server(config.clone()),
             None => Ok(Transport::Plain),
+        }
+    }
+
+    /// Whether a session begins with a header of the PROXY protocol.
+    pub fn expects_header(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// Whether connections may come from `address`: any, or those of its proxies.
+    pub fn check_proxy(&self, address: IpAddr) -> Result<(), Refusal> {
+        let address = address.to_canonical();
+        match &self.proxies {
+            Some(proxies) if !proxies.iter().any(|network| network.contains(&address)) => {
+                Err(Refusal::NoProxy)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts and logs a connection that is refused at `now`.
+    pub fn refuse(
+        &mut self,
+        refusal: Refusal,
+        peer: SocketAddr,
+        proxy: Option<SocketAddr>,
+        now: Moment,
+    ) {
+        self.counters.refuse(refusal);
+        if self.refusals.note(now) {
+            let proxy = proxy.map(|it| it.to_string());
+            warn!(listener = self.name, peer:%, proxy, limit:% = refusal; "refused");
         }
     }
 
@@ -161,6 +201,18 @@ impl Listener {
     }
 }
 
+/// Warns of a listener whose proxies may be anybody.
+pub fn warn_of_everybody(settings: &config::Listener) {
+    let everybody = |it: &&IpNet| it.prefix_len() == 0;
+    if let Some(network) = settings.proxies.iter().flatten().find(everybody) {
+        warn!(
+            listener = settings.name;
+            "proxy-protocol trusts every address ({network}): anybody who connects chooses the address that limits \
+             count and the log shows; name the networks of your proxies alone"
+        );
+    }
+}
+
 /// Whose datagrams a listener with these settings answers.
 fn answered(settings: &config::Listener) -> Option<Hosts> {
     settings.allow.as_ref().map(|networks| networks.iter().copied().collect())
@@ -198,8 +250,8 @@ mod tests {
         assert!(matches!(listener.transport(), Ok(Transport::Plain)));
         assert!(matches!(listener.service(Moment::now()), Service::Echo));
         let peer = "192.0.2.1".parse().unwrap();
-        listener.admission.enter(peer);
-        assert_eq!(listener.admission.check(peer), Ok(()));
+        listener.admission.enter(Some(peer));
+        assert_eq!(listener.admission.check(Some(peer)), Ok(()));
 
         let limits = "[listener.limits]\nmax-sessions = 1\nidle-timeout = \"7s\"\n";
         let changed = settings(&format!("service = \"discard\"\n[listener.tls]\n{limits}"));
@@ -210,7 +262,7 @@ mod tests {
         assert!(!matches!(listener.service(Moment::now()), Service::Echo));
         assert_eq!(listener.service_name(), "discard");
         assert_eq!(listener.timeouts.idle, Some(Duration::from_secs(7)));
-        assert!(listener.admission.check(peer).is_err());
+        assert!(listener.admission.check(Some(peer)).is_err());
     }
 
     #[test]

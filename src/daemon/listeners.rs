@@ -14,7 +14,7 @@ use slab::Slab;
 
 use crate::config::{self, Endpoint, Transport};
 use crate::daemon::bind::{self, Bound, ListenSocket, Listening, Outgoing, SocketOptions};
-use crate::daemon::listener::Listener;
+use crate::daemon::listener::{Listener, warn_of_everybody};
 use crate::daemon::service::web::Site;
 use crate::daemon::stats::Counters;
 use crate::daemon::systemd::HandedOver;
@@ -264,6 +264,7 @@ impl Plan {
         handed_over: &mut Vec<HandedOver>,
     ) -> Result<Self, Failure> {
         let tls = server::of_listener(&settings, keys)?;
+        warn_of_everybody(&settings);
         if settings.tls.as_ref().is_some_and(|tls| tls.identity.is_none()) {
             server::announce_temporary_identity()?;
         }

@@ -165,8 +165,15 @@ const FAMILIES: &[Family] = &[
         }),
     ),
     counter(
+        "echo_alex_health_checks",
+        "Of the accepted sessions, those that a proxy opened to check the daemon.",
+        Of::All(|text, name, listener| {
+            text.total(name, &[("listener", &listener.name)], listener.counters.health_checks);
+        }),
+    ),
+    counter(
         "echo_alex_refused_connections",
-        "Connections that were closed at once, by the limit that they exceeded.",
+        "Connections that were closed at once, by the key that does not allow them.",
         Of::All(|text, name, listener| {
             for (limit, count) in listener.counters.refused() {
                 text.total(name, &[("listener", &listener.name), ("limit", limit)], count);

@@ -13,6 +13,7 @@ pub mod next;
 mod report;
 pub mod web;
 
+use std::net::SocketAddr;
 use std::ops::AddAssign;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use web::{Context, Web};
 use crate::config;
 use crate::os::clock::Moment;
 use crate::tls::hello::Offered;
+use crate::wire::proxy::Header;
 
 /// The service of one session: 8 bytes, so that an idle session of the echo stays small.
 #[derive(Debug)]
@@ -124,6 +126,13 @@ impl Other {
     /// Whether it wants the `ClientHello`, which has not come yet.
     pub fn wants_hello(&self) -> bool {
         matches!(self, Self::Report(report) if report.wants_hello())
+    }
+
+    /// Takes the header of the PROXY protocol with which the `proxy` began the connection.
+    pub fn take_header(&mut self, header: Header, proxy: SocketAddr) {
+        if let Self::Report(report) = self {
+            report.take_header(header, proxy);
+        }
     }
 
     /// Takes what the `ClientHello` offers.

@@ -7,6 +7,8 @@
 //!                  timeout
 //! ```
 //!
+//! Behind a proxy, there are two states in front of these: `expect` has them.
+//!
 //! # Progress is tried at once
 //!
 //! Readiness is edge-triggered: an event reports a change once. So whatever may put bytes into the
@@ -45,7 +47,9 @@
 //! in the log line of the session.
 
 mod end;
+mod expect;
 mod other;
+mod proxied;
 mod state;
 mod summary;
 
@@ -60,6 +64,7 @@ use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::link::{Bytes, Link, Reading, Wire};
 use crate::wire::transport::{Agreed, Transport};
+use proxied::Proxied;
 use state::{State, Timer};
 
 /// How many steps a session may make, beyond the first, before the others have their turn; most of
@@ -77,6 +82,8 @@ enum Step {
     Later,
     /// There is nothing more to do until the next event.
     Wait,
+    /// The peer is known, and limits are to be checked before anything is served.
+    Named,
     /// The session is over.
     Closed,
 }
@@ -92,6 +99,8 @@ pub enum Turn {
     Again,
     /// Another turn, in another iteration of the event loop.
     Later,
+    /// The check of limits on its peer, whom its header has named: [`Session::admit`] or [`Session::refuse`].
+    Admission,
     /// To be reaped; [`Session::reason`] says why.
     Closed,
 }
@@ -109,6 +118,8 @@ pub struct Session<W> {
     /// Where it came from: what limits count, and the log shows.
     peer: SocketAddr,
     service: Service,
+    /// The proxy that it came through, if its listener is for proxies.
+    proxied: Option<Box<Proxied>>,
 }
 
 impl<W: Wire> Session<W> {
@@ -122,7 +133,7 @@ impl<W: Wire> Session<W> {
     ) -> Self {
         let state = if transport.is_handshaking() { State::Handshaking } else { State::Serving };
         let link = Link::new(wire, transport);
-        Self { link, state, since: now, opened: now, received: 0, peer, service }
+        Self { link, state, since: now, opened: now, received: 0, peer, service, proxied: None }
     }
 
     /// Goes as far as the kernel and a turn allow. `to_the_end`: the event said that the peer has
@@ -157,6 +168,7 @@ impl<W: Wire> Session<W> {
                 Step::Answered | Step::More => {}
                 Step::Wait => return Turn::Wait,
                 Step::Later => return Turn::Later,
+                Step::Named => return Turn::Admission,
                 Step::Closed => return Turn::Closed,
             }
             step = if !self.link.is_flushed() {
@@ -171,6 +183,7 @@ impl<W: Wire> Session<W> {
         match step {
             Step::Closed => Turn::Closed,
             Step::Later => Turn::Later,
+            Step::Named => Turn::Admission,
             _ => Turn::Again,
         }
     }
@@ -190,8 +203,10 @@ impl<W: Wire> Session<W> {
 
     /// A step of a session that reads: lets its service send, or reads once.
     fn serve(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
-        match self.service {
-            Service::Other(_) if !self.is_handshaking() => self.serve_other(now, buffers),
+        match (&self.state, &self.service) {
+            (State::Expecting, _) => self.expect_header(buffers),
+            (State::Opening, _) => self.read_first(now, buffers),
+            (State::Serving, Service::Other(_)) => self.serve_other(now, buffers),
             _ => self.read(self.is_handshaking(), now, buffers),
         }
     }
@@ -243,10 +258,10 @@ impl<W: Wire> Session<W> {
 
     /// Whether it is over.
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed(_))
+        matches!(self.state, State::Closed(_) | State::Refused)
     }
 
-    /// Why it is over, once it is.
+    /// Why it is over, once it is; none if it was refused.
     pub fn reason(&self) -> Option<&CloseReason> {
         match &self.state {
             State::Closed(reason) => Some(reason),
@@ -312,7 +327,7 @@ impl<W: Wire> Session<W> {
         self.link.wire()
     }
 
-    /// Where the session came from.
+    /// Where the session came from: behind a proxy, what its header says.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -329,7 +344,8 @@ impl<W: Wire> Session<W> {
 
     /// Whether it was a probe alone, whose end is of no interest.
     pub fn is_probe(&self) -> bool {
-        self.service.is_probe() && self.reason().is_some_and(CloseReason::is_usual)
+        let is_probe = self.service.is_probe() || self.is_health_check();
+        is_probe && self.reason().is_some_and(CloseReason::is_usual)
     }
 
     /// What its service has done.

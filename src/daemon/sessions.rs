@@ -12,13 +12,13 @@
 //! bytes in the processor's cache, and a short message waits for one long turn at most. The bound of
 //! that turn is a time, because a step costs a Pi without AES instructions much more than a PC.
 
+mod admit;
 mod survey;
 mod watch;
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -26,7 +26,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use crate::config::Timeouts;
-use crate::daemon::admission::{Admission, Refusal};
+use crate::daemon::admission::Admission;
 use crate::daemon::census::Present;
 use crate::daemon::deadline::Deadlines;
 use crate::daemon::handshakes::Handshakes;
@@ -80,11 +80,6 @@ pub struct Ended {
 }
 
 impl Sessions {
-    /// Whether the limits of the daemon allow one more session from the peer's address.
-    pub fn check(&self, peer: SocketAddr) -> Result<(), Refusal> {
-        self.admission.check(peer.ip())
-    }
-
     /// Adds a session of the listener with the key `listener`, and registers its socket.
     pub fn insert(
         &mut self,
@@ -97,7 +92,7 @@ impl Sessions {
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         registry.register(session.wire(), Token(key), interest)?;
-        self.admission.enter(session.peer().ip());
+        self.admission.enter(session.counted_address());
         self.with_tls += usize::from(session.is_tls());
         let mut armed = None;
         self.deadlines.set(key, &mut armed, session.deadline(timeouts));
@@ -106,7 +101,7 @@ impl Sessions {
         if queued {
             self.queue.push_back(key);
         }
-        let handshaking = session.is_handshaking();
+        let handshaking = session.is_tls();
         entry.insert(Slot { session, listener, armed, queued, handshaking });
         Ok(())
     }
@@ -119,20 +114,20 @@ impl Sessions {
         key: usize,
         to_the_end: bool,
         now: Moment,
-        listeners: &Listeners,
+        listeners: &mut Listeners,
         buffers: &mut Buffers,
     ) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         if !slot.queued {
             match slot.session.advance(to_the_end, now, buffers) {
                 Turn::Unchanged => {}
-                turn => self.follow_up(key, turn, now, listeners),
+                turn => self.follow_up(key, turn, now, listeners, buffers),
             }
         }
     }
 
     /// Gives a long turn to the session that has waited longest for one.
-    pub fn resume_one(&mut self, now: Moment, listeners: &Listeners, buffers: &mut Buffers) {
+    pub fn resume_one(&mut self, now: Moment, listeners: &mut Listeners, buffers: &mut Buffers) {
         // A session that was cut off while it waited is no longer there.
         let Some(key) = self.queue.pop_front() else { return };
         let Some(slot) = self.slots.get_mut(key) else { return };
@@ -143,12 +138,12 @@ impl Sessions {
             turn = slot.session.advance(true, now, buffers);
         }
         if turn != Turn::Unchanged {
-            self.follow_up(key, turn, now, listeners);
+            self.follow_up(key, turn, now, listeners, buffers);
         }
     }
 
     /// Ends the sessions whose timeout is over.
-    pub fn expire(&mut self, now: Moment, listeners: &Listeners, buffers: &mut Buffers) {
+    pub fn expire(&mut self, now: Moment, listeners: &mut Listeners, buffers: &mut Buffers) {
         while let Some(key) = self.deadlines.due(now) {
             if key == SURVEY {
                 self.deadlines.set(key, &mut self.watch.armed, None);
@@ -161,14 +156,21 @@ impl Sessions {
             // A session that has no deadline any more (its timeout is "none") only loses its entry.
             if due.is_some_and(|due| due <= now) && !slot.session.is_closed() {
                 let turn = slot.session.expire(now, buffers);
-                self.follow_up(key, turn, now, listeners);
+                self.follow_up(key, turn, now, listeners, buffers);
             }
         }
     }
 
     /// Does what follows from a session's turn.
     #[cold]
-    fn follow_up(&mut self, key: usize, turn: Turn, now: Moment, listeners: &Listeners) {
+    fn follow_up(
+        &mut self,
+        key: usize,
+        turn: Turn,
+        now: Moment,
+        listeners: &mut Listeners,
+        buffers: &mut Buffers,
+    ) {
         let slot = &mut self.slots[key];
         if slot.handshaking
             && let Some((agreed, duration)) = slot.session.handshake()
@@ -178,6 +180,7 @@ impl Sessions {
         }
         match turn {
             Turn::Closed => return self.ended.push(key),
+            Turn::Admission => return self.admit(key, now, listeners, buffers),
             Turn::Again | Turn::Later if !slot.queued => {
                 slot.queued = true;
                 self.queue.push_back(key);
@@ -197,16 +200,21 @@ impl Sessions {
         reason: &CloseReason,
         chosen: impl Fn(usize) -> bool,
         now: Moment,
-        listeners: &Listeners,
+        listeners: &mut Listeners,
         buffers: &mut Buffers,
     ) {
         let chosen = self.slots.iter().filter(|(_, slot)| chosen(slot.listener));
         let keys: Vec<usize> = chosen.map(|(key, _)| key).collect();
         for key in keys {
+            if self.slots[key].session.is_expecting() {
+                // What has come behind a header is answered too.
+                let turn = self.slots[key].session.advance(true, now, buffers);
+                self.follow_up(key, turn, now, listeners, buffers);
+            }
             let session = &mut self.slots[key].session;
             if !session.is_closed() {
                 let turn = session.end(reason.clone(), now, buffers);
-                self.follow_up(key, turn, now, listeners);
+                self.follow_up(key, turn, now, listeners, buffers);
             }
         }
     }
@@ -228,7 +236,7 @@ impl Sessions {
             let Slot { session, listener, mut armed, .. } = self.slots.remove(key);
             self.watch.keys.remove(&key);
             self.deadlines.set(key, &mut armed, None);
-            self.admission.leave(session.peer().ip());
+            self.admission.leave(session.counted_address());
             self.with_tls -= usize::from(session.is_tls());
             reaped.push(Ended { key, session, listener });
         }

@@ -21,7 +21,9 @@ pub type Pairs = Vec<(&'static str, String)>;
 pub struct Counters {
     /// Connections that became sessions.
     pub accepted: u64,
-    /// Connections that were closed at once, by the limit that they exceeded, in the order of
+    /// Of these, those that a proxy opened for itself, to check whether the daemon is there.
+    pub health_checks: u64,
+    /// Connections that were closed at once, by the key that does not allow them, in the order of
     /// [`Refusal::ALL`].
     refused: [u64; Refusal::ALL.len()],
     /// Datagrams of a UDP listener.
@@ -38,6 +40,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             accepted: 0,
+            health_checks: 0,
             refused: Default::default(),
             datagrams: Datagrams::default(),
             volume: Volume::default(),
@@ -55,7 +58,7 @@ impl Counters {
         }
     }
 
-    /// Connections that were refused, by the key of the limit.
+    /// Connections that were refused, by the key that does not allow them.
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Refusal::ALL.iter().map(|limit| limit.key()).zip(self.refused)
     }
@@ -81,17 +84,20 @@ impl Counters {
 
     /// For the log, with a key for each reason that sessions have ended for.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let Self { accepted, datagrams, volume, ended, .. } = self;
+        let Self { accepted, health_checks, datagrams, volume, ended, .. } = self;
         let first = [("accepted", *accepted), ("refused", self.all_refused())];
         let datagrams = Some(datagrams.received).filter(|count| *count > 0);
         let datagrams = datagrams.map(|count| ("datagrams", count));
         let ended = CloseReason::NAMES.iter().copied().zip(*ended).filter(|(_, count)| *count > 0);
-        first.into_iter().chain(datagrams).chain(volume.pairs()).chain(ended)
+        let checks = Some(*health_checks).filter(|count| *count > 0);
+        let checks = checks.map(|count| ("health-checks", count));
+        first.into_iter().chain(checks).chain(datagrams).chain(volume.pairs()).chain(ended)
     }
 
     /// Adds what another has counted, for the log: not the durations.
     pub fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
+        self.health_checks += other.health_checks;
         for (count, more) in self.refused.iter_mut().zip(&other.refused) {
             *count += more;
         }
@@ -266,10 +272,17 @@ mod tests {
         one.end(&CloseReason::PeerDone, echoed(6), second);
         one.end(&CloseReason::PeerReset, echoed(4), second);
         let refused: Vec<_> = one.refused().collect();
-        assert_eq!(refused, [("max-sessions", 0), ("max-sessions-per-address", 1)]);
+        assert_eq!(
+            refused,
+            [("max-sessions", 0), ("max-sessions-per-address", 1), ("proxy-protocol", 0)]
+        );
         let mut all = one.clone();
         all.add(&one);
         assert_eq!(shown(&all), "accepted=4 refused=2 echoed=20 peer-done=2 peer-reset=2");
+        one.health_checks = 1;
+        let mut with_checks = one.clone();
+        with_checks.add(&one);
+        assert!(shown(&with_checks).starts_with("accepted=4 refused=2 health-checks=2 echoed="));
         all.end(&CloseReason::PeerDone, Volume { discarded: 5, generated: 7, ..echoed(0) }, second);
         let with_more =
             "accepted=4 refused=2 echoed=20 discarded=5 generated=7 peer-done=3 peer-reset=2";
@@ -288,6 +301,7 @@ mod tests {
             Reason::PeerTruncated,
             Reason::PeerReset,
             Reason::PeerLost(ErrorKind::TimedOut),
+            Reason::ProxyHeader("why"),
             Reason::NotTls,
             Reason::HandshakeAbandoned,
             Reason::HandshakeTimeout,

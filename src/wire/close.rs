@@ -58,11 +58,14 @@ reasons! {
     PeerReset = "peer-reset", Peer;
     /// The kernel gave up on the peer: no route, no answer.
     PeerLost(io::ErrorKind) = "peer-lost", Peer;
+    /// What came before a session was not the header of the PROXY protocol that its listener requires, or not one
+    /// alone.
+    ProxyHeader(&'static str) = "proxy-header", Peer;
     /// The bytes on a TLS port were not TLS.
     NotTls = "not-tls", Peer;
     /// The peer ended the connection during the TLS handshake.
     HandshakeAbandoned = "handshake-abandoned", Peer;
-    /// The TLS handshake took longer than `handshake-timeout`.
+    /// The PROXY header and the TLS handshake took longer than `handshake-timeout`.
     HandshakeTimeout = "handshake-timeout", Peer;
     /// The peer does not accept our certificate, or requires one and got none.
     CertificateRefused(Box<str>) = "certificate-refused", Peer;
@@ -109,7 +112,7 @@ impl CloseReason {
             | Self::TlsPeer(text)
             | Self::TlsLocal(text)
             | Self::BadRequest(text) => Some(text.to_string()),
-            Self::BadFrame(text) => Some((*text).to_owned()),
+            Self::BadFrame(text) | Self::ProxyHeader(text) => Some((*text).to_owned()),
             Self::PeerLost(kind) | Self::Local(kind) => Some(kind.to_string()),
             _ => None,
         }
@@ -151,6 +154,7 @@ mod tests {
             (CloseReason::TlsLocal("why".into()), "tls-local", Some("why")),
             (CloseReason::BadRequest("why".into()), "bad-request", Some("why")),
             (CloseReason::BadFrame("why"), "bad-frame", Some("why")),
+            (CloseReason::ProxyHeader("why"), "proxy-header", Some("why")),
             (
                 CloseReason::PeerLost(io::ErrorKind::HostUnreachable),
                 "peer-lost",

@@ -98,6 +98,14 @@ impl<W: Wire> Link<W> {
         }
     }
 
+    /// Puts bytes that were read earlier back into the scratch buffer, as if they had been read now. The transport
+    /// has not seen any.
+    pub fn put_back(bytes: &[u8], buffers: &mut Buffers) -> Bytes {
+        let count = bytes.len().min(buffers.wire.len());
+        buffers.wire[..count].copy_from_slice(&bytes[..count]);
+        Bytes { held: 0, count }
+    }
+
     /// Opens what was read, and sends the messages of TLS itself and then what `answer` returns for the
     /// plaintext. If opening fails, sends the alert.
     #[inline(always)]

@@ -11,6 +11,7 @@
 //! - The outbox stays below its bound, and nothing is written after the FIN.
 //! - A peer that follows the TLS protocol gets no error, and `close_notify` at the end.
 //! - A session is closed as soon as its peer is gone.
+//! - A session behind a proxy, of which the header of the PROXY protocol comes in pieces, is the same as another.
 //! - Bytes that arrived before the peer was done, or before the daemon ended the session, are answered.
 //! - A WebSocket is told that the daemon ends it.
 //! - Every session ends after its deadlines, with a reason that is not the daemon's fault. What the peer has said
@@ -43,6 +44,13 @@ const UNSENT_MAX: [usize; 2] = [32 * 1024, 51 * 1024];
 
 /// What a WebSocket adds to the bytes of a read at most, as there.
 const HEADERS_MAX: usize = 1024;
+
+/// What sessions behind a proxy begin with.
+const HEADERS: [&[u8]; 3] = [
+    b"PROXY TCP4 198.51.100.9 192.0.2.7 50000 5000\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0F\xC6\x33\x64\x09\xC0\0\x02\x07\xC3\x50\x13\x88\x04\0\0",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+];
 
 /// What can happen to a session.
 enum Event {
@@ -183,6 +191,8 @@ impl Wire for FakeWire {
 struct Peer {
     transport: Transport,
     dialogue: Dialogue,
+    /// What comes before everything else: the header of a proxy, and with TLS the `ClientHello`.
+    prelude: Vec<u8>,
     wire: Vec<u8>,
     plain: Vec<u8>,
     sealed: Scratch,
@@ -196,6 +206,7 @@ impl Peer {
         Self {
             transport,
             dialogue,
+            prelude: Vec::new(),
             wire: vec![0; HELD_MAX],
             plain: Vec::new(),
             sealed: Scratch::default(),
@@ -223,6 +234,9 @@ impl Peer {
 
     /// Sends the next bytes.
     fn send(&mut self, count: usize) -> Vec<u8> {
+        if !self.prelude.is_empty() {
+            return self.prelude.drain(..self.prelude.len().min(count)).collect();
+        }
         if self.done || self.lost || self.transport.is_handshaking() {
             return Vec::new();
         }
@@ -265,9 +279,15 @@ impl Life {
         let address = "192.0.2.1:7".parse().expect("an address");
         let wire = FakeWire(Rc::clone(&kernel));
         let service = Service::new(dialogue.service, &Rc::default(), Moment::now());
-        let session = Session::new(wire, address, server, service, now);
         let mut peer = Peer::new(client, dialogue);
-        kernel.borrow_mut().arrive(peer.receive(&[]));
+        let session = if bits & 64 == 0 {
+            kernel.borrow_mut().arrive(peer.receive(&[]));
+            Session::new(wire, address, server, service, now)
+        } else {
+            let header = HEADERS[length % HEADERS.len()];
+            peer.prelude = [header, peer.receive(&[])].concat();
+            Session::behind_proxy(wire, address, server, service, now)
+        };
         Self {
             session,
             kernel,
@@ -320,6 +340,10 @@ impl Life {
         self.serve();
         if self.stopped && self.owed.is_none() {
             let all = self.peer.dialogue.owed();
+            if self.session.is_expecting() {
+                let turn = self.session.advance(true, self.now, &mut self.buffers);
+                self.follow(turn);
+            }
             let turn = self.session.end(CloseReason::Stopping, self.now, &mut self.buffers);
             let is_read = self.kernel.borrow().incoming.is_empty() && self.unsent() == 0;
             self.owed = Some(all.filter(|_| is_read).unwrap_or(0));
@@ -359,8 +383,12 @@ impl Life {
     /// peer.
     fn follow(&mut self, mut turn: Turn) {
         let mut turns = 0;
-        while turn == Turn::Again {
-            turn = self.session.advance(true, self.now, &mut self.buffers);
+        loop {
+            turn = match turn {
+                Turn::Again => self.session.advance(true, self.now, &mut self.buffers),
+                Turn::Admission => self.session.admit(self.now, &mut self.buffers),
+                _ => break,
+            };
             turns += 1;
             assert!(turns < 1000, "it asks for turns for ever");
         }
@@ -375,7 +403,7 @@ impl Life {
             assert_eq!(self.given(), accounted, "{}", self.summary());
         }
         if turn != Turn::Closed {
-            self.established = !self.session.is_handshaking();
+            self.established = !self.session.is_handshaking() && !self.session.is_expecting();
             let before = self.kernel.borrow().state();
             let turn = self.session.advance(true, self.now, &mut self.buffers);
             assert!(matches!(turn, Turn::Wait | Turn::Unchanged), "it waited, but wants {turn:?}");

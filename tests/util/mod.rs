@@ -16,6 +16,7 @@
 //! | `authority` | certificates that are made for one test |
 //! | `network` | a faulty network between two namespaces |
 //! | `router` | a router between two namespaces |
+//! | `proxy` | connections that begin with a header of the PROXY protocol |
 //! | `report` | a report listener that is not the daemon's |
 //! | `documents`, `options` | the texts of documents and the options of programs, for the tests that compare them |
 //! | `command_line` | files that are generated from the definition of a command line |
@@ -38,6 +39,7 @@ pub mod network;
 pub mod options;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 pub mod report;
 pub mod router;
 pub mod tcp;

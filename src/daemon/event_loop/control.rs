@@ -190,6 +190,6 @@ impl EventLoop {
 
     /// Ends the sessions of the listeners whose keys are `chosen`.
     fn end_sessions(&mut self, reason: &CloseReason, chosen: impl Fn(usize) -> bool, now: Moment) {
-        self.sessions.end(reason, chosen, now, &self.listeners, &mut self.buffers);
+        self.sessions.end(reason, chosen, now, &mut self.listeners, &mut self.buffers);
     }
 }

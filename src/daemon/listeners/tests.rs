@@ -84,10 +84,10 @@ fn what_a_listener_counted_outlives_it() {
     follow(&mut listeners, config::Listener { name: "another".into(), ..another }, Vec::new());
     assert_eq!(listeners.retired(), [alex]);
     let peer = "192.0.2.1".parse().unwrap();
-    listeners.get_mut(alex).admission.enter(peer);
+    listeners.get_mut(alex).admission.enter(Some(peer));
     listeners.forget_if_retired(alex);
     assert_eq!(listeners.iter().count(), 2, "it has a session");
-    listeners.get_mut(alex).admission.leave(peer);
+    listeners.get_mut(alex).admission.leave(Some(peer));
     listeners.forget_if_retired(alex);
     assert_eq!(listeners.iter().count(), 1);
     assert_eq!(listeners.past()["alex"].accepted, 3);

@@ -4,15 +4,17 @@
 
 mod document;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use document::{Chunk, Document, Received, Seconds, Tls};
+use document::{Chunk, Document, Proxy, Received, Seconds, Tls};
 
 use crate::daemon::service::next::{Connection, Next};
 use crate::daemon::service::web::Context;
 use crate::os::clock::Moment;
 use crate::tls::hello::Offered;
+use crate::wire::proxy::Header;
 
 /// What a peer sends first if it wants a report every second.
 const REQUEST: &[u8] = b"every second\n";
@@ -32,6 +34,8 @@ pub struct Report {
     /// What came first, in the order in which it came.
     chunks: Vec<Chunk>,
     received: Received,
+    /// The proxy, and the header that it has sent.
+    proxy: Option<Box<(SocketAddr, Header)>>,
     /// The `ClientHello`.
     offered: Option<Offered>,
     /// How much of the request came, as long as nothing else did.
@@ -53,6 +57,7 @@ impl Report {
             accepted: accepted.by_wall_clock(),
             chunks: Vec::new(),
             received: Received::default(),
+            proxy: None,
             offered: None,
             matched: Some(0),
             owes: false,
@@ -60,6 +65,11 @@ impl Report {
             reports: 0,
             sent: 0,
         }
+    }
+
+    /// Takes the header of the PROXY protocol that the `proxy` has sent.
+    pub fn take_header(&mut self, header: Header, proxy: SocketAddr) {
+        self.proxy = Some(Box::new((proxy, header)));
     }
 
     /// Whether the `ClientHello` has not come.
@@ -140,6 +150,7 @@ impl Report {
             chunks_left_out: self.received.chunks - self.chunks.len() as u64,
             tcp: tcp.as_ref(),
             tls: tls.as_ref().map(|tls| Tls::new(tls, self.offered.as_ref())),
+            proxy: self.proxy.as_deref().map(|(proxy, header)| Proxy::new(*proxy, header)),
         }
     }
 

@@ -24,7 +24,7 @@ impl<W: Wire> Session<W> {
     /// A step towards the end, once nothing more is answered. The outbox is empty.
     pub(super) fn wind_down(&mut self, now: Moment, buffers: &mut Buffers) -> Step {
         match self.state.clone() {
-            State::Handshaking | State::Serving => Step::More,
+            State::Expecting | State::Handshaking | State::Opening | State::Serving => Step::More,
             State::Draining(reason) => {
                 let said = self.say_goodbye(&reason, now, buffers);
                 match said.and_then(|()| self.link.finish(buffers)) {
@@ -47,7 +47,7 @@ impl<W: Wire> Session<W> {
                 Ok(Reading::Bytes(_)) => Step::More,
                 Ok(Reading::Ended) | Err(_) => self.fail(reason),
             },
-            State::Closed(_) => Step::Closed,
+            State::Closed(_) | State::Refused => Step::Closed,
         }
     }
 
@@ -66,8 +66,8 @@ impl<W: Wire> Session<W> {
             }
         }
         match self.state {
-            State::Handshaking => self.close(reason),
-            State::Serving => {
+            State::Expecting | State::Handshaking => self.close(reason),
+            State::Opening | State::Serving => {
                 self.enter(State::Draining(reason), now);
                 self.go_on(Step::More, true, now, buffers)
             }
@@ -82,7 +82,7 @@ impl<W: Wire> Session<W> {
             return self.wake(now, buffers);
         }
         match (&self.state, self.timer()) {
-            (State::Closed(_), _) => Turn::Closed,
+            (State::Closed(_) | State::Refused, _) => Turn::Closed,
             (State::Lingering(reason), _) => self.close(reason.clone()),
             (_, Timer::Handshake) => self.close(CloseReason::HandshakeTimeout),
             (_, Timer::Idle) => self.end(CloseReason::IdleTimeout, now, buffers),

@@ -8,8 +8,12 @@ use crate::wire::close::CloseReason;
 /// Where a session is in its life. From `Draining` on, the reason for its end is known.
 #[derive(Clone, Debug)]
 pub(super) enum State {
+    /// The header of the PROXY protocol has not come, or is not admitted.
+    Expecting,
     /// The TLS handshake is not over.
     Handshaking,
+    /// It is as serving, but the bytes behind the header of the PROXY protocol have not come.
+    Opening,
     /// What comes is answered.
     Serving,
     /// Nothing more is read; what is in the outbox goes out.
@@ -21,6 +25,8 @@ pub(super) enum State {
     Lingering(CloseReason),
     /// It is over.
     Closed(CloseReason),
+    /// It is over because a limit refused its peer, whom its header names: it was none that was accepted.
+    Refused,
 }
 
 /// One of the timeouts.
@@ -36,21 +42,21 @@ impl State {
     /// The timeout of this state; `is_flushed`: no byte waits in the outbox.
     pub(super) fn timer(&self, is_flushed: bool) -> Timer {
         match self {
-            Self::Handshaking => Timer::Handshake,
-            Self::Serving if is_flushed => Timer::Idle,
-            Self::Serving | Self::Draining(_) | Self::Finishing(_) => Timer::Write,
-            Self::Lingering(_) | Self::Closed(_) => Timer::Linger,
+            Self::Expecting | Self::Handshaking => Timer::Handshake,
+            Self::Opening | Self::Serving if is_flushed => Timer::Idle,
+            Self::Opening | Self::Serving | Self::Draining(_) | Self::Finishing(_) => Timer::Write,
+            Self::Lingering(_) | Self::Closed(_) | Self::Refused => Timer::Linger,
         }
     }
 
     /// Whether bytes from the peer are of use.
     pub(super) fn reads(&self) -> bool {
-        matches!(self, Self::Handshaking | Self::Serving)
+        matches!(self, Self::Expecting | Self::Handshaking | Self::Opening | Self::Serving)
     }
 
     /// Whether each byte that moves begins the timeout again.
     pub(super) fn lives_by_bytes(&self) -> bool {
-        !matches!(self, Self::Handshaking | Self::Lingering(_))
+        !matches!(self, Self::Expecting | Self::Handshaking | Self::Lingering(_))
     }
 }
 

@@ -23,6 +23,7 @@ impl<W: Wire> Session<W> {
             level,
             listener,
             peer:% = self.peer,
+            proxy = self.proxy().map(|it| it.to_string()),
             "in" = self.received,
             out = self.sent(),
             duration:% = format_args!("{:.3}s", self.age(now).as_secs_f64()),

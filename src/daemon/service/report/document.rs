@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::daemon::service::next::Secured;
 use crate::os::tcp_info::TcpInfo;
 use crate::tls::hello::Offered;
+use crate::wire::proxy::{Details, Header, Origin, Ssl};
 
 /// A time after accept, which is in seconds in the JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub(super) struct Document<'a> {
     pub(super) chunks_left_out: u64,
     pub(super) tcp: Option<&'a TcpInfo>,
     pub(super) tls: Option<Tls<'a>>,
+    pub(super) proxy: Option<Proxy<'a>>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +75,30 @@ pub(super) struct Tls<'a> {
     retried: bool,
     client_certificate: Option<&'a str>,
     client_hello_sha256: Option<&'a str>,
+}
+
+/// The proxy, and what its header says.
+#[derive(Serialize)]
+pub(super) struct Proxy<'a> {
+    #[serde(flatten)]
+    address: Address,
+    version: u8,
+    command: &'static str,
+    destination: Option<Address>,
+    authority: Option<&'a str>,
+    unique_id: Option<&'a str>,
+    alpn: Option<&'a str>,
+    ssl: Option<ProxySsl<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProxySsl<'a> {
+    used: bool,
+    version: Option<&'a str>,
+    cipher: Option<&'a str>,
+    client_certificate: bool,
+    verified: bool,
+    common_name: Option<&'a str>,
 }
 
 impl Document<'_> {
@@ -100,6 +126,40 @@ impl<'a> Tls<'a> {
             retried: agreed.retried,
             client_certificate: client_certificate.as_deref(),
             client_hello_sha256: offered.map(|offered| offered.sha256.as_str()),
+        }
+    }
+}
+
+impl<'a> Proxy<'a> {
+    pub(super) fn new(proxy: SocketAddr, header: &'a Header) -> Self {
+        let Header { version, origin, details } = header;
+        let Details { authority, unique_id, alpn, ssl } = details;
+        Self {
+            address: proxy.into(),
+            version: *version,
+            command: if *origin == Origin::Local { "LOCAL" } else { "PROXY" },
+            destination: match origin {
+                Origin::Client { destination, .. } => Some((*destination).into()),
+                Origin::Local | Origin::Unnamed => None,
+            },
+            authority: authority.as_deref(),
+            unique_id: unique_id.as_deref(),
+            alpn: alpn.as_deref(),
+            ssl: ssl.as_ref().map(ProxySsl::new),
+        }
+    }
+}
+
+impl<'a> ProxySsl<'a> {
+    fn new(ssl: &'a Ssl) -> Self {
+        let Ssl { is_used, version, cipher, has_certificate, is_verified, common_name } = ssl;
+        Self {
+            used: *is_used,
+            version: version.as_deref(),
+            cipher: cipher.as_deref(),
+            client_certificate: *has_certificate,
+            verified: *is_verified,
+            common_name: common_name.as_deref(),
         }
     }
 }
