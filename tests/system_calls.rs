@@ -55,28 +55,30 @@ impl Trace {
         Some(Self { child, file, daemon: daemon.pid() })
     }
 
-    /// The names of the calls since the start, in order, without the waits for events at the beginning and at
-    /// the end.
-    fn calls(mut self) -> Vec<String> {
+    /// The calls since the start, in order, without the waits for events at the beginning and at the end.
+    fn lines(mut self) -> Vec<String> {
         // A peer may have its echo before the call that sent it returns.
-        let waits = || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", self.daemon)).unwrap();
-            stat.rsplit_once(") ").unwrap().1.starts_with('S')
-        };
-        wait_until("a daemon that waits for events", waits);
+        wait_until("a daemon that waits for events", || state(self.daemon) == 'S');
         rustix::process::kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         util::wait(&mut self.child);
         let trace = fs::read_to_string(&self.file).unwrap();
         let finished = trace.lines().filter(|line| !line.contains("<detached ...>"));
-        finished
-            // If all calls are traced, the thread is stopped before the call.
-            .filter_map(|line| {
-                line.trim_start_matches(char::is_numeric).trim_start().split_once('(')
-            })
-            .map(|(name, _)| name.to_owned())
-            .filter(|name| !(emulated() && EMULATORS_OWN.contains(&name.as_str())))
-            .collect()
+        // If all calls are traced, the thread is stopped before the call.
+        finished.map(|line| line.trim_start_matches(char::is_numeric).trim_start().into()).collect()
     }
+
+    /// The names of these calls.
+    fn calls(self) -> Vec<String> {
+        let lines = self.lines();
+        let names = lines.iter().filter_map(|line| Some(line.split_once('(')?.0.to_owned()));
+        names.filter(|name| !(emulated() && EMULATORS_OWN.contains(&name.as_str()))).collect()
+    }
+}
+
+/// What the process does, as proc(5) says it: `S` waits.
+fn state(process: u32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
 }
 
 #[test]
@@ -188,6 +190,34 @@ fn serving_opens_no_file_and_starts_no_program() {
     let others: Vec<_> = calls.iter().filter(|call| !SERVING.contains(&call.as_str())).collect();
     assert!(others.is_empty(), "{others:?}");
     assert!(calls.iter().any(|call| call == "accept4"), "{calls:?}");
+}
+
+#[test]
+fn a_message_of_tcp_waits_for_no_more_than_a_turn_of_datagrams() {
+    const TURN: usize = 64;
+
+    let udp = PLAIN.replace("plain", "udp") + "transport = \"udp\"\n";
+    let daemon = Daemon::start(&format!("{PLAIN}{udp}"));
+    let mut stream = daemon.connect("plain");
+    assert_echo(&mut stream, b"first");
+    let Some(trace) = Trace::start(&daemon) else { return };
+    // While the daemon is stopped, more than a turn of datagrams comes, and then the message.
+    daemon.signal(Signal::STOP);
+    wait_until("a daemon that is stopped", || "Tt".contains(state(daemon.pid())));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..2 * TURN {
+        socket.send_to(&number.to_be_bytes(), daemon.address("udp")).unwrap();
+    }
+    stream.write_all(b"message").unwrap();
+    daemon.signal(Signal::CONT);
+    stream.read_exact(&mut [0; 7]).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..2 * TURN {
+        socket.recv(&mut [0; 8]).unwrap();
+    }
+    let sent = trace.lines().into_iter().filter(|line| line.starts_with("send"));
+    let before = sent.take_while(|line| !line.contains("\"message\"")).count();
+    assert_eq!(before, TURN);
 }
 
 #[test]

@@ -4,7 +4,6 @@ mod util;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use echo_alex::testing::probe::{Header, Verdict, verify};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use util::udp::{refused_of, statistics, wait_for_refusal};
-use util::{Daemon, PATIENCE, PLAIN, Running, WEB, assert_echo, field, noise, tool, wait_until};
+use util::{Daemon, PATIENCE, PLAIN, Running, WEB, assert_echo, field, noise, tool};
 
 /// A UDP listener on a port that the kernel chooses.
 const UDP: &str = "
@@ -334,49 +333,6 @@ fn a_stop_answers_what_has_come_and_closes_the_socket() {
         assert_eq!(back, number.to_be_bytes());
     }
     assert_eq!(daemon.wait().code(), Some(0));
-}
-
-#[test]
-fn a_flood_of_datagrams_starves_no_round_trip_over_tcp() {
-    /// Of datagrams in a turn, and of such turns while a message of TCP goes to the daemon and back, on average;
-    /// the factor is for a busy machine, on which the test itself waits.
-    const PER_ROUND_TRIP: u64 = 20 * 64;
-
-    let limits = "[limits]\ndatagrams-per-second = 1000000000\n\
-        datagrams-per-second-per-address = 1000000000\n";
-    let daemon = Daemon::start(&format!("{limits}{PLAIN}{UDP}"));
-    let address = daemon.address("udp");
-    let (is_over, answered) = (AtomicBool::new(false), AtomicU64::new(0));
-    thread::scope(|scope| {
-        let (is_over, answered) = (&is_over, &answered);
-        let flood = socket("127.0.0.1:0");
-        let reader = flood.try_clone().unwrap();
-        reader.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        scope.spawn(move || {
-            for number in 0.. {
-                if is_over.load(Ordering::Relaxed) {
-                    break;
-                }
-                // A full buffer of the daemon's socket is no error of this one.
-                flood.send_to(&u64::to_be_bytes(number), address).unwrap();
-            }
-        });
-        scope.spawn(move || {
-            // An answer may be lost where the buffer of this socket is full.
-            while !is_over.load(Ordering::Relaxed) {
-                answered.fetch_add(u64::from(reader.recv(&mut [0; 8]).is_ok()), Ordering::Relaxed);
-            }
-        });
-        wait_until("the flood is answered", || answered.load(Ordering::Relaxed) > 10_000);
-        let mut plain = daemon.connect("plain");
-        let before = answered.load(Ordering::Relaxed);
-        for round in 1..=200 {
-            assert_echo(&mut plain, &noise(64, round));
-        }
-        let during = answered.load(Ordering::Relaxed) - before;
-        is_over.store(true, Ordering::Relaxed);
-        assert!(during < 200 * PER_ROUND_TRIP, "{during} datagrams in 200 round trips");
-    });
 }
 
 #[test]
