@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use rustix::io::ioctl_fionread;
 use serde_json::Value;
 use util::client::end;
-use util::explain::{TLS_OPTIONS, decrypted, details, explain, explaining, json, messages};
+use util::explain::{TLS_OPTIONS, decrypted, details, explain, explaining, json, messages, tshark};
 use util::{Authority, Daemon, ReservedPort, Running, TLS, emulated, outcome, tool, wait_until};
 
 /// A server of the project.
@@ -219,13 +219,13 @@ impl Server {
 
     /// tshark shows both Finished, which are encrypted, and the echo.
     fn capture_is_decrypted(&self, options: &[&str]) {
-        let Some(mut tshark) = tool("tshark") else { return };
-        tshark.current_dir(&self.folder).args(["-r", "capture"]);
+        let file = self.folder.join("capture");
+        let Some(mut tshark) = tshark(&file) else { return };
         let types = outcome(tshark.args(["-T", "fields", "-e", "tls.handshake.type"]));
         let finished = types.split([',', '\n']).filter(|kind| *kind == "20");
         assert_eq!(finished.count(), 2, "{options:?}: {types}");
         if self.kind != Kind::OpenSsl {
-            let text = decrypted(&self.folder.join("capture")).unwrap();
+            let text = decrypted(&file).unwrap();
             let times = text.matches("echo-alex ping 1 echo-alex ping").count();
             assert_eq!(times, 2, "{options:?}: {text}");
         }

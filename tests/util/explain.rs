@@ -53,13 +53,16 @@ pub fn details<'a>(report: &'a Value, name: &str) -> Vec<(&'a str, &'a str)> {
     details.map(|it| (it["name"].as_str().unwrap(), it["value"].as_str().unwrap())).collect()
 }
 
-/// What tshark shows of the data in a capture, as text.
+/// tshark, which reads a capture of a TLS session.
+pub fn tshark(file: &Path) -> Option<Command> {
+    let mut tshark = tool("tshark")?;
+    // The kernel may choose a port that tshark knows from another protocol.
+    tshark.arg("-r").arg(file).args(["-d", "tcp.port==1-65535,tls"]);
+    Some(tshark)
+}
+
+/// What it shows of the data, as text.
 pub fn decrypted(file: &Path) -> Option<String> {
-    let output = tool("tshark")?
-        .arg("-r")
-        .arg(file)
-        .args(["-q", "-z", "follow,tls,ascii,0"])
-        .output()
-        .unwrap();
+    let output = tshark(file)?.args(["-q", "-z", "follow,tls,ascii,0"]).output().unwrap();
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
