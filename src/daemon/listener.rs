@@ -266,6 +266,31 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_knows_its_service_and_its_transport() {
+        for (lines, is) in [
+            ("", [false; 4]),
+            ("service = \"web\"", [true, false, false, false]),
+            ("service = \"discard\"", [false, true, false, false]),
+            ("service = \"report\"", [false, false, true, false]),
+            ("service = \"report\"\ntransport = \"udp\"", [false, false, true, true]),
+        ] {
+            let it = Listener::new(&settings(lines), None, Rc::default());
+            assert_eq!([it.is_web(), it.discards(), it.reports(), it.is_udp()], is, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_udp_listener_answers_the_networks_of_its_settings_or_no_certain_ones() {
+        let lines = |allow: &str| settings(&format!("transport = \"udp\"\n{allow}"));
+        let mut listener = Listener::new(&lines("allow = [\"192.0.2.0/24\"]"), None, Rc::default());
+        let answered = listener.answered.as_ref().unwrap();
+        assert!(answered.contain("192.0.2.1:40000".parse().unwrap()));
+        assert!(!answered.contain("198.51.100.1:40000".parse().unwrap()));
+        listener.follow(&lines(""), None);
+        assert!(listener.answered.is_none());
+    }
+
+    #[test]
     fn a_web_listener_shows_the_metrics_to_the_networks_of_its_settings() {
         let lines = |allow| settings(&format!("service = \"web\"\nallow = [{allow:?}]"));
         let site = Rc::new(Site::default());
