@@ -134,10 +134,18 @@ mod tests {
     #[test]
     fn loops_at_the_same_time_are_all_found() {
         const LOOPS: u32 = 200;
-        let round = || (0..LOOPS).map(|number| (40_000, number.to_be_bytes().to_vec()));
-        let passed = passed(0, (0..100).flat_map(|_| round())) as u32;
-        // Two may share a place, and then neither is found before another datagram takes it.
-        assert!(passed < LOOPS * 10, "{passed}");
+        for seed in (0..100).map(Seed::of) {
+            let mut repeats = Repeats { seed, ..Repeats::new() };
+            let mut pass = |number: u32| !repeats.is_loop(peer(40_000), &number.to_be_bytes(), MS);
+            for _ in 0..100 {
+                for number in 0..LOOPS {
+                    pass(number);
+                }
+            }
+            // Two may share a place, and then neither is found before another datagram takes it.
+            let unfound = (0..LOOPS).filter(|number| pass(*number)).count();
+            assert!(unfound <= 20, "{unfound}");
+        }
     }
 
     #[test]
