@@ -70,6 +70,7 @@ fn do_as_asked(options: Options) -> Result<Exit, Failure> {
     match &options.mode {
         Mode::Bench(bench) => mode::bench::prepare(bench)?,
         Mode::Compare(compare) => mode::compare::prepare(compare)?,
+        Mode::Hold(hold) => mode::hold::prepare(hold)?,
         _ => {}
     }
     let mut client = Client::new(options)?;
@@ -118,6 +119,7 @@ fn work(client: &mut Client) -> Result<(), Error> {
         Mode::Both(both) => mode::both::run(client, &both),
         Mode::Mtu => mode::mtu::run(client),
         Mode::Compare(compare) => mode::compare::run(client, &compare),
+        Mode::Hold(hold) => mode::hold::run(client, &hold),
     }
 }
 

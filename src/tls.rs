@@ -4,6 +4,7 @@ pub mod server;
 pub mod client;
 pub mod choice;
 pub mod key_log;
+pub mod sessions;
 pub mod names;
 pub mod handshake;
 pub mod hello;

@@ -70,6 +70,7 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
         &[&["both", "-c1", "--report-port", &reporter], &plain],
         &[&["mtu"], &["127.0.0.1", &udp]],
         &[&compare[..], &plain],
+        &[&["hold", "--sessions=2", "--duration=0.1"], &plain],
         &[&["diff", report, report]],
     ];
     for command in client_command().get_subcommands() {

@@ -918,6 +918,17 @@ fn the_keys_of_the_reports_about_datagrams_are_those_of_the_manual() {
 }
 
 #[test]
+fn the_keys_of_the_report_of_held_sessions_are_those_of_the_manual() {
+    let daemon = util::plain_and_tls();
+    let [plain, tls] = ["plain", "tls"].map(|name| daemon.address(name).port().to_string());
+    let hold = ["hold", "--json", "-q", "--insecure", "--sessions=2", "--duration=0.1"];
+    let hold = [&hold[..], &["--tls-port", &tls, "127.0.0.1", &plain]].concat();
+    let printed = String::from_utf8(util::client::run(&hold, b"").stdout).unwrap();
+    let report: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    assert_eq!(keys_of(&report), described("Hold", &[]).0);
+}
+
+#[test]
 fn the_keys_of_both_ends_are_those_of_the_manual() {
     let daemon = util::Daemon::start(util::PLAIN);
     let reporter = util::report::lying(|report| {

@@ -7,6 +7,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -20,7 +21,7 @@ use crate::tls::choice::{Choice, Sni};
 use crate::tls::client::Trust;
 use crate::wire::probe::{DATAGRAM_MAX, HEADER_LEN, LENGTHS};
 use definition::{Command, CommandLine, CommonOptions, PROGRAM, TlsOptions};
-pub use modes::{Bench, Both, Compare, Diff, Explain, Format, Handshakes, Idle, Ping, Talk};
+pub use modes::{Bench, Both, Compare, Diff, Explain, Format, Handshakes, Hold, Idle, Ping, Talk};
 use values::{DEPTH_MAX, SIZE_MAX};
 
 /// What the command line asks for.
@@ -116,6 +117,8 @@ pub enum Mode {
     Mtu,
     /// `compare`.
     Compare(Compare),
+    /// `hold`.
+    Hold(Hold),
 }
 
 /// The definition of the command line.
@@ -236,6 +239,17 @@ impl TryFrom<CommandLine> for Options {
                 (line.tls.tls, line.common.udp) = (true, false);
                 (Mode::Compare(compare), report.json, server)
             }
+            Command::Hold { hold, report, server } => {
+                if hold.tls_port.is_some() && mem::replace(&mut line.tls.tls, true) {
+                    return Err(usage(
+                        "--tls-port is for sessions beside plain ones; leave out --tls",
+                    ));
+                }
+                if hold.tls_port.is_some() && hold.sessions < 2 {
+                    return Err(usage("--tls-port needs at least 2 --sessions"));
+                }
+                (Mode::Hold(hold), report.json, server)
+            }
             Command::Diff { .. } => return Err(usage("diff has no HOST")),
         };
         let Target { host, port } = server.host;
@@ -243,7 +257,8 @@ impl TryFrom<CommandLine> for Options {
             return Err(usage(format_args!("two ports: {first} and {second}")));
         }
         let tls = tls(line.tls, &host)?;
-        let is_plain = tls.is_none() || matches!(mode, Mode::Compare(_));
+        let is_mixed = matches!(mode, Mode::Hold(Hold { tls_port: Some(_), .. }));
+        let is_plain = tls.is_none() || is_mixed || matches!(mode, Mode::Compare(_));
         let default = if is_plain { 5000 } else { 5001 };
         let CommonOptions { ipv4, ipv6, timeout, quiet, udp } = line.common;
         if udp {

@@ -2,18 +2,20 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::channel;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Token};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::cli::Family;
 use super::error::{Awaited, Error};
 use super::tap::{Event, Tap};
 use super::wait::Waiter;
-use crate::exit::plain;
+use crate::exit::{Failure, plain};
 
 /// How long to wait for one address before the next is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -30,34 +32,64 @@ pub fn resolve(
     waiter: &mut Waiter,
 ) -> Result<Vec<SocketAddr>, Error> {
     let until = Instant::now() + timeout;
-    let (sender, answer) = channel();
-    let name = host.to_owned();
-    // getaddrinfo(3) blocks.
-    waiter.spawn(move |wake| {
-        let _ = sender.send((name, port).to_socket_addrs().map(Vec::from_iter));
-        wake();
-    })?;
-    let found = loop {
-        match answer.try_recv() {
-            Ok(found) => break found,
-            Err(_) if Instant::now() >= until => {
+    let look_up = LookUp::begin(host, port, family, waiter)?;
+    loop {
+        match look_up.outcome() {
+            Some(outcome) => return outcome,
+            None if Instant::now() >= until => {
                 return Err(Error::TimedOut { what: Awaited::Address, timeout });
             }
-            Err(_) => waiter.wait(Some(until))?,
-        }
-    };
-    let mut addresses: Vec<SocketAddr> = found.map_err(|error| {
-        let text = error.to_string();
-        let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-        Error::Unresolved { host: host.to_owned(), reason: reason.to_owned() }
-    })?;
-    if let Some(family) = family {
-        addresses.retain(|address| address.is_ipv4() == (family == Family::V4));
-        if addresses.is_empty() {
-            return Err(Error::NoAddress { host: host.to_owned(), family });
+            None => waiter.wait(Some(until))?,
         }
     }
-    Ok(in_order(&addresses))
+}
+
+/// A name look-up that goes on while other things are done.
+pub(super) struct LookUp {
+    host: String,
+    family: Option<Family>,
+    answer: Receiver<io::Result<Vec<SocketAddr>>>,
+}
+
+impl LookUp {
+    /// Asks for the addresses of `host`. The answer wakes the poll.
+    pub(super) fn begin(
+        host: &str,
+        port: u16,
+        family: Option<Family>,
+        waiter: &Waiter,
+    ) -> Result<Self, Failure> {
+        let (sender, answer) = channel();
+        let name = host.to_owned();
+        // getaddrinfo(3) blocks.
+        waiter.spawn(move |wake| {
+            let _ = sender.send((name, port).to_socket_addrs().map(Vec::from_iter));
+            wake();
+        })?;
+        Ok(Self { host: host.to_owned(), family, answer })
+    }
+
+    /// The addresses in the order to try them, once the answer is there.
+    pub(super) fn outcome(&self) -> Option<Result<Vec<SocketAddr>, Error>> {
+        let host = || self.host.clone();
+        let mut addresses: Vec<SocketAddr> = match self.answer.try_recv() {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(error)) => {
+                let text = error.to_string();
+                let reason =
+                    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+                return Some(Err(Error::Unresolved { host: host(), reason: reason.to_owned() }));
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
+        };
+        if let Some(family) = self.family {
+            addresses.retain(|address| address.is_ipv4() == (family == Family::V4));
+            if addresses.is_empty() {
+                return Some(Err(Error::NoAddress { host: host(), family }));
+            }
+        }
+        Some(Ok(in_order(&addresses)))
+    }
 }
 
 /// Removes duplicates and alternates the families (RFC 8305 §4), so that a family without a route
@@ -84,11 +116,13 @@ struct Attempt {
     stream: TcpStream,
 }
 
-/// Connects to the first of `addresses` that answers, and returns the index of that address. Fails
-/// after `timeout`, or once every address has failed.
+/// Connects to the first of `addresses` that answers, from the address `from` of this machine if there is
+/// one, and returns the index of the address that answered. Fails after `timeout`, or once every address has
+/// failed.
 pub fn connect(
     host: &str,
     addresses: &[SocketAddr],
+    from: Option<IpAddr>,
     timeout: Duration,
     waiter: &mut Waiter,
     tap: &Tap,
@@ -143,7 +177,7 @@ pub fn connect(
             && let Some((number, address)) = untried.next()
         {
             tap.note(|| Event::Attempt(*address));
-            match begin(*address, waiter) {
+            match begin(*address, from, SOCKET, waiter) {
                 Ok(stream) => {
                     attempts.push(Attempt { number, stream });
                     next_try = now + delay;
@@ -178,16 +212,42 @@ pub(super) fn need_scope(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-fn begin(address: SocketAddr, waiter: &Waiter) -> io::Result<TcpStream> {
+/// Begins to connect, from the address `from` of this machine if there is one.
+pub(super) fn begin(
+    address: SocketAddr,
+    from: Option<IpAddr>,
+    token: Token,
+    waiter: &Waiter,
+) -> io::Result<TcpStream> {
     need_scope(address)?;
-    let mut stream = TcpStream::connect(address)?;
+    let mut stream = match from {
+        None => TcpStream::connect(address)?,
+        Some(from) => {
+            let socket = bound(from)?;
+            match socket.connect(&address.into()) {
+                Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {
+                    return Err(error);
+                }
+                _ => TcpStream::from_std(socket.into()),
+            }
+        }
+    };
     let interest = Interest::READABLE | Interest::WRITABLE;
-    waiter.registry().register(&mut stream, SOCKET, interest)?;
+    waiter.registry().register(&mut stream, token, interest)?;
     Ok(stream)
 }
 
+/// A socket with this address, and a port that the kernel chooses.
+pub(super) fn bound(from: IpAddr) -> io::Result<Socket> {
+    let address = SocketAddr::new(from, 0);
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
 /// Whether the attempt has succeeded or failed; `None` while it is pending.
-fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
+pub(super) fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
     match stream.take_error() {
         Ok(None) => {}
         Ok(Some(error)) | Err(error) => return Some(Err(error)),
@@ -203,8 +263,6 @@ fn outcome(stream: &TcpStream) -> Option<io::Result<()>> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-
-    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -265,7 +323,8 @@ mod tests {
         let ((_held, refusing), (_listener, there)) = (refusing(), there());
         let mut waiter = Waiter::new().unwrap();
         let (_, number) =
-            connect("alex", &[refusing, there], PATIENCE, &mut waiter, &Tap::default()).unwrap();
+            connect("alex", &[refusing, there], None, PATIENCE, &mut waiter, &Tap::default())
+                .unwrap();
         assert_eq!(number, 1);
     }
 
@@ -276,7 +335,7 @@ mod tests {
         let start = Instant::now();
         let timeout = Duration::from_secs(600);
         let (_, number) =
-            connect("alex", &[silent, silent, there], timeout, &mut waiter, &Tap::default())
+            connect("alex", &[silent, silent, there], None, timeout, &mut waiter, &Tap::default())
                 .unwrap();
         assert_eq!(number, 2);
         assert!(start.elapsed() < PATIENCE);
@@ -288,8 +347,14 @@ mod tests {
         let mut waiter = Waiter::new().unwrap();
         // Shorter than the attempt delay, and yet all are tried.
         let timeout = Duration::from_millis(240);
-        let outcome =
-            connect("alex", &[silent, silent, refusing], timeout, &mut waiter, &Tap::default());
+        let outcome = connect(
+            "alex",
+            &[silent, silent, refusing],
+            None,
+            timeout,
+            &mut waiter,
+            &Tap::default(),
+        );
         let (refused, late) = (io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut);
         assert_eq!(failures(outcome), [(refusing, refused), (silent, late), (silent, late)]);
     }

@@ -76,12 +76,28 @@ impl Connection {
     ) -> Result<(), Error> {
         let start = Instant::now();
         let deadline = start + timeout;
-        self.link.greet(buffers)?;
+        self.greet(buffers)?;
+        while !self.go_on(buffers)? {
+            if Instant::now() >= deadline {
+                return Err(Error::TimedOut { what: Awaited::Handshake, timeout });
+            }
+            waiter.wait(Some(deadline))?;
+        }
+        self.handshake_time = Some(start.elapsed());
+        Ok(())
+    }
+
+    /// Begins the TLS handshake; does nothing for plain.
+    pub fn greet(&mut self, buffers: &mut Buffers) -> Result<(), Error> {
+        Ok(self.link.greet(buffers)?)
+    }
+
+    /// Goes on with the handshake as far as it goes without waiting. Returns whether it is over.
+    pub fn go_on(&mut self, buffers: &mut Buffers) -> Result<bool, Error> {
         loop {
             self.link.flush()?;
             if !self.link.transport().is_handshaking() && self.link.is_flushed() {
-                self.handshake_time = Some(start.elapsed());
-                return Ok(());
+                return Ok(true);
             }
             match self.link.read(buffers)? {
                 Reading::Bytes(bytes) => {
@@ -89,10 +105,7 @@ impl Connection {
                     self.early.extend_from_slice(received);
                 }
                 Reading::Ended => return Err(self.link.transport().end_of_wire().into()),
-                Reading::Nothing if Instant::now() >= deadline => {
-                    return Err(Error::TimedOut { what: Awaited::Handshake, timeout });
-                }
-                Reading::Nothing => waiter.wait(Some(deadline))?,
+                Reading::Nothing => return Ok(false),
             }
         }
     }

@@ -1,13 +1,15 @@
 //! From a name to a connection that is ready: resolve, connect, perform the handshake, verify.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Token;
+use mio::net::TcpStream;
 
-use super::cli::{Mode, Options, Tls};
+use super::cli::{Family, Mode, Options, Tls};
 use super::connect;
 use super::connection::Connection;
 use super::datagrams::Datagrams;
@@ -19,6 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::tls::certificate::{self, Certificate};
 use crate::tls::client::{self, ClientConfig, Trust, VerificationRecord};
 use crate::tls::key_log::KeyLog;
+use crate::tls::sessions::SessionStore;
 use crate::wire::buffers::Buffers;
 use crate::wire::close::CloseReason;
 use crate::wire::transport::Transport;
@@ -30,6 +33,8 @@ pub struct Dialler {
     /// Its addresses, in the order to try them.
     addresses: Vec<SocketAddr>,
     timeout: Duration,
+    /// The address of this machine from which to connect, if it is not for the kernel to choose.
+    pub(super) from: Option<IpAddr>,
     tls: Option<TlsSettings>,
     /// Records the next connections.
     tap: Tap,
@@ -40,23 +45,30 @@ struct TlsSettings {
     options: Tls,
     config: ClientConfig,
     record: VerificationRecord,
+    sessions: Option<Arc<SessionStore>>,
     key_log: Option<Arc<KeyLog>>,
 }
 
 impl TlsSettings {
-    /// Loads the files that `options` name. New connections resume earlier sessions if `resumes`. The
-    /// secrets go to `key_log`.
-    fn load(options: &Tls, resumes: bool, key_log: Option<Arc<KeyLog>>) -> Result<Self, Failure> {
+    /// Loads the files that `options` name. New connections resume earlier sessions if `resumes`, those in
+    /// `sessions` if there are any. The secrets go to `key_log`.
+    fn load(
+        options: &Tls,
+        resumes: bool,
+        sessions: Option<Arc<SessionStore>>,
+        key_log: Option<Arc<KeyLog>>,
+    ) -> Result<Self, Failure> {
         let name = client::server_name(&options.name)?;
         let (config, record) = client::client_config(&client::Settings {
             trust: options.trust.clone(),
             identity: options.identity.clone(),
             resumes,
+            sessions: sessions.clone(),
             choice: options.choice.clone(),
             name: Some(name),
             key_log: key_log.clone(),
         })?;
-        Ok(Self { options: options.clone(), config, record, key_log })
+        Ok(Self { options: options.clone(), config, record, sessions, key_log })
     }
 }
 
@@ -75,13 +87,14 @@ impl Dialler {
                 if matches!(options.mode, Mode::Explain(_)) {
                     key_log = Some(key_log.unwrap_or_default().keeping());
                 }
-                Some(TlsSettings::load(tls, true, key_log.map(Arc::new))?)
+                Some(TlsSettings::load(tls, true, None, key_log.map(Arc::new))?)
             }
             None => None,
         };
         let Options { host, timeout, .. } = options;
-        let tap = Tap::default();
-        Ok(Self { host: host.clone(), addresses: Vec::new(), timeout: *timeout, tls, tap })
+        let (host, timeout) = (host.clone(), *timeout);
+        let (addresses, tap) = (Vec::new(), Tap::default());
+        Ok(Self { host, addresses, timeout, from: None, tls, tap })
     }
 
     /// Resolves the host.
@@ -109,9 +122,20 @@ impl Dialler {
 
     /// The same server without TLS.
     pub fn plain(&self) -> Self {
-        let Self { host, addresses, timeout, .. } = self;
-        let (host, addresses, timeout) = (host.clone(), addresses.clone(), *timeout);
-        Self { host, addresses, timeout, tls: None, tap: Tap::default() }
+        let (host, addresses) = (self.host.clone(), self.addresses.clone());
+        Self {
+            host,
+            addresses,
+            timeout: self.timeout,
+            from: self.from,
+            tls: None,
+            tap: Tap::default(),
+        }
+    }
+
+    /// Uses these addresses for new connections, in this order.
+    pub fn set_addresses(&mut self, addresses: Vec<SocketAddr>) {
+        self.addresses = addresses;
     }
 
     /// Uses only this address for new connections.
@@ -132,7 +156,7 @@ impl Dialler {
     /// Forgets all TLS sessions. New connections resume later sessions only if `resumes`.
     pub fn forget_sessions(&mut self, resumes: bool) -> Result<(), Failure> {
         if let Some(tls) = &mut self.tls {
-            *tls = TlsSettings::load(&tls.options, resumes, tls.key_log.take())?;
+            *tls = TlsSettings::load(&tls.options, resumes, None, tls.key_log.take())?;
         }
         Ok(())
     }
@@ -144,9 +168,10 @@ impl Dialler {
         buffers: &mut Buffers,
     ) -> Result<Connection, Error> {
         let start = Instant::now();
+        let Self { host, addresses, from, timeout, tap, .. } = &*self;
         let (stream, number) = waiter.during(
-            || format!("connecting to {}", self.host),
-            |waiter| connect::connect(&self.host, &self.addresses, self.timeout, waiter, &self.tap),
+            || format!("connecting to {host}"),
+            |waiter| connect::connect(host, addresses, *from, *timeout, waiter, tap),
         )?;
         let stream = Tapped { stream, tap: self.tap.clone() };
         // The address that answered is tried first next time.
@@ -166,6 +191,70 @@ impl Dialler {
             self.tap.note(|| Event::HandshakeDone);
         }
         Ok(connection)
+    }
+
+    /// Begins to connect to one of the addresses that `from` reaches, another one for each `number`.
+    pub fn begin(
+        &self,
+        number: usize,
+        from: Option<IpAddr>,
+        token: Token,
+        waiter: &Waiter,
+    ) -> Result<(TcpStream, SocketAddr), Error> {
+        let host = || self.host.clone();
+        let reaches = |to: &&SocketAddr| from.is_none_or(|from| from.is_ipv4() == to.is_ipv4());
+        let addresses: Vec<&SocketAddr> = self.addresses.iter().filter(reaches).collect();
+        let Some(address) = addresses.get(number % addresses.len().max(1)).copied().copied() else {
+            let is_ipv4 = from.is_some_and(|from| from.is_ipv4());
+            let family = if is_ipv4 { Family::V4 } else { Family::V6 };
+            return Err(Error::NoAddress { host: host(), family });
+        };
+        let begun = connect::begin(address, from, token, waiter);
+        let stream = begun.map_err(|error| self.unreachable(address, error))?;
+        Ok((stream, address))
+    }
+
+    /// A connection over `stream`, which is connected to `address`. No handshake has begun. It is to resume one
+    /// of the sessions that are kept if it `resumes`.
+    pub fn over(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        resumes: bool,
+    ) -> Result<Connection, Failure> {
+        if let Some(sessions) = self.tls.as_ref().and_then(|tls| tls.sessions.as_ref()) {
+            sessions.open(resumes);
+        }
+        let stream = Tapped { stream, tap: self.tap.clone() };
+        Ok(Connection::new(stream, self.transport()?, address))
+    }
+
+    /// The error of an attempt to connect to `address`.
+    pub fn unreachable(&self, address: SocketAddr, error: io::Error) -> Error {
+        Error::Unreachable { host: self.host.clone(), attempts: vec![(address, error)] }
+    }
+
+    /// Replaces the error of a handshake that has just failed by its cause, if that is known.
+    pub fn clarify(&self, error: Error) -> Error {
+        match &self.tls {
+            Some(tls) => tls.clarify(error),
+            None => error,
+        }
+    }
+
+    /// From now on, keeps what this many connections need to be resumed.
+    pub fn keep_sessions(&mut self, count: usize) -> Result<(), Failure> {
+        if let Some(tls) = &mut self.tls {
+            let sessions = Some(Arc::new(SessionStore::new(count)));
+            *tls = TlsSettings::load(&tls.options, true, sessions, tls.key_log.take())?;
+        }
+        Ok(())
+    }
+
+    /// How many of the connections offered to resume a session, if sessions are kept.
+    pub fn offers(&self) -> u64 {
+        let sessions = self.tls.as_ref().and_then(|tls| tls.sessions.as_ref());
+        sessions.map_or(0, |sessions| sessions.taken())
     }
 
     /// A UDP socket to this server, which nothing was sent through.

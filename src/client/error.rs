@@ -63,6 +63,8 @@ pub enum Error {
     Changed(Vec<&'static str>),
     /// Packets longer than this many bytes do not come back as they were, and the path does not say so.
     LongPacketsLost(u32),
+    /// Of many messages in many sessions, some were lost, or never sent; and some sessions never worked.
+    Lost { messages: u64, bytes: u64, unsent: u64, never: u64 },
     /// It happened in one of several sessions.
     InSession { number: usize, error: Box<Error> },
     /// Something on this machine failed.
@@ -145,6 +147,8 @@ impl Error {
             }
             Self::ClosedEarly { .. } => "connection closed".into(),
             Self::Connection(CloseReason::PeerReset) => "connection reset".into(),
+            Self::Connection(CloseReason::PeerDone) => "ended by the server".into(),
+            Self::Connection(CloseReason::PeerTruncated) => "ended without close_notify".into(),
             error => error.to_string(),
         }
     }
@@ -195,7 +199,8 @@ impl Error {
             | Self::CutShort { .. }
             | Self::NoReport(_)
             | Self::Changed(_)
-            | Self::LongPacketsLost(_) => Exit::Failure,
+            | Self::LongPacketsLost(_)
+            | Self::Lost { .. } => Exit::Failure,
             Self::InSession { error, .. } | Self::ReportSession { error, .. } => error.exit(),
             Self::Local(failure) => failure.exit,
         }
@@ -257,6 +262,14 @@ impl fmt::Display for Error {
                 "packets of more than {length} bytes do not come back as they were, and the path does not \
                  say so"
             ),
+            Self::Lost { messages, bytes, unsent, never } => {
+                let sent = messages - unsent;
+                write!(
+                    f,
+                    "lost messages: {sent} that were sent ({bytes} bytes), {unsent} that were not in time"
+                )?;
+                if *never > 0 { write!(f, "; sessions that never worked: {never}") } else { Ok(()) }
+            }
             Self::InSession { number, error } => write!(f, "session {number}: {error}"),
             Self::Local(failure) => failure.fmt(f),
         }

@@ -10,3 +10,4 @@ pub mod explain;
 pub mod both;
 pub mod mtu;
 pub mod compare;
+pub mod hold;

@@ -1,9 +1,12 @@
 //! Raises the limit on the descriptors of this process to what it needs.
 
+use std::fmt;
 use std::fs;
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::exit::{Exit, Failure};
 
 /// Descriptors besides those of sessions and listeners: for the log, the poll, the signals, the service
 /// manager, and the files of a reload.
@@ -21,6 +24,24 @@ pub enum Shortage {
     },
     /// The system refused.
     Refused(io::Error),
+}
+
+impl Shortage {
+    /// The failure of a program whose `option` asks for too many.
+    pub fn failure(self, option: impl fmt::Display) -> Failure {
+        match self {
+            Self::Hard { needed, maximum } => Failure::new(
+                Exit::Failure,
+                format!(
+                    "{option} needs {needed} descriptors, and this process may have {maximum}: take fewer, or \
+                     raise the hard limit (ulimit -Hn)"
+                ),
+            ),
+            Self::Refused(error) => {
+                Failure::system("cannot raise the limit on descriptors", &error)
+            }
+        }
+    }
 }
 
 /// Raises the soft limit on descriptors (`RLIMIT_NOFILE`, getrlimit(2)) so that this process can have

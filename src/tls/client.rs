@@ -19,6 +19,7 @@ use crate::tls::choice::{Choice, Sni};
 use crate::tls::key_log::KeyLog;
 use crate::tls::provider::{has_aes, provider};
 use crate::tls::roots::{Refusal, Root, Roots};
+use crate::tls::sessions::SessionStore;
 use crate::tls::{explain, identity, pem};
 
 /// The source of the CAs of [`Trust::System`], for messages.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub identity: Option<Identity>,
     /// Whether a session may resume an earlier one.
     pub resumes: bool,
+    /// Where sessions are kept to be resumed, if it is not the place that rustls has.
+    pub sessions: Option<Arc<SessionStore>>,
     /// What to offer.
     pub choice: Choice,
     /// The name in the certificate, if it is not the one that rustls is given for a connection.
@@ -64,6 +67,7 @@ impl Settings {
             trust,
             identity: None,
             resumes: false,
+            sessions: None,
             choice: Choice::default(),
             name: None,
             key_log: None,
@@ -169,6 +173,8 @@ pub fn client_config(settings: &Settings) -> Result<(ClientConfig, VerificationR
     };
     if !settings.resumes {
         config.resumption = Resumption::disabled();
+    } else if let Some(sessions) = &settings.sessions {
+        config.resumption = Resumption::store(sessions.clone());
     }
     config.enable_sni = settings.choice.sni != Sni::Omitted;
     config.alpn_protocols = settings.choice.alpn.iter().map(|it| it.clone().into_bytes()).collect();

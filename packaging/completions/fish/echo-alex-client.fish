@@ -56,6 +56,7 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "i
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "both" -d 'Compare what both ends see of a connection'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "mtu" -d 'Find out how large a datagram can be on the way to a server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "compare" -d 'Measure UDP, TCP and TLS beside each other'
+complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "hold" -d 'Hold many sessions through failovers, and count what is lost'
 complete -c echo-alex-client -n "__fish_echo_alex_client_needs_command" -f -a "diff" -d 'Show what changed between two measurements'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand talk" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
@@ -288,6 +289,34 @@ complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compar
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -l no-sni -d 'Send no name of the server'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand compare" -s V -l version -d 'Print version'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l sessions -d 'Number of sessions at the same time' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s i -l interval -d 'Time from one message of a session to the next' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s s -d 'Length of a message' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l duration -d 'Stop after this time' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l tls-port -d 'Let every other session speak TLS, at this port of HOST' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l from -d 'Connect from these addresses of this machine, by turns' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l timeout -d 'How long to wait for the server' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l cert -d 'Client certificate, if the server asks for one' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l key -d 'Key of the client certificate' -r -F
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l fingerprint -d 'Trust only the certificate with this fingerprint' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l tls-version -d 'Offer only this version of TLS: 1.2 or 1.3' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l cipher-suite -d 'Offer only this cipher suite, such as AES_128_GCM_SHA256' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l group -d 'Offer only this key exchange group, such as X25519' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l alpn -d 'Offer this application protocol (ALPN)' -r -f
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l sni -d 'Send this name of the server, and not the one in the certificate (SNI)' -r -f -a "(__fish_print_hostnames)"
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l json -d 'Print the results as JSON'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s 4 -d 'Use only IPv4'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s 6 -d 'Use only IPv6'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s q -l quiet -d 'Print nothing but errors and results'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l udp -d 'Speak UDP, not TCP (talk, ping and bench)'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l tls -d 'Speak TLS, and verify the server\'s certificate'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l insecure -d 'TRUST ANY SERVER: the certificate is not verified'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l show-certificate -d 'Print the server\'s certificates'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -l no-sni -d 'Send no name of the server'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand hold" -s V -l version -d 'Print version'
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l timeout -d 'How long to wait for the server' -r -f
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l ca -d 'Trust the CAs in FILE, not those of the system' -r -F
 complete -c echo-alex-client -n "__fish_echo_alex_client_using_subcommand diff" -l name -d 'The name in the certificate, if it is not HOST' -r -f -a "(__fish_print_hostnames)"

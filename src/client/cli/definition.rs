@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::modes::{Bench, Both, Compare, Diff, Explain, Handshakes, Idle, Ping, Talk};
+use super::modes::{Bench, Both, Compare, Diff, Explain, Handshakes, Hold, Idle, Ping, Talk};
 use super::values::{fingerprint, protocol, sni, time, tls_version};
 use crate::client::target::{self, Target};
 use crate::tls::choice::Version;
@@ -191,6 +191,29 @@ pub(super) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Hold many sessions through failovers, and count what is lost
+    ///
+    /// Opens sessions, has a message echoed in each at each interval, and compares every byte. A session that
+    /// ends is connected again, at once or after up to 0.5 s, and with TLS resumed if it can be. While sessions are
+    /// out, the name of the server is looked up again. A session is out from when its connection ended, or from when
+    /// the first message was due that was not answered within --timeout, until an echo comes over a new connection.
+    /// An outage lasts while any session is out.
+    ///
+    /// Messages that are due while a session is out are sent when it is back, and are lost after --timeout. What was
+    /// sent and did not come back before its connection ended is lost, unless nothing at all came over that
+    /// connection: then it is sent again. If the server ends a connection when
+    /// everything has come back, nothing is lost.
+    ///
+    /// Ends after --duration or with Ctrl-C, waits for the last echoes, and prints a report. The exit code is 0
+    /// if every message came back, and 1 if any was lost, with Ctrl-C too.
+    Hold {
+        #[command(flatten)]
+        hold: Hold,
+        #[command(flatten)]
+        report: ReportOptions,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Show what changed between two measurements
     ///
     /// Reads the output of bench --json of two runs, prints what changed from the first to the second,
@@ -207,7 +230,8 @@ pub(super) enum Command {
 pub(super) struct ReportOptions {
     /// Print the results as JSON
     ///
-    /// One object is printed at the end. Before it, bench prints one for each second, each in one line.
+    /// One object is printed at the end. Before it, bench and hold print one for each second, and hold one for each
+    /// outage that has ended, each in one line.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -294,7 +318,7 @@ pub(super) struct TlsOptions {
     /// SHA256 has 64 hexadecimal digits, with or without colons, as in the daemon's log and in the
     /// output of openssl(1). The issuer and the name of the certificate do not matter.
     #[arg(
-        long, global = true, value_name = "SHA256",
+        long, global = true, hide_short_help = true, value_name = "SHA256",
         value_parser = fingerprint, value_hint = ValueHint::Other
     )]
     pub(super) fingerprint: Option<String>,

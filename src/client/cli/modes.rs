@@ -1,5 +1,6 @@
 //! The options of each command that does something with a connection.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -282,6 +283,57 @@ pub struct Compare {
     /// FILE is self-contained: it needs no network and no other file. An existing file is replaced.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub report: Option<PathBuf>,
+}
+
+/// The options of `hold`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Hold {
+    /// Number of sessions at the same time
+    ///
+    /// At most 65535. Each needs a descriptor. The client raises its soft limit as needed, and does not
+    /// start if the hard limit is too low.
+    #[arg(
+        long, value_name = "N", default_value = "10",
+        value_parser = number::<usize>(CONNECTIONS_MAX), value_hint = ValueHint::Other
+    )]
+    pub sessions: usize,
+    /// Time from one message of a session to the next
+    ///
+    /// Messages are sent when they are due, whether or not echoes come. The delay of a message counts from
+    /// when it was due. A new connection sends a message at once.
+    #[arg(
+        short, long, value_name = "TIME", default_value = "1s",
+        value_parser = time, value_hint = ValueHint::Other
+    )]
+    pub interval: Duration,
+    /// Length of a message
+    ///
+    /// At most 67108864 (64 MiB).
+    #[arg(
+        short, value_name = "BYTES", default_value = "64",
+        value_parser = number::<usize>(SIZE_MAX), value_hint = ValueHint::Other
+    )]
+    pub size: usize,
+    /// Stop after this time
+    ///
+    /// It begins when each session works or has failed to connect. Without it, hold goes on until it is
+    /// interrupted.
+    #[arg(long, value_name = "TIME", value_parser = time, value_hint = ValueHint::Other)]
+    pub duration: Option<Duration>,
+    /// Let every other session speak TLS, at this port of HOST
+    ///
+    /// PORT is that of plain TCP. The server's certificate is verified as with --tls, with the same options.
+    #[arg(
+        long, value_name = "PORT", value_parser = target::port, value_hint = ValueHint::Other
+    )]
+    pub tls_port: Option<u16>,
+    /// Connect from these addresses of this machine, by turns
+    ///
+    /// They are separated by commas. The option may be repeated. A session connects to addresses of HOST of
+    /// the same family.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_hint = ValueHint::Other)]
+    pub from: Vec<IpAddr>,
 }
 
 /// The options of `diff`.

@@ -204,6 +204,7 @@ fn help_is_80_columns_wide_and_a_summary_fits_a_screen() {
         "both -h",
         "mtu -h",
         "compare -h",
+        "hold -h",
         "diff -h",
         "talk -h",
     ] {
@@ -238,4 +239,32 @@ fn compare_speaks_tls_without_being_asked_and_its_port_is_that_of_plain_tcp() {
 #[test]
 fn the_definition_is_consistent() {
     command().debug_assert();
+}
+
+#[test]
+fn hold_speaks_tls_on_all_sessions_or_on_every_other_one() {
+    for (line, port, tls) in [
+        ("hold alex", 5000, false),
+        ("hold --tls alex", 5001, true),
+        ("hold --tls-port 7 alex", 5000, true),
+        ("hold --tls-port 7 --ca x alex 9", 9, true),
+    ] {
+        let options = parse(line).unwrap();
+        assert_eq!((options.port, options.tls.is_some()), (port, tls), "{line}");
+    }
+    let options = parse("hold --from 127.0.0.2,::1 --from 127.0.0.3 alex").unwrap();
+    let Mode::Hold(hold) = options.mode else { panic!("{:?}", options.mode) };
+    let from: Vec<String> = hold.from.iter().map(ToString::to_string).collect();
+    assert_eq!(from, ["127.0.0.2", "::1", "127.0.0.3"]);
+    for (line, words) in [
+        ("hold --tls --tls-port 7 alex", "leave out --tls"),
+        ("hold --tls-port 7 --sessions 1 alex", "at least 2 --sessions"),
+        ("hold --ca x alex", "need --tls"),
+        ("hold --udp alex", "needs TCP"),
+        ("hold --from alex alex", "invalid IP address"),
+        ("hold --sessions 65536 alex", "from 1 to 65535"),
+    ] {
+        let failure = parse(line).unwrap_err();
+        assert!(failure.contains(words), "{line}: {failure}");
+    }
 }

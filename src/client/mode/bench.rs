@@ -26,8 +26,8 @@ use crate::client::pattern::Pattern;
 use crate::client::progress::Progress;
 use crate::client::recorder::Recorder;
 use crate::client::schedule::Schedule;
-use crate::exit::{Exit, Failure};
-use crate::os::descriptors::{self, Shortage};
+use crate::exit::Failure;
+use crate::os::descriptors;
 use conditions::{Conditions, processor_time};
 use datagrams::DatagramLoad;
 use drive::Drive;
@@ -40,19 +40,8 @@ pub fn prepare(bench: &Bench) -> Result<(), Failure> {
     if let Some(file) = &bench.report {
         page::prepare(file)?;
     }
-    descriptors::raise_soft_limit(bench.connections).map_err(|shortage| match shortage {
-        Shortage::Hard { needed, maximum } => Failure::new(
-            Exit::Failure,
-            format!(
-                "--connections {} needs {needed} descriptors, and this process may have {maximum}: \
-                 take fewer, or raise the hard limit (ulimit -Hn)",
-                bench.connections
-            ),
-        ),
-        Shortage::Refused(error) => {
-            Failure::system("cannot raise the limit on descriptors", &error)
-        }
-    })
+    descriptors::raise_soft_limit(bench.connections)
+        .map_err(|shortage| shortage.failure(format_args!("--connections {}", bench.connections)))
 }
 
 /// Measures over TCP or TLS. `first` is the first of the connections.

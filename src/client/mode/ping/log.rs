@@ -31,10 +31,11 @@ impl Log {
     /// An echo came at `now`, and ends an outage if there is one.
     pub(super) fn is_back(&mut self, client: &mut Client, now: Instant) {
         let shortest = if client.options.udp { OUTAGE_MIN } else { Duration::ZERO };
-        if let Some(line) = self.results.outages.end(now, shortest)
+        if let Some(outage) = self.results.outages.end(now)
+            && outage.duration_s >= shortest.as_secs_f64()
             && !client.options.json
         {
-            client.print(&line);
+            client.print(&outage.to_string());
         }
     }
 
