@@ -2,7 +2,8 @@
 //! program to ask with, such as a container of the daemon alone.
 //!
 //! A web listener says whether new connections are welcome, and the log stays silent. Without one, an echo that comes
-//! back says that the event loop turns. Both without TLS and `proxy-protocol`: what a listener asks of its clients, a probe may not have.
+//! back says that the event loop turns. Neither is asked over TLS or where a proxy's header is required: a probe may not
+//! have what such a listener asks of its clients.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
@@ -30,8 +31,8 @@ const CLOSED: &str = "the connection was closed without an answer: a limit may b
 pub fn probe(config: &Config) -> Result<String, Failure> {
     let Some((service, address)) = choose(&config.listeners) else {
         return Err(Failure::config(format!(
-            "{}: no listener can be probed: it takes one without TLS and proxy-protocol, with service = \"web\" or \"echo\" and a port \
-             other than 0, such as a web listener with listen = \"127.0.0.1:5080\"",
+            "{}: no listener can be probed: it takes one without TLS and proxy-protocol, with service = \"web\" \
+             or \"echo\" and a port other than 0, such as a web listener with listen = \"127.0.0.1:5080\"",
             config.source
         )));
     };

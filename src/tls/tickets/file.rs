@@ -8,8 +8,8 @@
 //!
 //! # The date of a key
 //!
-//! A name that is made here is `ALEXT`, the time in 40 bits of seconds since 1970, and six random bytes. A name that is made otherwise says nothing, and the date is that of the file, when it was changed
-//! last. `HAProxy` ignores what a name says.
+//! A name that is made here is `ALEXT`, the time in 40 bits of seconds since 1970, and six random bytes. Another name
+//! says nothing, and the date is that of the last change of the file. `HAProxy` ignores what a name says.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
