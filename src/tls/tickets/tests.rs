@@ -31,7 +31,7 @@ fn keys(first: u8) -> TicketKeys {
 
 /// A session of rustls for `name` with a client's `chain`, in rustls's form.
 fn session(name: Option<&str>, chain: &[&[u8]]) -> Vec<u8> {
-    let number = |length: usize| length.to_be_bytes()[5..].to_vec();
+    let number = |length: usize| u32::try_from(length).unwrap().to_be_bytes()[1..].to_vec();
     let mut bytes = vec![u8::from(name.is_some())];
     if let Some(name) = name {
         bytes.push(name.len().try_into().unwrap());
