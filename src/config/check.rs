@@ -155,7 +155,7 @@ fn origins(origins: Option<SpannedList<String>>, service: Service) -> Result<Vec
     Ok(all)
 }
 
-/// The networks of proxies: at least one, or nobody could connect.
+/// The networks of `proxy-protocol`. An empty list is an error, because it would refuse every connection.
 fn proxies(table: Spanned<ProxyTable>) -> Result<Vec<IpNet>, Problem> {
     let from = table.into_inner().from;
     if from.get_ref().is_empty() {

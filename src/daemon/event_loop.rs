@@ -292,7 +292,7 @@ impl EventLoop {
                 if !is_probe && listener.logs_end(reason.fault(), now) || logs_all {
                     session.log_end(level, &listener.name, now);
                 }
-                // One whose header named nobody ends with a reason too.
+                // A connection that ended before its header was complete is counted as accepted here.
                 listener.counters.accepted += u64::from(session.counted_address().is_none());
                 listener.counters.end(reason, volume, session.age(now));
             }

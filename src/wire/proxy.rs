@@ -57,7 +57,7 @@ pub struct Header {
 pub enum Origin {
     /// The proxy's own, to check whether the server is there.
     Local,
-    /// That of somebody whom the proxy does not name.
+    /// That of a client whose address the header does not give.
     Unnamed,
     /// That of a client.
     Client {

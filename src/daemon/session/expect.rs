@@ -17,10 +17,10 @@
 //!
 //! # A second header is refused
 //!
-//! By the specification, what follows a header belongs to the service. But a service such as the echo would return a
-//! second header, and its sender, a proxy that nobody configured, is not the peer. So the first bytes that come at once
-//! are looked at (`Opening`). They are not held until a signature is complete: a peer may send a line end alone, and
-//! waits for its echo.
+//! The specification gives the bytes behind a header to the service. But a second header comes from a second proxy that is
+//! not configured, so the address in the first header is that of a proxy and not of the peer. Therefore the session
+//! checks the first bytes behind a header (`Opening`). It does not hold them until a signature is complete: a peer may
+//! send only a line end, and wait for its echo.
 
 use std::mem;
 use std::net::{IpAddr, SocketAddr};

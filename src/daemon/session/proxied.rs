@@ -19,6 +19,6 @@ pub(super) struct Proxied {
 pub(super) enum Kind {
     /// The proxy's own.
     HealthCheck,
-    /// That of somebody else.
+    /// The connection of a client.
     PassedOn,
 }

@@ -189,7 +189,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Prints what happened, with its time, if somebody reads.
+    /// Prints a line with the time, unless it is turned off or standard output is full.
     pub(super) fn print(&mut self, now: Instant, text: &str) {
         if !self.client.options.json && !self.client.options.quiet && !self.client.printer.is_full()
         {
