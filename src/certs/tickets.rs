@@ -44,7 +44,7 @@ pub(super) fn run(options: &Tickets) -> Result<(), Failure> {
     } else {
         (KeyFile::make(seconds(now))?, None, MODE, "made")
     };
-    files.add_secret_as(name, &keys.text(), mode, owner)?;
+    files.add_as(name, &keys.text(), mode, owner)?;
     files.finish()?;
     let end = moment(UNIX_EPOCH + Duration::from_secs(keys.sealing().made) + KEY_LIFE);
     let count = keys.keys.len();

@@ -65,26 +65,16 @@ impl FileSet {
 
     /// Adds a file that every user may read.
     pub fn add(&mut self, name: &str, contents: &str) -> Result<(), Failure> {
-        self.write(name, contents, 0o644, None)
+        self.add_as(name, contents, 0o644, None)
     }
 
     /// Adds a file that only its owner may read, from its first byte on.
     pub fn add_secret(&mut self, name: &str, contents: &str) -> Result<(), Failure> {
-        self.write(name, contents, 0o600, None)
+        self.add_as(name, contents, 0o600, None)
     }
 
     /// Adds a file with this mode, and for this user and group instead of those of the program.
-    pub fn add_secret_as(
-        &mut self,
-        name: &str,
-        contents: &str,
-        mode: u32,
-        owner: Option<(u32, u32)>,
-    ) -> Result<(), Failure> {
-        self.write(name, contents, mode, owner)
-    }
-
-    fn write(
+    pub fn add_as(
         &mut self,
         name: &str,
         contents: &str,
